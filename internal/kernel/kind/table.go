@@ -1,0 +1,321 @@
+package kind
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// Keys of a kind's rows:
+//
+//	row/<service/kind>/<scope>/<id>             the row as JSON
+//	rowscope/<service/kind>/<id>                its scope
+//	rowname/<service/kind>/<scope>/<name>       its id, for names that must not repeat
+//	rowindex/<service/kind>/<index>/<scope>/<value>/<id>
+//
+// The scope is the project's or domain's id, or "-" for the cloud.
+
+// ScopeOf is the scope part of a row's keys.
+func (d *Desc) ScopeOf(m *Meta) string { return d.ScopeKey(m.Domain, m.Project) }
+
+// ScopeKey is the scope part of keys for rows of this domain and project.
+func (d *Desc) ScopeKey(domain, project id.ID) string {
+	switch d.Scope {
+	case InProject:
+		return string(project)
+	case InDomain:
+		return string(domain)
+	}
+	return "-"
+}
+
+// Prefix is the key prefix of all rows in a scope; of all rows when scope is "".
+func (d *Desc) Prefix(scope string) string {
+	if scope == "" {
+		return "row/" + d.FullName() + "/"
+	}
+	return "row/" + d.FullName() + "/" + scope + "/"
+}
+
+func (d *Desc) key(scope string, row id.ID) string { return d.Prefix(scope) + string(row) }
+func (d *Desc) scopeKey(row id.ID) string          { return "rowscope/" + d.FullName() + "/" + string(row) }
+func (d *Desc) nameKey(scope, name string) string {
+	return "rowname/" + d.FullName() + "/" + scope + "/" + name
+}
+func (d *Desc) indexPrefix(index, scope, value string) string {
+	return "rowindex/" + d.FullName() + "/" + index + "/" + scope + "/" + escape(value) + "/"
+}
+
+func escape(v string) string { return strings.NewReplacer("%", "%25", "/", "%2F").Replace(v) }
+
+// Get reads a row by id, in whatever scope; nil when there is none.
+func (d *Def) Get(tx store.Tx, row id.ID) (AnyRow, error) {
+	scope, ok, err := tx.Get(d.scopeKey(row))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return d.read(tx, d.key(string(scope), row))
+}
+
+// Find reads a row of a scope by id or by name; nil when there is none in that scope.
+func (d *Def) Find(tx store.Tx, scope, idOrName string) (AnyRow, error) {
+	if row, ok := id.Parse(idOrName); ok {
+		if r, err := d.read(tx, d.key(scope, row)); r != nil || err != nil {
+			return r, err
+		}
+	}
+	row, ok, err := tx.Get(d.nameKey(scope, idOrName))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return d.read(tx, d.key(scope, id.ID(row)))
+}
+
+func (d *Def) read(tx store.Tx, key string) (AnyRow, error) {
+	b, ok, err := tx.Get(key)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return d.Decode(b)
+}
+
+// Decode reads a stored row.
+func (d *Def) Decode(b []byte) (AnyRow, error) {
+	r := d.New()
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fail.Wrap(err, fail.Internal, "a stored %s cannot be read", d.FullName())
+	}
+	return r, nil
+}
+
+// Put stores row and keeps its name and indexes right; old is the row as it was stored, nil when it is new. A name
+// that another row has gives fail.Exists.
+func (d *Def) Put(tx store.Tx, old, row AnyRow) error {
+	m := row.M()
+	scope := d.ScopeOf(m)
+	if !d.AnyName {
+		if old == nil || old.M().Name != m.Name {
+			other, taken, err := tx.Get(d.nameKey(scope, m.Name))
+			if err != nil {
+				return err
+			}
+			if taken && id.ID(other) != m.ID {
+				return d.taken(tx, scope, m.Name, id.ID(other))
+			}
+			if old != nil {
+				if err := tx.Delete(d.nameKey(scope, old.M().Name)); err != nil {
+					return err
+				}
+			}
+			if err := tx.Put(d.nameKey(scope, m.Name), []byte(m.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	if old == nil {
+		if err := tx.Put(d.scopeKey(m.ID), []byte(scope)); err != nil {
+			return err
+		}
+	}
+	if err := d.reindex(tx, scope, old, row); err != nil {
+		return err
+	}
+	m.Revision++
+	b, err := json.Marshal(row)
+	if err != nil {
+		return err
+	}
+	return tx.Put(d.key(scope, m.ID), b)
+}
+
+func (d *Def) taken(tx store.Tx, scope, name string, other id.ID) error {
+	e := &fail.Error{Kind: fail.Exists, Field: "name", Message: "a " + d.Name + " called " + name + " is there already", Next: "choose another name, or update the one there is"}
+	if r, err := d.read(tx, d.key(scope, other)); err == nil && r != nil && r.M().State == Trashed {
+		e.Message = "a deleted " + d.Name + " called " + name + " is still in the trash"
+		e.Next = "restore it (awan " + d.Name + " restore " + name + "), or purge it (awan " + d.Name + " delete --purge " + name + ")"
+	}
+	return e
+}
+
+func (d *Def) reindex(tx store.Tx, scope string, old, row AnyRow) error {
+	var was, is map[string][]string
+	m := row.M()
+	if old != nil {
+		was = d.Indexes(old)
+	}
+	is = d.Indexes(row)
+	for index, values := range was {
+		for _, v := range values {
+			if err := tx.Delete(d.indexPrefix(index, scope, v) + string(m.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	for index, values := range is {
+		for _, v := range values {
+			if err := tx.Put(d.indexPrefix(index, scope, v)+string(m.ID), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Remove deletes the row, its name and its indexes.
+func (d *Def) Remove(tx store.Tx, row AnyRow) error {
+	m := row.M()
+	scope := d.ScopeOf(m)
+	keys := []string{d.key(scope, m.ID), d.scopeKey(m.ID)}
+	if !d.AnyName {
+		keys = append(keys, d.nameKey(scope, m.Name))
+	}
+	for index, values := range d.Indexes(row) {
+		for _, v := range values {
+			keys = append(keys, d.indexPrefix(index, scope, v)+string(m.ID))
+		}
+	}
+	for _, k := range keys {
+		if err := tx.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Filter selects rows of a list.
+type Filter struct {
+	Index, Value string            // rows that this index holds under this value
+	Name         string            // substring
+	State        State             // "" = all but trashed
+	Tags         map[string]string // all of them; an empty value means "has the key"
+	After        id.ID             // page on: rows after this one
+	Limit        int               // at most; 0 = no limit
+	Where        func(AnyRow) bool // any other test
+}
+
+// List gives the rows of a scope ("" = of all scopes) in the order of creation, and the marker of the next page ("" at
+// the end).
+func (d *Def) List(tx store.Tx, scope string, f Filter) ([]AnyRow, id.ID, error) {
+	var out []AnyRow
+	var more bool
+	take := func(r AnyRow) bool {
+		if !f.match(r) {
+			return true
+		}
+		if f.Limit > 0 && len(out) == f.Limit {
+			more = true
+			return false
+		}
+		out = append(out, r)
+		return true
+	}
+	var err error
+	if f.Index != "" {
+		err = d.scanIndex(tx, scope, f, take)
+	} else {
+		err = d.scanRows(tx, scope, f, take)
+	}
+	if err != nil || !more {
+		return out, "", err
+	}
+	return out, out[len(out)-1].M().ID, nil
+}
+
+func (d *Def) scanRows(tx store.Tx, scope string, f Filter, take func(AnyRow) bool) error {
+	p, after := d.Prefix(scope), ""
+	if f.After != "" {
+		after = p + string(f.After)
+	}
+	for _, b := range tx.Scan(p, after) {
+		r, err := d.Decode(b)
+		if err != nil {
+			return err
+		}
+		if !take(r) {
+			return nil
+		}
+	}
+	return tx.ScanErr()
+}
+
+func (d *Def) scanIndex(tx store.Tx, scope string, f Filter, take func(AnyRow) bool) error {
+	p, after := d.indexPrefix(f.Index, scope, f.Value), ""
+	if f.After != "" {
+		after = p + string(f.After)
+	}
+	for k := range tx.Scan(p, after) {
+		r, err := d.read(tx, d.key(scope, id.ID(k[len(p):])))
+		if err != nil {
+			return err
+		}
+		if r != nil && !take(r) {
+			return nil
+		}
+	}
+	return tx.ScanErr()
+}
+
+func (f Filter) match(r AnyRow) bool {
+	m := r.M()
+	if f.State == "" && m.State == Trashed || f.State != "" && f.State != m.State {
+		return false
+	}
+	if f.Name != "" && !strings.Contains(m.Name, f.Name) {
+		return false
+	}
+	for k, v := range f.Tags {
+		if got, ok := m.Tags[k]; !ok || v != "" && got != v {
+			return false
+		}
+	}
+	return f.Where == nil || f.Where(r)
+}
+
+// Table is typed access to a kind's rows, for the service that owns it.
+type Table[S, T any] struct{ D *Def }
+
+// TableOf gives typed access to the rows of k's definition d.
+func TableOf[S, T any](d *Def) Table[S, T] { return Table[S, T]{d} }
+
+// Get reads a row by id; nil when there is none.
+func (t Table[S, T]) Get(tx store.Tx, row id.ID) (*Row[S, T], error) {
+	r, err := t.D.Get(tx, row)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	return r.(*Row[S, T]), nil
+}
+
+// Find reads a row by id or name in a scope; nil when there is none.
+func (t Table[S, T]) Find(tx store.Tx, scope, idOrName string) (*Row[S, T], error) {
+	r, err := t.D.Find(tx, scope, idOrName)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	return r.(*Row[S, T]), nil
+}
+
+// Put stores the row, reading what was there.
+func (t Table[S, T]) Put(tx store.Tx, row *Row[S, T]) error {
+	old, err := t.D.Get(tx, row.ID)
+	if err != nil {
+		return err
+	}
+	return t.D.Put(tx, old, row)
+}
+
+// Remove deletes the row.
+func (t Table[S, T]) Remove(tx store.Tx, row *Row[S, T]) error { return t.D.Remove(tx, row) }
+
+// List gives rows of a scope.
+func (t Table[S, T]) List(tx store.Tx, scope string, f Filter) ([]*Row[S, T], error) {
+	rows, _, err := t.D.List(tx, scope, f)
+	out := make([]*Row[S, T], len(rows))
+	for i, r := range rows {
+		out[i] = r.(*Row[S, T])
+	}
+	return out, err
+}

@@ -1,0 +1,265 @@
+package kind
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+)
+
+// DecodeStrict reads JSON into the struct v points at; an unknown or ill-typed field gives an error that names it and,
+// for an unknown one, those that there are. An empty body leaves v as it is.
+func DecodeStrict(raw []byte, v any, path string, fields []Field) error {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	var te *json.UnmarshalTypeError
+	var se *json.SyntaxError
+	switch {
+	case err == nil:
+		if d.More() {
+			return fail.Field(path, "there is text after the end of the JSON document")
+		}
+		return nil
+	case errors.As(err, &te):
+		return fail.Field(join(path, te.Field), "expected %s, got %s", plainType(te.Type), te.Value)
+	case errors.As(err, &se):
+		return fail.Field(path, "not valid JSON at byte %d: %v", se.Offset, se)
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		name := strings.Trim(strings.TrimPrefix(err.Error(), "json: unknown field "), `"`)
+		return fail.Field(join(path, name), "there is no such field").Then("fields here: %s", strings.Join(fieldNames(fields), ", "))
+	}
+	return fail.Field(path, "cannot be read: %v", err)
+}
+
+func plainType(t reflect.Type) string {
+	f := Field{}
+	describe(&f, t)
+	return "a " + string(f.Type)
+}
+
+func fieldNames(fields []Field) []string {
+	out := make([]string, len(fields))
+	for i, f := range fields {
+		out[i] = f.Name
+	}
+	return out
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	if name == "" {
+		return path
+	}
+	return path + "." + name
+}
+
+// SetDefaults fills zero fields that have a default.
+func SetDefaults(v any, fields []Field) { setDefaults(reflect.ValueOf(v).Elem(), fields) }
+
+func setDefaults(v reflect.Value, fields []Field) {
+	for _, f := range fields {
+		fv := v.FieldByIndex(f.index)
+		if f.Default != "" && fv.IsZero() {
+			if err := parseInto(fv, f.Default); err != nil {
+				panic(fmt.Sprintf("default of %s: %v", f.Name, err))
+			}
+		}
+		for fv.Kind() == reflect.Pointer && !fv.IsNil() {
+			fv = fv.Elem()
+		}
+		switch {
+		case f.Type == Object && fv.Kind() == reflect.Struct:
+			setDefaults(fv, f.Fields)
+		case f.Type == ListOf && f.Item.Type == Object:
+			for i := range fv.Len() {
+				setDefaults(fv.Index(i), f.Item.Fields)
+			}
+		}
+	}
+}
+
+func parseInto(v reflect.Value, s string) error {
+	if v.Kind() == reflect.Pointer {
+		p := reflect.New(v.Type().Elem())
+		v.Set(p)
+		v = p.Elem()
+	}
+	if v.Type() == spanType || v.Type() == durationType {
+		d, err := time.ParseDuration(s)
+		v.SetInt(int64(d))
+		return err
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(s)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(s)
+		v.SetBool(b)
+		return err
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, err := strconv.ParseInt(s, 10, 64)
+		v.SetInt(n)
+		return err
+	case reflect.Float64:
+		n, err := strconv.ParseFloat(s, 64)
+		v.SetFloat(n)
+		return err
+	default:
+		return json.Unmarshal([]byte(s), v.Addr().Interface())
+	}
+	return nil
+}
+
+// Validate checks every field rule and returns the first break as a fail.Field error.
+func Validate(v any, path string, fields []Field) error {
+	return validate(reflect.ValueOf(v).Elem(), path, fields)
+}
+
+func validate(v reflect.Value, path string, fields []Field) error {
+	for _, f := range fields {
+		if err := check(v.FieldByIndex(f.index), join(path, f.Name), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func check(v reflect.Value, path string, f Field) error {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			if f.Required {
+				return fail.Field(path, "is required")
+			}
+			return nil
+		}
+		v = v.Elem()
+	}
+	if f.Required && v.IsZero() {
+		e := fail.Field(path, "is required")
+		if f.Example != "" {
+			e.Next = "for example " + f.Example
+		}
+		return e
+	}
+	n, sized, what := int64(0), false, ""
+	switch f.Type {
+	case Integer:
+		n, sized = intOf(v), true
+	case Duration:
+		n, sized, what = v.Int()/int64(time.Second), true, " seconds"
+	case String:
+		s := v.String()
+		if s == "" {
+			return nil
+		}
+		n, sized, what = int64(len(s)), true, " characters"
+		if err := checkString(s, path, f); err != nil {
+			return err
+		}
+	case ListOf:
+		n, sized, what = int64(v.Len()), true, " entries"
+		for i := range v.Len() {
+			if err := check(v.Index(i), fmt.Sprintf("%s[%d]", path, i), *f.Item); err != nil {
+				return err
+			}
+		}
+	case MapOf:
+		n, sized, what = int64(v.Len()), true, " entries"
+		for it := v.MapRange(); it.Next(); {
+			if it.Key().String() == "" {
+				return fail.Field(path, "an empty key is not allowed")
+			}
+			// map values are not addressable: only their own rules are checked
+			if err := check(it.Value(), path+"."+it.Key().String(), *f.Item); err != nil {
+				return err
+			}
+		}
+	case Object:
+		if v.Kind() == reflect.Struct {
+			return validate(v, path, f.Fields)
+		}
+	}
+	if sized {
+		if f.Min != nil && n < *f.Min {
+			return fail.Field(path, "%d%s is too small; the least is %d%s", n, what, *f.Min, unit(f))
+		}
+		if f.Max != nil && n > *f.Max {
+			return fail.Field(path, "%d%s is too large; the most is %d%s", n, what, *f.Max, unit(f))
+		}
+	}
+	return nil
+}
+
+func unit(f Field) string {
+	if f.Unit == "" {
+		return ""
+	}
+	return " " + f.Unit
+}
+
+func intOf(v reflect.Value) int64 {
+	if v.CanUint() {
+		return int64(v.Uint())
+	}
+	return v.Int()
+}
+
+func checkString(s, path string, f Field) error {
+	if len(f.Enum) > 0 {
+		for _, e := range f.Enum {
+			if s == e {
+				return nil
+			}
+		}
+		return fail.Field(path, "%q is not one of %s", s, strings.Join(f.Enum, ", "))
+	}
+	if f.Pattern != "" && !compiled(f.Pattern).MatchString(s) {
+		return fail.Field(path, "%q does not match %s", s, f.Pattern)
+	}
+	return nil
+}
+
+var patterns sync.Map // string → *regexp.Regexp; patterns are part of the program, so this stays small
+
+func compiled(p string) *regexp.Regexp {
+	if r, ok := patterns.Load(p); ok {
+		return r.(*regexp.Regexp)
+	}
+	r := regexp.MustCompile(p)
+	patterns.Store(p, r)
+	return r
+}
+
+// CheckImmutable refuses a change of an immutable field.
+func CheckImmutable(old, now any, fields []Field) error {
+	return checkImmutable(reflect.ValueOf(old).Elem(), reflect.ValueOf(now).Elem(), "spec", fields)
+}
+
+func checkImmutable(old, now reflect.Value, path string, fields []Field) error {
+	for _, f := range fields {
+		a, b := old.FieldByIndex(f.index), now.FieldByIndex(f.index)
+		if f.Immutable && !reflect.DeepEqual(a.Interface(), b.Interface()) {
+			return fail.Field(join(path, f.Name), "cannot change after creation").Then("delete it and create it anew, or leave the field as it is")
+		}
+		if f.Type == Object && a.Kind() == reflect.Struct {
+			if err := checkImmutable(a, b, join(path, f.Name), f.Fields); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

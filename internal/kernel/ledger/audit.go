@@ -1,0 +1,165 @@
+// Package ledger keeps what must never be forgotten: who did what (audit entries), what is used up (quota) and what is
+// to be paid for (meters). Every function works in the caller's transaction, so that a record and the thing it records
+// are stored together or not at all. It may import kernel/{store,id,fail}.
+package ledger
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// Outcome of an audited call.
+type Outcome string
+
+const (
+	Begun     Outcome = "begun"     // accepted; a job goes on with it
+	Succeeded Outcome = "succeeded" // done
+	Failed    Outcome = "failed"    // tried, and failed; Reason says why
+	Denied    Outcome = "denied"    // not allowed
+)
+
+// Entry is one audit record. It never holds a secret: Request is the redacted body.
+type Entry struct {
+	ID        id.ID           `json:"id"`
+	At        time.Time       `json:"at"`
+	Ended     time.Time       `json:"ended,omitzero"`
+	Domain    id.ID           `json:"domain,omitempty"`
+	Project   id.ID           `json:"project,omitempty"`
+	Actor     string          `json:"actor"` // "user alice", "key AKIA… of alice", "anonymous"
+	ActorID   id.ID           `json:"actor_id,omitempty"`
+	Source    string          `json:"source"` // address the call came from
+	Agent     string          `json:"agent,omitempty"`
+	Dialect   string          `json:"dialect"`
+	Action    string          `json:"action"` // "app:component:create"
+	Kind      string          `json:"kind,omitempty"`
+	Row       id.ID           `json:"resource,omitempty"`
+	Name      string          `json:"name,omitempty"`
+	Outcome   Outcome         `json:"outcome"`
+	Reason    string          `json:"reason,omitempty"` // why denied or failed, or which statement allowed it
+	RequestID string          `json:"request_id"`
+	Job       id.ID           `json:"job,omitempty"`
+	Request   json.RawMessage `json:"request,omitempty"`
+}
+
+const auditPrefix = "audit/"
+
+func auditKey(domain, entry id.ID) string {
+	if domain == "" {
+		domain = "-"
+	}
+	return auditPrefix + string(domain) + "/" + string(entry)
+}
+
+// Record writes e, giving it an id when it has none.
+func Record(tx store.Tx, e *Entry) error {
+	if e.ID == "" {
+		e.ID = id.New()
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return tx.Put(auditKey(e.Domain, e.ID), b)
+}
+
+// End completes the entry of a call that went on as a job.
+func End(tx store.Tx, domain, entry id.ID, at time.Time, outcome Outcome, reason string) error {
+	if entry == "" {
+		return nil
+	}
+	b, ok, err := tx.Get(auditKey(domain, entry))
+	if err != nil || !ok {
+		return err
+	}
+	var e Entry
+	if err := json.Unmarshal(b, &e); err != nil {
+		return err
+	}
+	e.Ended, e.Outcome = at, outcome
+	if reason != "" {
+		e.Reason = reason
+	}
+	return Record(tx, &e)
+}
+
+// Query selects audit entries of one domain.
+type Query struct {
+	Domain   id.ID
+	Project  id.ID     // "" = all
+	Actor    string    // substring of Actor
+	Action   string    // "app:component:create", or a prefix that ends with *
+	Resource string    // id or name
+	Outcome  Outcome   // "" = all
+	Text     string    // substring of anything
+	Since    time.Time // zero = from the first
+	Until    time.Time
+	Before   id.ID // page on: entries older than this one
+	Limit    int
+}
+
+// Search gives the newest matching entries first, and the marker of the next page ("" at the end).
+func Search(tx store.Tx, q Query) ([]Entry, id.ID, error) {
+	p := strings.TrimSuffix(auditKey(q.Domain, "x"), "x")
+	var keys []string
+	for k := range tx.Scan(p, "") {
+		if q.Before != "" && id.ID(k[len(p):]) >= q.Before {
+			break
+		}
+		keys = append(keys, k)
+	}
+	if err := tx.ScanErr(); err != nil {
+		return nil, "", err
+	}
+	var out []Entry
+	for i := len(keys) - 1; i >= 0; i-- {
+		b, ok, err := tx.Get(keys[i])
+		if err != nil {
+			return nil, "", err
+		}
+		if !ok {
+			continue
+		}
+		var e Entry
+		if err := json.Unmarshal(b, &e); err != nil {
+			return nil, "", fail.Wrap(err, fail.Internal, "an audit entry cannot be read")
+		}
+		if !q.Since.IsZero() && e.At.Before(q.Since) {
+			break
+		}
+		if !q.match(e, b) {
+			continue
+		}
+		if len(out) == q.Limit {
+			return out, out[len(out)-1].ID, nil
+		}
+		out = append(out, e)
+	}
+	return out, "", nil
+}
+
+func (q Query) match(e Entry, raw []byte) bool {
+	if q.Project != "" && e.Project != q.Project {
+		return false
+	}
+	if q.Outcome != "" && e.Outcome != q.Outcome {
+		return false
+	}
+	if !q.Until.IsZero() && e.At.After(q.Until) {
+		return false
+	}
+	if q.Actor != "" && !strings.Contains(strings.ToLower(e.Actor), strings.ToLower(q.Actor)) {
+		return false
+	}
+	if p, wild := strings.CutSuffix(q.Action, "*"); wild && !strings.HasPrefix(e.Action, p) || !wild && q.Action != "" && e.Action != q.Action {
+		return false
+	}
+	if q.Resource != "" && string(e.Row) != q.Resource && e.Name != q.Resource {
+		return false
+	}
+	return q.Text == "" || strings.Contains(strings.ToLower(string(raw)), strings.ToLower(q.Text))
+}
