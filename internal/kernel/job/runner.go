@@ -1,0 +1,260 @@
+package job
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/clock"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// Program is what the runner must know of a kind: its flows, and how its rows are read, stored and finished.
+type Program interface {
+	Steps(flow string) []AnyStep
+	// Load reads a row; nil when it is gone.
+	Load(tx store.Tx, row id.ID) (any, error)
+	// Save stores the row as a step left it.
+	Save(ctx context.Context, tx store.Tx, row any) error
+	// Finish settles the row, the quota, the meters and the audit entry in the transaction in which the job ends. It
+	// returns a job to run next (a delete that waited for this one to unwind), or nil.
+	Finish(ctx context.Context, tx store.Tx, j *Job, row any) (*Job, error)
+}
+
+// Runner runs jobs. One per store.
+type Runner struct {
+	store    store.Store
+	programs func(kind string) Program
+	now      clock.Clock
+	log      *slog.Logger
+	slots    chan struct{} // bounds the steps that run at once
+
+	mu      sync.Mutex
+	active  map[id.ID]*active
+	stopped bool
+	ctx     context.Context
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+}
+
+type active struct {
+	wake chan struct{}      // the stored job changed: look again
+	cut  context.CancelFunc // cuts the running step short
+	note string
+	done chan struct{}
+}
+
+// Slots is how many steps run at once; the others wait their turn.
+const Slots = 32
+
+// NewRunner makes a runner; nothing runs until Start.
+func NewRunner(s store.Store, programs func(kind string) Program, now clock.Clock, log *slog.Logger) *Runner {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Runner{store: s, programs: programs, now: now, log: log, slots: make(chan struct{}, Slots),
+		active: map[id.ID]*active{}, ctx: ctx, stop: stop}
+}
+
+// Start takes up every job that is not done.
+func (r *Runner) Start(ctx context.Context) error {
+	var due []id.ID
+	err := r.store.View(ctx, func(tx store.Tx) error {
+		for k := range tx.Scan(duePrefix, "") {
+			due = append(due, id.ID(k[len(duePrefix):]))
+		}
+		return tx.ScanErr()
+	})
+	for _, j := range due {
+		r.Kick(j)
+	}
+	return err
+}
+
+// Kick starts a stored job, or makes a running one look at its record again.
+func (r *Runner) Kick(jobID id.ID) {
+	if jobID == "" {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return
+	}
+	if a := r.active[jobID]; a != nil {
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
+		if a.cut != nil {
+			a.cut()
+		}
+		return
+	}
+	a := &active{wake: make(chan struct{}, 1), done: make(chan struct{})}
+	r.active[jobID] = a
+	r.wg.Add(1)
+	go func() {
+		defer r.wg.Done()
+		next := r.run(jobID, a)
+		r.mu.Lock()
+		delete(r.active, jobID)
+		r.mu.Unlock()
+		close(a.done)
+		r.Kick(next)
+	}()
+}
+
+// Close cuts running steps short and waits for them; their jobs stay stored and go on at the next Start.
+func (r *Runner) Close() {
+	r.mu.Lock()
+	r.stopped = true
+	r.mu.Unlock()
+	r.stop()
+	r.wg.Wait()
+}
+
+// Wait returns the job when it is done, or ctx's error.
+func (r *Runner) Wait(ctx context.Context, jobID id.ID) (*Job, error) {
+	for {
+		j, err := r.Get(ctx, jobID)
+		if err != nil || j.Done() {
+			return j, err
+		}
+		r.mu.Lock()
+		a := r.active[jobID]
+		r.mu.Unlock()
+		var done chan struct{}
+		if a != nil {
+			done = a.done
+		}
+		select {
+		case <-done:
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return j, ctx.Err()
+		}
+	}
+}
+
+// Get reads a job with the newest note of its running step.
+func (r *Runner) Get(ctx context.Context, jobID id.ID) (*Job, error) {
+	var j *Job
+	err := r.store.View(ctx, func(tx store.Tx) (err error) {
+		j, err = Get(tx, jobID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.active[jobID]; a != nil && a.note != "" && !j.Done() {
+		j.Note = a.note
+	}
+	return j, nil
+}
+
+// run drives one job until it is done or the runner closes; it returns the job to run next.
+func (r *Runner) run(jobID id.ID, a *active) (next id.ID) {
+	for {
+		j, row, err := r.load(jobID)
+		if err != nil {
+			if fail.Is(err, fail.NotFound) || r.ctx.Err() != nil {
+				return ""
+			}
+			r.log.Error("job cannot be loaded", "job", jobID, "err", err)
+			if !r.wait(a, time.Second) {
+				return ""
+			}
+			continue
+		}
+		if j.Done() {
+			return ""
+		}
+		if d := j.NotBefore.Sub(r.now()); d > 0 && !j.Cancel {
+			if !r.wait(a, d) {
+				return ""
+			}
+			continue
+		}
+		select {
+		case r.slots <- struct{}{}:
+		case <-r.ctx.Done():
+			return ""
+		}
+		next, err := r.advance(j, row, a)
+		<-r.slots
+		if r.ctx.Err() != nil {
+			return ""
+		}
+		if err != nil {
+			r.log.Error("job cannot be advanced", "job", jobID, "kind", j.Kind, "flow", j.Flow, "err", err)
+			if !r.wait(a, time.Second) {
+				return ""
+			}
+		}
+		if next != "" {
+			return next
+		}
+	}
+}
+
+// wait sleeps d, until woken, or until the runner closes (false).
+func (r *Runner) wait(a *active, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-a.wake:
+		return true
+	case <-r.ctx.Done():
+		return false
+	}
+}
+
+func (r *Runner) load(jobID id.ID) (j *Job, row any, err error) {
+	err = r.store.View(r.ctx, func(tx store.Tx) error {
+		if j, err = Get(tx, jobID); err != nil {
+			return err
+		}
+		p := r.programs(j.Kind)
+		if p == nil {
+			return fail.New(fail.Internal, "no program for kind %s", j.Kind)
+		}
+		row, err = p.Load(tx, j.Row)
+		return err
+	})
+	return j, row, err
+}
+
+// call runs one Do or Undo with the step's deadline, turning a panic into an error.
+func (r *Runner) call(j *Job, a *active, deadline time.Time, f func(context.Context, any) error, row any) (err error) {
+	if f == nil {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(r.ctx, time.Now().Add(deadline.Sub(r.now())))
+	ctx = context.WithValue(ctx, jobKey{}, *j)
+	ctx = context.WithValue(ctx, noteKey{}, func(s string) {
+		r.mu.Lock()
+		a.note = s
+		r.mu.Unlock()
+	})
+	r.mu.Lock()
+	a.cut, a.note = cancel, ""
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		a.cut = nil
+		r.mu.Unlock()
+		cancel()
+		if p := recover(); p != nil {
+			r.log.Error("step panicked", "job", j.ID, "kind", j.Kind, "panic", p, "stack", string(debug.Stack()))
+			err = fail.New(fail.Internal, "a defect in the cloud stopped this step").Then("the operator finds it in the log under job %s", j.ID)
+		}
+	}()
+	return f(ctx, row)
+}
