@@ -18,6 +18,8 @@ type Program interface {
 	Steps(flow string) []AnyStep
 	// Load reads a row; nil when it is gone.
 	Load(tx store.Tx, row id.ID) (any, error)
+	// Turn reports whether it is the job's turn: another one that runs on the row goes first.
+	Turn(row any, j *Job) bool
 	// Save stores the row as a step left it.
 	Save(ctx context.Context, tx store.Tx, row any) error
 	// Finish settles the row, the quota, the meters and the audit entry in the transaction in which the job ends. It
@@ -173,6 +175,12 @@ func (r *Runner) run(jobID id.ID, a *active) (next id.ID) {
 		}
 		if j.Done() {
 			return ""
+		}
+		if row != nil && !r.programs(j.Kind).Turn(row, j) {
+			if !r.wait(a, 250*time.Millisecond) {
+				return ""
+			}
+			continue
 		}
 		if d := j.NotBefore.Sub(r.now()); d > 0 && !j.Cancel {
 			if !r.wait(a, d) {

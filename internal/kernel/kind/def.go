@@ -25,6 +25,7 @@ type Def struct {
 	QuotaOf   func(row AnyRow) map[ledger.Dim]int64
 	MeterOf   func(row AnyRow) map[ledger.Dim]int64
 	Indexes   func(row AnyRow) map[string][]string
+	Prepare   func(ctx context.Context, old, row AnyRow) error
 	Defaults  func(ctx context.Context, tx store.Tx, row AnyRow) error
 	Check     func(ctx context.Context, tx store.Tx, old, row AnyRow) error
 	CheckDel  func(ctx context.Context, tx store.Tx, row AnyRow) error
@@ -138,17 +139,24 @@ func (k Kind[S, T]) Def() *Def {
 		}
 		return out
 	}
+	if f := k.Prepare; f != nil {
+		d.Prepare = func(ctx context.Context, old, row AnyRow) error { return f(ctx, typed(old), typed(row)) }
+	}
 	if f := k.Defaults; f != nil {
 		d.Defaults = func(ctx context.Context, tx store.Tx, row AnyRow) error { return f(ctx, tx, typed(row)) }
 	}
 	if f := k.Check; f != nil {
-		d.Check = func(ctx context.Context, tx store.Tx, old, row AnyRow) error { return f(ctx, tx, typed(old), typed(row)) }
+		d.Check = func(ctx context.Context, tx store.Tx, old, row AnyRow) error {
+			return f(ctx, tx, typed(old), typed(row))
+		}
 	}
 	if f := k.CheckDelete; f != nil {
 		d.CheckDel = func(ctx context.Context, tx store.Tx, row AnyRow) error { return f(ctx, tx, typed(row)) }
 	}
 	if f := k.Changed; f != nil {
-		d.Changed = func(ctx context.Context, tx store.Tx, old, row AnyRow) error { return f(ctx, tx, typed(old), typed(row)) }
+		d.Changed = func(ctx context.Context, tx store.Tx, old, row AnyRow) error {
+			return f(ctx, tx, typed(old), typed(row))
+		}
 	}
 	if k.Loop.Do != nil {
 		d.LoopEvery = k.Loop.Every

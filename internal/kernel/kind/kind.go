@@ -54,6 +54,7 @@ type Meta struct {
 	Updated    time.Time         `json:"updated" doc:"RFC 3339"`
 	Deleted    time.Time         `json:"deleted,omitzero" doc:"when it was deleted, while it is in the trash"`
 	Purge      time.Time         `json:"purge,omitzero" doc:"when it leaves the trash for good"`
+	Made       bool              `json:"made,omitempty" doc:"its creation was completed once"`
 }
 
 // Row is one stored resource.
@@ -110,13 +111,17 @@ type Kind[S, T any] struct {
 	Meter map[ledger.Dim]func(S, T) int64 // asked when the row changes state; 0 when the state is not active
 	Index map[string]func(*Row[S, T]) []string
 
+	// Prepare runs before the transaction, for what is slow or random: hashing a password, making a key. It may run
+	// for a request that then fails. old is nil at creation.
+	Prepare func(ctx context.Context, old, row *Row[S, T]) error
 	// Defaults fills fields that depend on others or on stored rows, before validation.
 	Defaults func(ctx context.Context, tx store.Tx, row *Row[S, T]) error
 	// Check refuses what the field rules cannot see. old is nil at creation. It runs in the accepting transaction.
 	Check func(ctx context.Context, tx store.Tx, old, row *Row[S, T]) error
 	// CheckDelete refuses a delete (still in use, not empty).
 	CheckDelete func(ctx context.Context, tx store.Tx, row *Row[S, T]) error
-	// Changed runs in the transaction of every accepted create, update and delete: for rows that follow this one.
+	// Changed runs in the transaction of every accepted create and update, and in the one that removes the row (row is
+	// then nil): for rows and indexes that follow this one.
 	Changed func(ctx context.Context, tx store.Tx, old, row *Row[S, T]) error
 
 	Create, Update, Delete job.Flow[Row[S, T]]

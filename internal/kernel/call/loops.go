@@ -1,0 +1,154 @@
+package call
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// loops converge idle rows when the world drifts, and empty the trash.
+type loops struct {
+	d    *Door
+	ctx  context.Context
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+	wake map[string]chan struct{}
+}
+
+// loopWorkers is how many rows of one kind are looked at at once.
+const loopWorkers = 8
+
+func newLoops(d *Door) *loops {
+	l := &loops{d: d, wake: map[string]chan struct{}{}}
+	l.ctx, l.stop = context.WithCancel(ident.With(context.Background(), ident.System()))
+	for name := range d.kinds {
+		l.wake[name] = make(chan struct{}, 1)
+	}
+	return l
+}
+
+func (l *loops) start() {
+	for _, k := range l.d.kinds {
+		if k.LoopDo != nil {
+			l.every(k.LoopEvery, l.wake[k.FullName()], func() { l.round(k) })
+		}
+		if k.Retention > 0 {
+			l.every(time.Minute, nil, func() { l.d.EmptyTrash(l.ctx, k) })
+		}
+	}
+	l.every(time.Hour, nil, func() {
+		if _, err := l.d.Ident.Sweep(l.ctx); err != nil && l.ctx.Err() == nil {
+			l.d.Log.Error("expired tokens cannot be removed", "err", err)
+		}
+	})
+}
+
+func (l *loops) close() {
+	l.stop()
+	l.wg.Wait()
+}
+
+func (l *loops) every(d time.Duration, wake chan struct{}, f func()) {
+	l.wg.Add(1)
+	go func() {
+		defer l.wg.Done()
+		for {
+			t := time.NewTimer(d)
+			select {
+			case <-t.C:
+			case <-wake:
+				t.Stop()
+			case <-l.ctx.Done():
+				t.Stop()
+				return
+			}
+			f()
+		}
+	}()
+}
+
+// Wake makes the loop of a kind run now: an engine saw something happen.
+func (d *Door) Wake(fullName string) {
+	select {
+	case d.loops.wake[fullName] <- struct{}{}:
+	default:
+	}
+}
+
+func (l *loops) round(k *kind.Def) {
+	var idle []kind.AnyRow
+	err := l.d.Store.View(l.ctx, func(tx store.Tx) (err error) {
+		idle, _, err = k.List(tx, "", kind.Filter{State: kind.Active, Where: func(r kind.AnyRow) bool { return r.M().Job == "" }})
+		return err
+	})
+	if err != nil {
+		if l.ctx.Err() == nil {
+			l.d.Log.Error("loop cannot read its rows", "kind", k.FullName(), "err", err)
+		}
+		return
+	}
+	work := make(chan kind.AnyRow)
+	var wg sync.WaitGroup
+	for range min(loopWorkers, len(idle)) {
+		wg.Go(func() {
+			for row := range work {
+				l.one(k, row)
+			}
+		})
+	}
+	for _, row := range idle {
+		work <- row
+	}
+	close(work)
+	wg.Wait()
+}
+
+// one converges a row. Its status is stored only when nobody changed the row meanwhile; else the next round sees it.
+func (l *loops) one(k *kind.Def, row kind.AnyRow) {
+	changed, err := k.LoopDo(l.ctx, row)
+	if err != nil && l.ctx.Err() == nil {
+		l.d.Log.Warn("row cannot be converged", "kind", k.FullName(), "row", row.M().ID, "name", row.M().Name, "err", err)
+	}
+	if !changed {
+		return
+	}
+	_, err = l.d.Store.Update(l.ctx, func(tx store.Tx) error {
+		now, err := k.Get(tx, row.M().ID)
+		if err != nil || now == nil || now.M().Revision != row.M().Revision {
+			return err
+		}
+		return (&program{l.d, k}).Save(l.ctx, tx, row)
+	})
+	if err != nil && l.ctx.Err() == nil {
+		l.d.Log.Error("status cannot be stored", "kind", k.FullName(), "row", row.M().ID, "err", err)
+	}
+}
+
+// EmptyTrash deletes for good the rows of k whose retention has passed.
+func (d *Door) EmptyTrash(ctx context.Context, k *kind.Def) {
+	var due []id.ID
+	var metas []kind.Meta
+	err := d.Store.View(ctx, func(tx store.Tx) error {
+		rows, _, err := k.List(tx, "", kind.Filter{State: kind.Trashed, Where: func(r kind.AnyRow) bool { return d.now().After(r.M().Purge) }})
+		for _, r := range rows {
+			due, metas = append(due, r.M().ID), append(metas, *r.M())
+		}
+		return err
+	})
+	for i, row := range due {
+		c := &Call{Kind: k, Verb: Delete, Target: string(row), Domain: string(metas[i].Domain), Project: string(metas[i].Project), Purge: true,
+			Principal: ident.System(), Dialect: "loop"}
+		if _, derr := d.Do(ctx, c); derr != nil && !fail.Is(derr, fail.NotFound) {
+			err = derr
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		d.Log.Error("the trash cannot be emptied", "kind", k.FullName(), "err", err)
+	}
+}

@@ -1,0 +1,156 @@
+package ident
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/secret"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// MaxTokenLife is the longest a token lives; it can always be revoked sooner.
+const MaxTokenLife = 24 * time.Hour
+
+// Keys: token/<hash> holds a token's record, tokenof/<user>/<hash> finds a user's, accesskey/<access> a key's row.
+const (
+	tokenPrefix  = "token/"
+	tokenOf      = "tokenof/"
+	keyPrefix    = "accesskey/"
+	revKey       = "identrev"
+	tokenVersion = "awt1."
+)
+
+// Token is what is stored of a token; its text is known to its holder only.
+type Token struct {
+	User    id.ID     `json:"user"`
+	Domain  id.ID     `json:"domain"`
+	Project id.ID     `json:"project,omitempty"` // "" = scoped to the domain
+	Methods []string  `json:"methods"`
+	Issued  time.Time `json:"issued"`
+	Expires time.Time `json:"expires"`
+	MFA     bool      `json:"mfa,omitempty"`
+	AuditID string    `json:"audit_id"`
+}
+
+func hashToken(token string) string {
+	d := secret.Digest(token)
+	return hex.EncodeToString(d[:])
+}
+
+// IssueToken makes a token for a user and returns its text. life is cut to MaxTokenLife; 0 means that.
+func (s *Service) IssueToken(ctx context.Context, t Token, life time.Duration) (string, Token, error) {
+	if life <= 0 || life > MaxTokenLife {
+		life = MaxTokenLife
+	}
+	now := s.now().UTC()
+	text := tokenVersion + secret.NewToken()
+	t.Issued, t.AuditID = now, string(id.New())
+	if end := now.Add(life); t.Expires.IsZero() || t.Expires.After(end) {
+		t.Expires = end.Truncate(time.Second)
+	}
+	b, err := json.Marshal(t)
+	if err != nil {
+		return "", t, err
+	}
+	h := hashToken(text)
+	_, err = s.store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.Put(tokenPrefix+h, b); err != nil {
+			return err
+		}
+		return tx.Put(tokenOf+string(t.User)+"/"+h, nil)
+	})
+	return text, t, err
+}
+
+// ByToken turns a token's text into its principal.
+func (s *Service) ByToken(ctx context.Context, text string) (Principal, Token, error) {
+	var p Principal
+	var t Token
+	h := hashToken(text)
+	err := s.store.View(ctx, func(tx store.Tx) error {
+		b, ok, err := tx.Get(tokenPrefix + h)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fail.New(fail.Unauthenticated, "the token is unknown, revoked or expired").Then("log in again")
+		}
+		if err := json.Unmarshal(b, &t); err != nil {
+			return err
+		}
+		if !s.now().Before(t.Expires) {
+			return fail.New(fail.Unauthenticated, "the token expired at %s", t.Expires.UTC().Format(time.RFC3339)).Then("log in again")
+		}
+		p, err = s.principal(tx, t.User)
+		return err
+	})
+	p.Method, p.Token, p.Issued, p.Expires, p.MFA, p.Project = ByToken, h, t.Issued, t.Expires, t.MFA, t.Project
+	if err != nil {
+		return Principal{}, t, err
+	}
+	return p, t, nil
+}
+
+// RevokeToken makes a token worthless at once; an unknown one is success.
+func (s *Service) RevokeToken(ctx context.Context, text string) error {
+	return s.revoke(ctx, hashToken(text))
+}
+
+func (s *Service) revoke(ctx context.Context, hash string) error {
+	_, err := s.store.Update(ctx, func(tx store.Tx) error {
+		b, ok, err := tx.Get(tokenPrefix + hash)
+		if err != nil || !ok {
+			return err
+		}
+		var t Token
+		if err := json.Unmarshal(b, &t); err != nil {
+			return err
+		}
+		if err := tx.Delete(tokenPrefix + hash); err != nil {
+			return err
+		}
+		return tx.Delete(tokenOf + string(t.User) + "/" + hash)
+	})
+	return err
+}
+
+// revokeAll ends every token of a user, in the caller's transaction.
+func revokeAll(tx store.Tx, user id.ID) error {
+	p := tokenOf + string(user) + "/"
+	for k := range tx.Scan(p, "") {
+		if err := tx.Delete(tokenPrefix + k[len(p):]); err != nil {
+			return err
+		}
+		if err := tx.Delete(k); err != nil {
+			return err
+		}
+	}
+	return tx.ScanErr()
+}
+
+// Sweep removes the records of expired tokens; call it now and then.
+func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
+	var old []string
+	now := s.now()
+	err = s.store.View(ctx, func(tx store.Tx) error {
+		for k, b := range tx.Scan(tokenPrefix, "") {
+			var t Token
+			if json.Unmarshal(b, &t) == nil && now.After(t.Expires) {
+				old = append(old, strings.TrimPrefix(k, tokenPrefix))
+			}
+		}
+		return tx.ScanErr()
+	})
+	for _, h := range old {
+		if err := s.revoke(ctx, h); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, err
+}
