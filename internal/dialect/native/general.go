@@ -1,0 +1,300 @@
+package native
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/auth"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/job"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// Login is what a log-in sends.
+type Login struct {
+	Domain   string    `json:"domain" doc:"the account's name or id" required:"true"`
+	User     string    `json:"user" doc:"name or id" required:"true"`
+	Password string    `json:"password" secret:"true" required:"true"`
+	Project  string    `json:"project" doc:"scope the token to this project; empty: to the domain"`
+	Life     kind.Span `json:"life" doc:"how long the token lives; at most 24h" default:"24h"`
+}
+
+// Session is what a log-in answers.
+type Session struct {
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+	Who     Who       `json:"who"`
+}
+
+// Who describes a principal.
+type Who struct {
+	User       string       `json:"user"`
+	UserID     id.ID        `json:"user_id"`
+	Domain     string       `json:"domain"`
+	DomainID   id.ID        `json:"domain_id"`
+	Project    string       `json:"project,omitempty"`
+	ProjectID  id.ID        `json:"project_id,omitempty"`
+	Method     ident.Method `json:"method"`
+	Expires    time.Time    `json:"expires,omitzero"`
+	CloudAdmin bool         `json:"cloud_admin,omitempty"`
+}
+
+func (a *API) login(w http.ResponseWriter, r *http.Request) error {
+	b, err := readBody(w, r, 64<<10)
+	if err != nil {
+		return err
+	}
+	var in Login
+	fields := kind.FieldsOf(in)
+	if err := kind.DecodeStrict(b, &in, "", fields); err != nil {
+		return err
+	}
+	kind.SetDefaults(&in, fields)
+	if err := kind.Validate(&in, "", fields); err != nil {
+		return err
+	}
+	s, err := LogIn(r.Context(), a.Door, in, auth.Source(r), r.UserAgent(), "native")
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusCreated, s)
+}
+
+// LogIn checks a password, issues a token and audits both outcomes.
+func LogIn(ctx context.Context, d *call.Door, in Login, source, agent, dialect string) (Session, error) {
+	var s Session
+	e := ledger.Entry{Source: source, Agent: agent, Dialect: dialect, Action: "identity:token:create", Actor: "user " + in.User, Outcome: ledger.Succeeded, RequestID: string(id.New())}
+	p, err := d.Ident.ByPassword(ctx, in.Domain, in.User, in.Password, source)
+	if err != nil {
+		e.Outcome, e.Reason = ledger.Failed, fail.From(err).Public()
+		_ = d.Store.View(ctx, func(tx store.Tx) error { // so that the domain's auditors see attempts on its users
+			if dom, err := d.Ident.Kinds.Domain.Find(tx, "-", in.Domain); err == nil && dom != nil {
+				e.Domain = dom.ID
+			}
+			return nil
+		})
+		if aerr := d.Record(ctx, e); aerr != nil {
+			return s, fail.Wrap(aerr, fail.Unavailable, "the audit log cannot be written, so nobody can log in")
+		}
+		return s, err
+	}
+	t := ident.Token{User: p.User, Domain: p.Domain, Methods: []string{"password"}}
+	if in.Project != "" {
+		if t.Project, err = findProject(ctx, d, p, in.Project); err != nil {
+			return s, err
+		}
+	}
+	if s.Token, t, err = d.Ident.IssueToken(ctx, t, time.Duration(in.Life)); err != nil {
+		return s, err
+	}
+	e.Domain, e.Project, e.Actor, e.ActorID = p.Domain, t.Project, p.String(), p.User
+	if err := d.Record(ctx, e); err != nil {
+		return s, fail.Wrap(err, fail.Unavailable, "the audit log cannot be written, so nobody can log in")
+	}
+	s.Expires = t.Expires
+	p.Project, p.Expires = t.Project, t.Expires
+	s.Who, err = whoIs(ctx, d, p)
+	return s, err
+}
+
+func findProject(ctx context.Context, d *call.Door, p ident.Principal, name string) (id.ID, error) {
+	var project id.ID
+	err := d.Store.View(ctx, func(tx store.Tx) error {
+		row, err := d.Ident.Kinds.Project.Find(tx, string(p.Domain), name)
+		if err != nil {
+			return err
+		}
+		if row == nil {
+			return fail.Field("project", "there is no project %q in your domain", name)
+		}
+		project = row.ID
+		return nil
+	})
+	return project, err
+}
+
+func whoIs(ctx context.Context, d *call.Door, p ident.Principal) (Who, error) {
+	w := Who{User: p.UserName, UserID: p.User, Domain: p.DomainName, DomainID: p.Domain, ProjectID: p.Project, Method: p.Method, Expires: p.Expires}
+	err := d.Store.View(ctx, func(tx store.Tx) error {
+		if err := d.Ident.MarkCloud(tx, &p); err != nil {
+			return err
+		}
+		w.CloudAdmin = p.Cloud()
+		if p.Project == "" {
+			return nil
+		}
+		row, err := d.Ident.Kinds.Project.Get(tx, p.Project)
+		if row != nil {
+			w.Project = row.Name
+		}
+		return err
+	})
+	return w, err
+}
+
+func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.newCall(r)
+	if err != nil {
+		return err
+	}
+	if c.Principal.Method != ident.ByToken {
+		return fail.New(fail.Invalid, "only a token can be logged out").Then("delete or disable the access key instead")
+	}
+	token := r.Header.Get("X-Auth-Token")
+	if token == "" {
+		token = r.Header.Get("Authorization")[len("Bearer "):]
+	}
+	if err := a.Door.Ident.RevokeToken(r.Context(), token); err != nil {
+		return err
+	}
+	p := c.Principal
+	err = a.Door.Record(r.Context(), ledger.Entry{Domain: p.Domain, Actor: p.String(), ActorID: p.User, Source: c.Source, Agent: c.Agent,
+		Dialect: "native", Action: "identity:token:delete", Outcome: ledger.Succeeded, RequestID: c.RequestID})
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) whoami(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.newCall(r)
+	if err != nil {
+		return err
+	}
+	if c.Principal.Nobody() {
+		return fail.New(fail.Unauthenticated, "nobody is logged in").Then("awan login")
+	}
+	who, err := whoIs(r.Context(), a.Door, c.Principal)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, who)
+}
+
+func (a *API) version(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, map[string]string{"version": a.Version, "region": a.Door.Region})
+}
+
+func (a *API) kinds(w http.ResponseWriter, _ *http.Request) error {
+	out := make([]kind.Desc, len(a.Door.Kinds))
+	for i, k := range a.Door.Kinds {
+		out[i] = k.Desc
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"items": out})
+}
+
+// job reads an operation; ?wait=30s answers when it ended, or after that time as it then is.
+func (a *API) job(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.newCall(r)
+	if err != nil {
+		return err
+	}
+	jobID, ok := id.Parse(c.Target)
+	if !ok {
+		return fail.New(fail.NotFound, "there is no job %q", c.Target)
+	}
+	if c.Principal.Nobody() {
+		return fail.New(fail.Unauthenticated, "this needs a log-in").Then("awan login")
+	}
+	var j *job.Job
+	if j, err = a.Door.Job(r.Context(), c.Principal, jobID); err != nil {
+		return err
+	}
+	if s := r.URL.Query().Get("wait"); s != "" && !j.Done() {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < 0 || d > 5*time.Minute {
+			return fail.Field("wait", "%q is not a duration up to 5m", s)
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), d)
+		defer cancel()
+		if later, err := a.Door.WaitJob(ctx, jobID); later != nil && (err == nil || ctx.Err() != nil) {
+			j = later
+		}
+	}
+	return writeJSON(w, http.StatusOK, j)
+}
+
+func (a *API) audit(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.newCall(r)
+	if err != nil {
+		return err
+	}
+	p := r.URL.Query()
+	q := ledger.Query{Project: id.ID(p.Get("project")), Actor: p.Get("actor"), Action: p.Get("action"), Resource: p.Get("resource"),
+		Outcome: ledger.Outcome(p.Get("outcome")), Text: p.Get("text"), Before: id.ID(p.Get("marker"))}
+	var limit int64
+	for _, err := range []error{number(p.Get("limit"), "limit", &limit), moment(p.Get("since"), "since", &q.Since), moment(p.Get("until"), "until", &q.Until)} {
+		if err != nil {
+			return err
+		}
+	}
+	q.Limit = int(limit)
+	entries, next, err := a.Door.Audit(r.Context(), c, q)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"items": orEmpty(entries), "next": next})
+}
+
+func (a *API) quota(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.newCall(r)
+	if err != nil {
+		return err
+	}
+	q, err := a.Door.Quotas(r.Context(), c)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"items": orEmpty(q)})
+}
+
+func (a *API) setQuota(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.newCall(r)
+	if err != nil {
+		return err
+	}
+	b, err := readBody(w, r, 4<<10)
+	if err != nil {
+		return err
+	}
+	var in struct {
+		Name  ledger.Dim `json:"name"`
+		Limit int64      `json:"limit"`
+	}
+	if err := kind.DecodeStrict(b, &in, "", []kind.Field{{Name: "name"}, {Name: "limit"}}); err != nil {
+		return err
+	}
+	c.Spec = json.RawMessage(b)
+	if err := a.Door.SetQuota(r.Context(), c, in.Name, in.Limit); err != nil {
+		return err
+	}
+	return a.quota(w, r)
+}
+
+func (a *API) usage(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.newCall(r)
+	if err != nil {
+		return err
+	}
+	to := time.Now().UTC()
+	from := time.Date(to.Year(), to.Month(), 1, 0, 0, 0, 0, time.UTC)
+	q := r.URL.Query()
+	for _, err := range []error{moment(q.Get("from"), "from", &from), moment(q.Get("to"), "to", &to)} {
+		if err != nil {
+			return err
+		}
+	}
+	u, err := a.Door.Usage(r.Context(), c, from, to)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"items": orEmpty(u), "from": from, "to": to})
+}
