@@ -1,0 +1,68 @@
+// Package kerneltest starts a kernel in a test: a store, identity with its first administrator, and the door. It may
+// import every kernel package; only tests import it.
+package kerneltest
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/clock"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/kernel/secret"
+	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/kernel/store/mem"
+)
+
+// Kernel is a running kernel.
+type Kernel struct {
+	Store store.Store
+	Ident *ident.Service
+	Door  *call.Door
+	Admin *ident.Admin
+	Clock *clock.Manual
+	Root  ident.Principal // the first administrator, logged in
+}
+
+// Cheap is a password cost for tests.
+var Cheap = secret.Cost{Memory: 64, Time: 1, Lanes: 1}
+
+// Start makes a kernel with the given kinds beside identity's. It is closed with the test.
+func Start(t testing.TB, limits ledger.Limits, kinds ...*kind.Def) *Kernel {
+	t.Helper()
+	k := &Kernel{Store: mem.New(), Clock: clock.NewManual(time.Now())}
+	sealer, err := secret.OpenSealer(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Ident = ident.New(k.Store, secret.NewPasswords(Cheap), sealer, k.Clock.Now)
+	if k.Admin, err = k.Ident.Bootstrap(t.Context(), "awan", "awan-1"); err != nil {
+		t.Fatal(err)
+	}
+	k.Door = call.NewDoor(call.Options{Store: k.Store, Ident: k.Ident, Kinds: append(k.Ident.Kinds.All(), kinds...), Region: "awan-1",
+		Limits: limits, Now: k.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+	if err := k.Door.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		k.Door.Close()
+		_ = k.Store.Close()
+	})
+	k.Root = k.LogIn(t, k.Admin.User, k.Admin.Password)
+	return k
+}
+
+// LogIn gives the principal of a user of the first domain.
+func (k *Kernel) LogIn(t testing.TB, user, password string) ident.Principal {
+	t.Helper()
+	p, err := k.Ident.ByPassword(context.Background(), k.Admin.Domain, user, password, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Project = k.Admin.ProjectID
+	return p
+}
