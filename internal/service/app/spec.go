@@ -1,0 +1,130 @@
+package app
+
+import (
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// EnvironmentSpec describes where components run.
+type EnvironmentSpec struct {
+	Description string            `json:"description" doc:"what it is for" max:"255"`
+	Egress      string            `json:"egress" doc:"where its components may connect to beyond the project: none, or public internet addresses" enum:"none,internet" default:"none"`
+	Variables   map[string]string `json:"variables" doc:"environment variables given to every component in it" max:"200"`
+}
+
+// EnvironmentStatus is empty: an environment is a rule, not a thing.
+type EnvironmentStatus struct{}
+
+// ApplicationSpec groups components that belong together.
+type ApplicationSpec struct {
+	Description string `json:"description" doc:"what it does" max:"255"`
+}
+
+// ApplicationStatus is empty.
+type ApplicationStatus struct{}
+
+// Source is what a component is made from: an uploaded folder, or an image of this cloud's registry.
+type Source struct {
+	Digest     string `json:"digest" doc:"digest of an uploaded folder (the upload action gives it)" pattern:"^sha256:[0-9a-f]{64}$"`
+	Image      string `json:"image" doc:"or an image of the registry: project/name:tag or project/name@sha256:..." max:"512"`
+	Dockerfile string `json:"dockerfile" doc:"path of the Dockerfile in the source; empty: Dockerfile where there is one, else a recipe for the detected stack" max:"255"`
+	Stack      string `json:"stack" doc:"recipe to build with; empty: detected" max:"63"`
+}
+
+// Probe tells how to find out whether an instance can serve.
+type Probe struct {
+	Type     string    `json:"type" doc:"how to ask" enum:"tcp,http,command,none" default:"tcp"`
+	Path     string    `json:"path" doc:"for http: the path; any status below 400 is healthy" default:"/" max:"255"`
+	Command  []string  `json:"command" doc:"for command: what to run in the instance; exit code 0 is healthy" max:"64"`
+	Interval kind.Span `json:"interval" doc:"time between two probes" default:"5s" min:"1" max:"300"`
+	Timeout  kind.Span `json:"timeout" doc:"how long one may take" default:"2s" min:"1" max:"60"`
+	Failures int       `json:"failures" doc:"failures in a row that make an instance unready" default:"3" min:"1" max:"20"`
+	Grace    kind.Span `json:"grace" doc:"how long a new instance may take to become ready" default:"60s" min:"1" max:"1800"`
+}
+
+// ComponentSpec describes one deployable part of an application.
+type ComponentSpec struct {
+	Application string            `json:"application" doc:"the application it belongs to" ref:"app/application" default:"default" immutable:"true"`
+	Environment string            `json:"environment" doc:"the environment it runs in" ref:"app/environment" default:"default" immutable:"true"`
+	Source      Source            `json:"source" doc:"what it is made from"`
+	Replicas    int               `json:"replicas" doc:"instances" default:"1" min:"0" max:"50"`
+	CPU         int64             `json:"cpu" doc:"CPU limit of one instance" unit:"thousandths of a core" default:"500" min:"50" max:"64000"`
+	Memory      int64             `json:"memory" doc:"memory limit of one instance" unit:"MiB" default:"256" min:"16" max:"1048576"`
+	Storage     int64             `json:"storage" doc:"writable layer of one instance; it goes with the instance" unit:"MiB" default:"256" min:"16" max:"102400"`
+	Pids        int64             `json:"pids" doc:"processes and threads of one instance" default:"256" min:"8" max:"32768"`
+	Port        int               `json:"port" doc:"port the program listens on; given to it as PORT" default:"8080" min:"1" max:"65535"`
+	Command     []string          `json:"command" doc:"replaces the image's command" max:"64"`
+	Env         map[string]string `json:"env" doc:"environment variables" max:"200"`
+	Secrets     map[string]string `json:"secrets" doc:"environment variables whose values are never shown again" secret:"true" max:"200"`
+	Probe       Probe             `json:"probe" doc:"how to find out whether an instance can serve"`
+	Strategy    string            `json:"strategy" doc:"rolling: new instances first, then the old ones go; recreate: the old ones go first" enum:"rolling,recreate" default:"rolling"`
+	Stopped     bool              `json:"stopped" doc:"keeps no instance running"`
+}
+
+// ComponentStatus is what runs.
+type ComponentStatus struct {
+	URL       string     `json:"url" doc:"where it answers"`
+	Address   string     `json:"address" doc:"its own loopback address"`
+	Host      string     `json:"host" doc:"its own host name"`
+	Image     string     `json:"image" doc:"what runs, by digest"`
+	Stack     string     `json:"stack" doc:"what it was built with"`
+	Release   int        `json:"release" doc:"number of the live release"`
+	ReleaseID id.ID      `json:"release_id"`
+	Ready     int        `json:"ready" doc:"instances that can serve"`
+	Instances []Instance `json:"instances" doc:"what should run, and how it does"`
+
+	Built     string     `json:"built,omitempty" doc:"what the image was built from"`
+	Next      *Rollout   `json:"next,omitempty" doc:"the release that is being rolled out"`
+	Running   string     `json:"running,omitempty" doc:"hash of the configuration that runs"`
+	ReadyTime *time.Time `json:"ready_time,omitempty" doc:"when it last became fully ready"`
+}
+
+// Rollout is a release on its way.
+type Rollout struct {
+	Release   id.ID  `json:"release"`
+	Number    int    `json:"number"`
+	Image     string `json:"image"`
+	Stack     string `json:"stack"`
+	Hash      string `json:"hash"`
+	Restarted bool   `json:"restarted,omitempty"`
+}
+
+// Instance is one running copy.
+type Instance struct {
+	ID       id.ID     `json:"id"`
+	Release  int       `json:"release" doc:"number of the release it runs"`
+	Hash     string    `json:"hash"`
+	Phase    string    `json:"phase" doc:"planned, starting, ready, unready, exited, leaving"`
+	Address  string    `json:"address,omitempty"`
+	Started  time.Time `json:"started,omitzero"`
+	Restarts int       `json:"restarts"`
+	LastExit string    `json:"last_exit,omitempty" doc:"why it last ended"`
+	RetryAt  time.Time `json:"retry_at,omitzero" doc:"when it is started again"`
+}
+
+// ReleaseSpec is one version of a component as it was deployed: enough to go back to it.
+type ReleaseSpec struct {
+	Component string `json:"component" doc:"the component's id" ref:"app/component"`
+	Number    int    `json:"number" doc:"counts up from 1"`
+	Image     string `json:"image" doc:"by digest"`
+	Source    Source `json:"source" doc:"what it was built from"`
+	Stack     string `json:"stack" doc:"what it was built with"`
+	Config    string `json:"config" doc:"the component's spec at that time, secrets sealed" secret:"true"`
+	By        string `json:"by" doc:"who deployed it"`
+	Note      string `json:"note" doc:"why: deploy, rollback to 3, configuration"`
+}
+
+// ReleaseStatus tells what became of it.
+type ReleaseStatus struct {
+	State string    `json:"state" doc:"rolling, live, superseded or failed"`
+	Live  time.Time `json:"live,omitzero" doc:"when it went live"`
+}
+
+type (
+	environmentRow = kind.Row[EnvironmentSpec, EnvironmentStatus]
+	applicationRow = kind.Row[ApplicationSpec, ApplicationStatus]
+	componentRow   = kind.Row[ComponentSpec, ComponentStatus]
+	releaseRow     = kind.Row[ReleaseSpec, ReleaseStatus]
+)
