@@ -108,3 +108,20 @@ type Registry interface {
 	// everything.
 	Transport(project string) http.RoundTripper
 }
+
+// Request is what a service asks of the builder: an uploaded source to be made into an image.
+type Request struct {
+	ID         id.ID  // of the build; the same one again is allowed
+	Project    string // the project's id
+	Name       string // the component's name: the image becomes project/name
+	Archive    string // file on the host: the source as tar.gz
+	Dockerfile string // path in the source; empty: Dockerfile if there is one, else a recipe
+	Stack      string // recipe; empty: detected
+}
+
+// Output is what came of a Request.
+type Output struct {
+	Result
+	Stack string // "go", "dockerfile", …
+	Why   string // what was detected and why, for people
+}
