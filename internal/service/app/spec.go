@@ -75,7 +75,7 @@ type ComponentStatus struct {
 	Ready     int        `json:"ready" doc:"instances that can serve"`
 	Instances []Instance `json:"instances" doc:"what should run, and how it does"`
 
-	Built   string   `json:"built,omitempty" doc:"what the image was built from"`
+	Built   *Built   `json:"built,omitempty" doc:"the newest image that was built, live or not"`
 	Next    *Rollout `json:"next,omitempty" doc:"the release that is being rolled out"`
 	Running string   `json:"running,omitempty" doc:"hash of the configuration that runs"`
 	Numbers int      `json:"numbers,omitempty" doc:"releases made so far"`
