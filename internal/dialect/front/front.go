@@ -7,6 +7,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -21,9 +22,7 @@ import (
 )
 
 const (
-	headerTime  = 10 * time.Second // for the first byte, the TLS handshake and the header, each
 	idleTime    = 2 * time.Minute
-	stallTime   = time.Minute // longest silence in the middle of a body, either way
 	maxHeader   = 64 << 10
 	maxStreams  = 250 // HTTP/2 requests at once on one connection
 	defaultBody = 8 << 20
@@ -45,6 +44,9 @@ type Options struct {
 
 	MaxConns     int // open connections in all; 0: 16384
 	MaxPerSource int // of one address that is not this machine's (IPv6: one /64); 0: 512
+
+	HeaderTime time.Duration // for the first byte, the TLS handshake and the header, each; 0: 10 s
+	StallTime  time.Duration // longest silence in the middle of a body, either way; 0: one minute. Apps' uploads may pause
 }
 
 // Names are the names under which the cloud is reached.
@@ -80,12 +82,10 @@ func New(o Options) (*Front, error) {
 	if o.CA == nil || o.Logger == nil || o.Names.Domain == "" || o.Listen == "" {
 		return nil, fail.New(fail.Internal, "front.New needs Listen, CA, Names.Domain and Logger")
 	}
-	if o.MaxConns == 0 {
-		o.MaxConns = 16384
-	}
-	if o.MaxPerSource == 0 {
-		o.MaxPerSource = 512
-	}
+	o.MaxConns = cmp.Or(o.MaxConns, 16384)
+	o.MaxPerSource = cmp.Or(o.MaxPerSource, 512)
+	o.HeaderTime = cmp.Or(o.HeaderTime, 10*time.Second)
+	o.StallTime = cmp.Or(o.StallTime, time.Minute)
 	router, err := newRouter(o)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func New(o Options) (*Front, error) {
 func (f *Front) server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: headerTime,
+		ReadHeaderTimeout: f.opts.HeaderTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
@@ -111,8 +111,8 @@ func (f *Front) server(h http.Handler) *http.Server {
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams,
 			SendPingTimeout:      idleTime / 2,
-			PingTimeout:          headerTime,
-			WriteByteTimeout:     stallTime,
+			PingTimeout:          f.opts.HeaderTime,
+			WriteByteTimeout:     f.opts.StallTime,
 		},
 	}
 }

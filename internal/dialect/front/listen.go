@@ -104,7 +104,7 @@ func (f *Front) end(c net.Conn) {
 func (f *Front) dispatch(c *conn) {
 	if len(c.front) == 0 {
 		var first [1]byte
-		if err := c.SetReadDeadline(time.Now().Add(headerTime)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(f.opts.HeaderTime)); err != nil {
 			f.end(c)
 			return
 		}

@@ -41,7 +41,10 @@ func (f *Front) observe(rw http.ResponseWriter, r *http.Request, secure bool, se
 	if c := connOf(r.Context()); c != nil {
 		x.info.Peer = c.peer
 	}
-	x.w = &writer{ResponseWriter: rw, rc: http.NewResponseController(rw), id: x.info.RequestID, deadlines: r.ProtoMajor == 1}
+	x.w = &writer{ResponseWriter: rw, rc: http.NewResponseController(rw), id: x.info.RequestID}
+	if r.ProtoMajor == 1 {
+		x.w.stall = f.opts.StallTime
+	}
 	x.r = r.WithContext(context.WithValue(r.Context(), infoKey{}, x.info))
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = &body{ReadCloser: r.Body}
@@ -146,7 +149,7 @@ func (f *Front) bound(x *exchange, s *Service) bool {
 		write(x.w, x.r, http.StatusRequestEntityTooLarge, fail.New(fail.TooLarge, "the body is over %d bytes", limit))
 		return false
 	}
-	x.body.rc = x.w.rc
+	x.body.rc, x.body.stall = x.w.rc, f.opts.StallTime
 	if limit >= 0 {
 		x.r.Body = http.MaxBytesReader(x.w.ResponseWriter, x.body, limit)
 	}

@@ -14,12 +14,12 @@ import (
 // flushing and hijacking on, so that streams and websockets work through it.
 type writer struct {
 	http.ResponseWriter
-	rc        *http.ResponseController
-	id        string
-	status    int
-	bytes     int64
-	deadlines bool      // HTTP/1: one deadline a write; HTTP/2 has its own for the connection
-	until     time.Time // the deadline set last
+	rc     *http.ResponseController
+	id     string
+	status int
+	bytes  int64
+	stall  time.Duration // longest time a write may wait; 0: HTTP/2, which has its own for the connection
+	until  time.Time     // the deadline set last
 }
 
 // WriteHeader sends the header. What a handler or an app put as request id is replaced.
@@ -36,7 +36,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.deadlines {
+	if w.stall > 0 {
 		w.extend()
 	}
 	n, err := w.ResponseWriter.Write(p)
@@ -47,12 +47,12 @@ func (w *writer) Write(p []byte) (int, error) {
 // extend moves the write deadline; not at each write, for that would cost more than the write.
 func (w *writer) extend() {
 	now := time.Now()
-	if w.until.Sub(now) > stallTime {
+	if w.until.Sub(now) > w.stall {
 		return
 	}
-	w.until = now.Add(stallTime + stallTime/2)
+	w.until = now.Add(w.stall + w.stall/2)
 	if err := w.rc.SetWriteDeadline(w.until); err != nil {
-		w.deadlines = false // hijacked: whoever has the connection now keeps its time
+		w.stall = 0 // hijacked: whoever has the connection now keeps its time
 	}
 }
 
@@ -64,7 +64,7 @@ func (w *writer) FlushError() error {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.deadlines {
+	if w.stall > 0 {
 		w.extend()
 	}
 	return w.rc.Flush()
@@ -86,6 +86,7 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 type body struct {
 	io.ReadCloser
 	rc    *http.ResponseController // nil: silence is allowed
+	stall time.Duration
 	bytes atomic.Int64
 	ended atomic.Bool // the handler has returned: the connection's deadlines are no longer ours to set
 }
@@ -96,7 +97,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.bytes.Add(int64(n))
 		return n, err
 	}
-	if err := deadline(b.rc, time.Now().Add(stallTime)); err != nil {
+	if err := deadline(b.rc, time.Now().Add(b.stall)); err != nil {
 		return 0, err
 	}
 	n, err := b.ReadCloser.Read(p)
