@@ -57,10 +57,13 @@ func (f *Front) observe(rw http.ResponseWriter, r *http.Request, secure bool, se
 // finish ends an exchange; it is deferred, so that it sees panics. net/http.ErrAbortHandler is the way in which a
 // handler says that its answer must be cut off, and passes through.
 func (f *Front) finish(x *exchange) {
+	p := recover()
 	if x.body != nil {
+		if p == nil && x.r.ProtoMajor == 2 {
+			x.body.drain(x.w.rc)
+		}
 		x.body.ended.Store(true)
 	}
-	p := recover()
 	if p != nil && p != any(http.ErrAbortHandler) {
 		f.log.Error("a handler panicked", "request", x.info.RequestID, "service", x.info.Service,
 			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))

@@ -108,6 +108,15 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// drain reads a little of what a handler left unread. HTTP/2 resets a stream whose body nobody read to its end, and
+// clients then report that instead of the answer; net/http does the same for HTTP/1 by itself.
+func (b *body) drain(rc *http.ResponseController) {
+	const most, wait = 256 << 10, 2 * time.Second
+	if deadline(rc, time.Now().Add(wait)) == nil {
+		_, _ = io.CopyN(io.Discard, b.ReadCloser, most) // its end, or too much: either way the answer stands
+	}
+}
+
 func deadline(rc *http.ResponseController, t time.Time) error {
 	if err := rc.SetReadDeadline(t); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
