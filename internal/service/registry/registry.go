@@ -23,6 +23,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/service/build"
 )
 
 // Actions on a repository, as the distribution specification's token scopes name them.
@@ -34,7 +35,7 @@ const (
 )
 
 // Shared is the first part of the names of repositories that every project may read and none may write.
-const Shared = "library"
+const Shared = build.Shared
 
 // Options say where the registry keeps its data and who may use it.
 type Options struct {
