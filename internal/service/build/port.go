@@ -99,6 +99,10 @@ type Base struct {
 	Sources []string // package versions or the upstream reference: the bill of materials
 }
 
+// Shared is the first part of the names of repositories that every project may read and only the cloud writes: the base
+// images are kept there.
+const Shared = "library"
+
 // Registry is what builds and workloads need of the image registry: to move images as the cloud itself, in process.
 type Registry interface {
 	// Host is the name under which images are addressed inside the cloud: "registry.awan.internal".
