@@ -180,7 +180,17 @@ func (a *API) whoami(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) version(w http.ResponseWriter, _ *http.Request) error {
-	return writeJSON(w, http.StatusOK, map[string]string{"version": a.Version, "region": a.Door.Region})
+	return writeJSON(w, http.StatusOK, map[string]string{"version": a.Version, "region": a.Door.Region, "domain": a.Domain})
+}
+
+// ca tells the cloud's CA to those who do not trust it yet (awan login); it is public.
+func (a *API) ca(w http.ResponseWriter, _ *http.Request) error {
+	if a.CA == nil {
+		return fail.New(fail.NotFound, "this cloud has no CA of its own")
+	}
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	_, err := w.Write(a.CA())
+	return err
 }
 
 func (a *API) kinds(w http.ResponseWriter, _ *http.Request) error {

@@ -27,6 +27,8 @@ type API struct {
 	Door    *call.Door
 	Auth    *auth.Authenticator
 	Version string
+	Domain  string        // the cloud's DNS domain, told by GET /version; may be empty
+	CA      func() []byte // the cloud's CA in PEM form, told by GET /ca; may be nil
 	mux     *http.ServeMux
 }
 
@@ -104,6 +106,7 @@ func (a *API) routes() {
 		"POST /logout":                  a.logout,
 		"GET /whoami":                   a.whoami,
 		"GET /version":                  a.version,
+		"GET /ca":                       a.ca,
 		"GET /kinds":                    a.kinds,
 		"GET /openapi.json":             a.openapi,
 		"GET /jobs/{id}":                a.job,
