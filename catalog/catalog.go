@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed bases stacks aliases.yaml
+//go:embed bases stacks aliases.yaml quotas.json
 var files embed.FS
 
 // Files is the catalogue as it was built in.
