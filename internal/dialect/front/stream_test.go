@@ -67,6 +67,9 @@ func TestUpgradePasses(t *testing.T) {
 		if err != nil || res.StatusCode != 101 {
 			t.Fatalf("%s: %v, %v", host, res, err)
 		}
+		if id := res.Header.Get("X-Request-Id"); host == "guestbook.awan.localhost" && len(id) != 32 {
+			t.Errorf("an upgrade has the id %q", id)
+		}
 		for i := range 3 {
 			fmt.Fprintf(conn, "line %d\n", i)
 			if line, err := br.ReadString('\n'); err != nil || line != fmt.Sprintf("back: line %d\n", i) {
