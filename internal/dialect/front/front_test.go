@@ -386,3 +386,18 @@ func TestWiringErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestOCIPaths(t *testing.T) {
+	for request, want := range map[string]bool{
+		"GET /v2/": true, "GET /v2/_catalog": true, "GET /v2/a/tags/list": true, "GET /v2/a/b/c/manifests/latest": true,
+		"HEAD /v2/a/blobs/sha256:0": true, "POST /v2/a/b/blobs/uploads/": true, "PATCH /v2/a/blobs/uploads/u": true,
+		"GET /v2/a/referrers/sha256:0": true,
+		"GET /v2":                      false, "GET /v2/zones/z": false, "PUT /v2/images/i/tags/list": false, "GET /v2/p/instances/i": false,
+		"GET /v2/images/i/tags/t": false, "GET /v2/p/blobs/b": false, "GET /v2.0/networks": false, "GET /v2/p/a/b/c": false,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		if got := front.OCI(&http.Request{Method: method, URL: &url.URL{Path: path}}); got != want {
+			t.Errorf("%s: %v", request, got)
+		}
+	}
+}

@@ -268,3 +268,21 @@ func TestCurl(t *testing.T) {
 		t.Errorf("elsewhere: %v: %s", err, out)
 	}
 }
+
+// TestPython: the language of OpenStack's clients, with nothing but the environment that "awan exec" sets.
+func TestPython(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not installed")
+	}
+	c := start(t, nil)
+	root := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(root, c.ca.Certificate(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, "-c", "import urllib.request as u; print(u.urlopen(u.Request('https://iam.awan-1.awan.test/v3/auth/tokens', data=b'{}'), timeout=20).read())")
+	cmd.Env = []string{"HTTPS_PROXY=http://" + c.Addr().String(), "SSL_CERT_FILE=" + root}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), `"Service":"iam"`) {
+		t.Errorf("%v: %s", err, out)
+	}
+}

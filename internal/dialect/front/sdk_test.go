@@ -62,7 +62,11 @@ func TestHuaweiSDK(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			client := vpc.NewVpcClient(vpc.VpcClientBuilder().WithEndpoint(tc.endpoint).WithHttpConfig(tc.config).WithCredential(cred).Build())
+			hc, err := vpc.VpcClientBuilder().WithEndpoint(tc.endpoint).WithHttpConfig(tc.config).WithCredential(cred).SafeBuild()
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := vpc.NewVpcClient(hc)
 			marker, label := "ä +/&", "v"
 			list, err := client.ListVpcs(&model.ListVpcsRequest{Marker: &marker})
 			if !ok {

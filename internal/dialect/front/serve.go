@@ -42,6 +42,7 @@ func (f *Front) observe(rw http.ResponseWriter, r *http.Request, secure bool, se
 		x.info.Peer = c.peer
 	}
 	x.w = &writer{ResponseWriter: rw, rc: http.NewResponseController(rw), id: x.info.RequestID}
+	rw.Header().Set("X-Request-Id", x.info.RequestID) // for upgrades, whose handlers write the header themselves
 	if r.ProtoMajor == 1 {
 		x.w.stall = f.opts.StallTime
 	}

@@ -67,6 +67,9 @@ func TestUpgradePasses(t *testing.T) {
 		if err != nil || res.StatusCode != 101 {
 			t.Fatalf("%s: %v, %v", host, res, err)
 		}
+		if id := res.Header.Get("X-Request-Id"); host == "guestbook.awan.localhost" && len(id) != 32 {
+			t.Errorf("an upgrade has the id %q", id)
+		}
 		for i := range 3 {
 			fmt.Fprintf(conn, "line %d\n", i)
 			if line, err := br.ReadString('\n'); err != nil || line != fmt.Sprintf("back: line %d\n", i) {
@@ -221,22 +224,14 @@ func TestShutdownHasADeadline(t *testing.T) {
 func TestConnectionsPerSource(t *testing.T) {
 	addr := outward(t)
 	c := start(t, func(o *front.Options) { o.Listen, o.MaxPerSource, o.MaxConns = "0.0.0.0:0", 3, 8 })
-	open := func(to netip.Addr) (net.Conn, bool) {
-		conn, err := net.Dial("tcp", netip.AddrPortFrom(to, c.Addr().Port()).String())
+	open := func(to netip.Addr) (net.Conn, bool) { // a refused connection is closed before its handshake
+		conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 20 * time.Second}, "tcp", netip.AddrPortFrom(to, c.Addr().Port()).String(),
+			&tls.Config{ServerName: "awan.localhost", RootCAs: c.ca.Pool()})
 		if err != nil {
-			t.Fatal(err)
+			return nil, false
 		}
 		t.Cleanup(func() { conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: awan.localhost\r\n")
-		if _, err := conn.Write([]byte("X: y\r\n")); err != nil {
-			return conn, false
-		}
-		one := make([]byte, 1)
-		_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-		_, err = conn.Read(one)
-		ne, timeout := err.(net.Error)
-		return conn, timeout && ne.Timeout() // an open connection waits for the rest of the header
+		return conn, true
 	}
 	var first net.Conn
 	for i := range 3 {
