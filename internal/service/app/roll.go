@@ -23,6 +23,7 @@ const (
 // roll moves the component one small step nearer to its target and naps until it is there. New instances are started
 // first, and an old one leaves only when the ready ones suffice without it, so no request fails on the way.
 func (s *Service) roll(ctx context.Context, row *componentRow) error {
+	s.expose(row)
 	hash, _ := s.target(row)
 	want := wanted(row)
 	recreate := row.Spec.Strategy == "recreate" && row.Status.Next != nil
