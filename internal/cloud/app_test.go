@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -215,7 +216,54 @@ func (c *client) get(url string) (int, string) {
 }
 
 func httpd(text string) (map[string]string, []string) {
-	return map[string]string{"www/index.html": text}, []string{"/bin/sh", "-c", "exec httpd -f -p $PORT -h /www"}
+	return map[string]string{"www/index.html": text}, []string{"/bin/sh", "-c", "trap 'exit 0' TERM; httpd -f -p $PORT -h /www & wait"}
+}
+
+// load sends requests to one address from several clients until it ends.
+type load struct {
+	c              *client
+	stop           chan struct{}
+	clients        sync.WaitGroup
+	failed, served atomic.Int64
+	first          atomic.Value
+	once           sync.Once
+}
+
+func (c *client) load(url string, clients int) *load {
+	l := &load{c: c, stop: make(chan struct{})}
+	c.t.Cleanup(l.halt)
+	for range clients {
+		l.clients.Go(func() {
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				if code, body := c.get(url); code != 200 {
+					l.failed.Add(1)
+					l.first.CompareAndSwap(nil, fmt.Sprintf("%s: %d %s", time.Now().Format(time.TimeOnly+".000"), code, body))
+				} else {
+					l.served.Add(1)
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) halt() {
+	l.once.Do(func() { close(l.stop) })
+	l.clients.Wait()
+}
+
+// end stops the load; no request may have failed, and at least that many must have been served.
+func (l *load) end(least int64) {
+	l.c.t.Helper()
+	l.halt()
+	if l.failed.Load() > 0 || l.served.Load() < least {
+		l.c.t.Errorf("%d of %d requests failed; the first: %v", l.failed.Load(), l.served.Load()+l.failed.Load(), l.first.Load())
+	}
 }
 
 func TestAnImageRunsRollsAndRollsBackWithoutAFailedRequest(t *testing.T) {
@@ -235,27 +283,7 @@ func TestAnImageRunsRollsAndRollsBackWithoutAFailedRequest(t *testing.T) {
 		t.Fatalf("GET %s: %d %q", web.Status.URL, code, body)
 	}
 
-	stop := make(chan struct{})
-	var failed, served atomic.Int64
-	done := make(chan struct{})
-	for range 4 {
-		go func() {
-			for {
-				select {
-				case <-stop:
-					done <- struct{}{}
-					return
-				default:
-				}
-				if code, body := c.get(web.Status.URL); code != 200 {
-					failed.Add(1)
-					t.Logf("failed: %d %s", code, body)
-				} else {
-					served.Add(1)
-				}
-			}
-		}()
-	}
+	load := c.load(web.Status.URL, 4)
 	patch := func(image string) jobView {
 		return c.finish("PATCH", components+"/web", map[string]any{"spec": map[string]any{"source": map[string]any{"image": image}}})
 	}
@@ -277,13 +305,7 @@ func TestAnImageRunsRollsAndRollsBackWithoutAFailedRequest(t *testing.T) {
 	if _, body := c.get(web.Status.URL); body != "one" {
 		t.Errorf("after the roll back it answers %q", body)
 	}
-	close(stop)
-	for range 4 {
-		<-done
-	}
-	if failed.Load() > 0 || served.Load() < 100 {
-		t.Errorf("%d of %d requests failed", failed.Load(), served.Load()+failed.Load())
-	}
+	load.end(100)
 	if got := c.component("web"); got.Status.Ready != 3 || len(got.Status.Instances) != 3 || got.State != "active" {
 		t.Errorf("%+v", got)
 	}

@@ -76,6 +76,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
+	quietLibraries(o.Log)
 	if err := c.prepare(); err != nil {
 		return c, err
 	}
