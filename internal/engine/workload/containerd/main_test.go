@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -160,4 +161,15 @@ func open(t testing.TB) (*containerd.Engine, string) {
 		}
 	})
 	return e, ref
+}
+
+// hostIP is an address of this machine that is not on loopback.
+func hostIP() string {
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() && n.IP.To4()[0] != 10 {
+			return n.IP.String()
+		}
+	}
+	return ""
 }
