@@ -36,6 +36,7 @@ func harness(t testing.TB) workloadtest.Harness {
 		if err := e.Purge(ctx); err != nil {
 			t.Error("purge:", err)
 		}
+		leftovers(t, o)
 	})
 	h.Reopen = func(t testing.TB) workloadtest.Harness {
 		if err := e.Close(); err != nil {

@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	if containerd.IsShim(os.Args) {
 		containerd.ShimMain()
 	}
+	if os.Getenv(childEnv) != "" {
+		child()
+	}
 	os.Exit(m.Run())
 }
 
@@ -159,6 +162,7 @@ func open(t testing.TB) (*containerd.Engine, string) {
 		if err := e.Purge(ctx); err != nil {
 			t.Error("purge:", err)
 		}
+		leftovers(t, o)
 	})
 	return e, ref
 }
