@@ -9,6 +9,7 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -102,8 +103,9 @@ func (t *task) signal(ctx context.Context, sig unix.Signal, all bool) error {
 // kill ends the container at once.
 func (t *task) kill(ctx context.Context) error { return t.signal(ctx, unix.SIGKILL, true) }
 
+// isFinished tells errors that mean that there is nothing left to signal; a shim that is gone too has had its exit read.
 func isFinished(err error) bool {
-	return errdefs.IsFailedPrecondition(err) || errors.Is(err, unix.ESRCH)
+	return errdefs.IsFailedPrecondition(err) || errors.Is(err, unix.ESRCH) || errors.Is(err, ttrpc.ErrClosed)
 }
 
 // Stop implements workload.Engine.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -32,6 +33,9 @@ import (
 func TestMain(m *testing.M) {
 	if containerd.IsShim(os.Args) {
 		containerd.ShimMain()
+	}
+	if os.Getenv(childEnv) != "" {
+		child()
 	}
 	os.Exit(m.Run())
 }
@@ -158,6 +162,18 @@ func open(t testing.TB) (*containerd.Engine, string) {
 		if err := e.Purge(ctx); err != nil {
 			t.Error("purge:", err)
 		}
+		leftovers(t, o)
 	})
 	return e, ref
+}
+
+// hostIP is an address of this machine that is not on loopback.
+func hostIP() string {
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() && n.IP.To4()[0] != 10 {
+			return n.IP.String()
+		}
+	}
+	return ""
 }

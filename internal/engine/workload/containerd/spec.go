@@ -65,6 +65,7 @@ func (e *Engine) spec(ctx context.Context, i id.ID, w workload.Want, img *image,
 	l.Namespaces = append(l.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace}, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	l.CgroupsPath = path.Join(e.cg.parent, string(i))
 	l.MaskedPaths = append(l.MaskedPaths, "/proc/interrupts", "/proc/kallsyms", "/sys/devices/system/cpu/vulnerabilities", "/sys/kernel")
+	l.ReadonlyPaths = append(l.ReadonlyPaths, "/sys/fs/cgroup") // with version 1 a tmpfs that would be writable
 	l.Sysctl = map[string]string{
 		"net.ipv4.ip_unprivileged_port_start": "0",
 		"net.ipv4.ping_group_range":           "0 65535", // ping without NET_RAW

@@ -43,9 +43,9 @@ func newRules(n *Network, ports []Port) (*rules, error) {
 	member := nftables.MustConcatSetType(nftables.TypeMark, nftables.TypeIPAddr)
 	r := &rules{table: t, have: map[netip.Addr]Port{}, name: n.Interface,
 		ports:   &nftables.Set{Table: t, Name: "ports", KeyType: pair, Concatenation: true},
-		tenants: &nftables.Set{Table: t, Name: "tenants", KeyType: nftables.TypeIFName, DataType: nftables.TypeMark, IsMap: true},
+		tenants: &nftables.Set{Table: t, Name: "tenants", KeyType: nftables.TypeIFName, DataType: nftables.TypeMark, IsMap: true, KeyByteOrder: binaryutil.NativeEndian},
 		members: &nftables.Set{Table: t, Name: "members", KeyType: member, Concatenation: true},
-		egress:  &nftables.Set{Table: t, Name: "egress", KeyType: nftables.TypeIFName},
+		egress:  &nftables.Set{Table: t, Name: "egress", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian},
 	}
 	private := &nftables.Set{Table: t, Name: "private", KeyType: nftables.TypeIPAddr, Interval: true}
 	dns := &nftables.Set{Table: t, Name: "dns", KeyType: nftables.TypeIPAddr}
@@ -95,11 +95,15 @@ func (r *rules) chains(c *nftables.Conn, n *Network, private, dns *nftables.Set)
 	// From an instance: answers, its own tenant, and out if it may.
 	from := c.AddChain(&nftables.Chain{Table: t, Name: "from"})
 	rule(from, answers(), accept())
-	rule(from, []expr.Any{
+	rule(from, []expr.Any{ // the packet's mark is the sender's tenant
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
-		&expr.Lookup{SourceRegister: 1, SetName: r.tenants.Name, DestRegister: unix.NFT_REG32_00, IsDestRegSet: true},
-		&expr.Payload{OperationType: expr.PayloadLoad, DestRegister: unix.NFT_REG32_00 + 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4},
-		&expr.Lookup{SourceRegister: unix.NFT_REG32_00, SetName: r.members.Name},
+		&expr.Lookup{SourceRegister: 1, SetName: r.tenants.Name, DestRegister: 1, IsDestRegSet: true},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
+	})
+	rule(from, []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+		destination(unix.NFT_REG32_01),
+		&expr.Lookup{SourceRegister: 1, SetName: r.members.Name},
 	}, accept())
 	rule(from, oif(anyCloud, true), reject())
 	rule(from, []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, &expr.Lookup{SourceRegister: 1, SetName: r.egress.Name, Invert: true}}, reject())

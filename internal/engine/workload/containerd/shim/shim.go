@@ -106,20 +106,6 @@ func run() error {
 	}
 }
 
-// trim gives memory back after the burst of a start, and then now and again.
-func trim(done <-chan struct{}) {
-	wait := 3 * time.Second
-	for {
-		select {
-		case <-done:
-			return
-		case <-time.After(wait):
-			debug.FreeOSMemory()
-			wait = 2 * time.Minute
-		}
-	}
-}
-
 func inNamespace(ctx context.Context, u ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, m ttrpc.Method) (any, error) {
 	return m(namespaces.WithNamespace(ctx, Namespace), u)
 }
