@@ -99,6 +99,14 @@ type Base struct {
 	Sources []string // package versions or the upstream reference: the bill of materials
 }
 
+// Images says which image of the cloud's registry stands for a name in a Dockerfile.
+type Images interface {
+	// Resolve turns what a Dockerfile names ("golang:1.26", "registry.awan.internal/PROJECT/app:v1") into a reference in
+	// the cloud's registry, making or pulling the image first when it must, with progress in lines. A fail.NotFound
+	// error says what the developer and the operator can do.
+	Resolve(ctx context.Context, project, image string, log func(line string)) (ref string, err error)
+}
+
 // Shared is the first part of the names of repositories that every project may read and only the cloud writes: the base
 // images are kept there.
 const Shared = "library"
