@@ -9,6 +9,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/awancloud/awan/catalog"
+	"github.com/awancloud/awan/internal/engine/base/debian"
+	"github.com/awancloud/awan/internal/engine/build/buildkit"
 	"github.com/awancloud/awan/internal/engine/workload/containerd"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -29,15 +32,45 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 	if err != nil {
 		return Engines{}, err
 	}
-	return Engines{Workload: run, Builder: &builder{c}, Close: run.Close}, nil
+	maker, close, err := c.maker(run)
+	if err != nil {
+		return Engines{}, errors.Join(err, run.Close())
+	}
+	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Close: func() error { return errors.Join(close(), run.Close()) }}, nil
 }
 
-// builder makes images from sources and finds them by name.
-type builder struct{ c *Cloud }
+// maker wires builds: base images from the machine's packages, recipes from the catalogue, BuildKit.
+func (c *Cloud) maker(run *containerd.Engine) (*build.Maker, func() error, error) {
+	stacks, err := build.ReadStacks(catalog.Files())
+	if err != nil {
+		return nil, nil, err
+	}
+	aliases, err := build.ReadAliases(catalog.Files())
+	if err != nil {
+		return nil, nil, err
+	}
+	bases, err := debian.New(debian.Options{Dir: c.path("bases"), Registry: c.Registry, Catalog: catalog.Files(), Logger: c.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	engine, err := buildkit.New(buildkit.Options{Dir: c.path("build"), Key: c.Key, Registry: c.Registry,
+		Images: &build.Resolver{Bases: bases, Registry: c.Registry, Aliases: aliases}, Net: guests{run}, Logger: c.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	return &build.Maker{Engine: engine, Stacks: stacks, Registry: c.Registry, Dir: c.path("build", "sources")}, engine.Close, nil
+}
 
-// Build turns the archive into an image.
-func (b *builder) Build(ctx context.Context, r build.Request, p build.Progress) (build.Output, error) {
-	return build.Output{}, fail.New(fail.Unsupported, "not wired yet")
+// guests gives build steps a network of their own.
+type guests struct{ *containerd.Engine }
+
+// Attach makes a step's network.
+func (g guests) Attach(ctx context.Context, _ string) (string, func(), error) { return g.Guest(ctx) }
+
+// builder makes images from sources and finds them by name.
+type builder struct {
+	*build.Maker
+	registry build.Registry
 }
 
 // Resolve finds an image that the project may run, in its own repositories or in library/, and gives its digest form.
@@ -50,7 +83,7 @@ func (b *builder) Resolve(ctx context.Context, project id.ID, image string) (str
 	if err != nil {
 		return "", fail.Field("spec.source.image", "%q is not an image reference", image).Then("write name:tag, library/name:tag or name@sha256:…")
 	}
-	d, err := remote.Head(ref, remote.WithTransport(b.c.Registry.Transport(string(project))), remote.WithContext(ctx))
+	d, err := remote.Head(ref, remote.WithTransport(b.registry.Transport(string(project))), remote.WithContext(ctx))
 	if err != nil {
 		return "", fail.New(fail.NotFound, "there is no image %s in the registry", image).Because(errors.Unwrap(err)).Then("push it first")
 	}
