@@ -50,7 +50,7 @@ const (
 func (c *Condition) holds(facts map[string][]string) bool {
 	known, passing, total, full := false, 0, 0, 0
 	for k, values := range facts {
-		if !strings.EqualFold(k, c.Key) {
+		if len(k) != len(c.Key) || !strings.EqualFold(k, c.Key) { // letters of the two cases have the same length
 			continue
 		}
 		for _, v := range values {
@@ -239,7 +239,9 @@ func GlobalKeys() []string { return slices.Clone(globalKeys) }
 // checkKey says what is wrong with a condition's key.
 func checkKey(key string) error {
 	service, name, ok := strings.Cut(key, ":")
-	if !ok || service == "" || name == "" || strings.ContainsAny(key, " \t\r\n*") {
+	head, _, _ := strings.Cut(key, "/") // a tag's key behind it may be of any script
+	foreign := func(r rune) bool { return r > '~' }
+	if !ok || service == "" || name == "" || strings.ContainsAny(key, " \t\r\n*") || strings.ContainsFunc(head, foreign) {
 		return errors.New(`not a condition key such as "g:ProjectName" or "obs:prefix"`)
 	}
 	if !strings.EqualFold(service, "g") {

@@ -89,9 +89,13 @@ func (m *Match) String() string {
 func Decide(req Request, docs []Attached) Decision {
 	action := strings.ToLower(req.Action)
 	req.Resource = foldService(req.Resource)
-	var allow, near *Match
-	var why string
-	for _, d := range docs {
+	match := func(d *Attached, i int) *Match {
+		return &Match{Policy: d.Name, Source: d.Source, Statement: i + 1, Sid: d.Doc.Statements[i].Sid}
+	}
+	var allow, near *Match // near would allow, but for an obstacle
+	var obstacle string
+	for k := range docs {
+		d := &docs[k]
 		if d.Doc == nil {
 			continue
 		}
@@ -100,18 +104,22 @@ func Decide(req Request, docs []Attached) Decision {
 			if s.Effect == Allow && allow != nil || !s.speaksOfAction(action) {
 				continue
 			}
-			obstacle := s.obstacle(req)
-			if obstacle != "" && (s.Effect == Deny || near != nil) {
-				continue
+			onIt := s.speaksOfResource(req.Resource)
+			var failing *Condition
+			if onIt {
+				failing = s.failing(req.Facts)
 			}
-			m := &Match{Policy: d.Name, Source: d.Source, Statement: i + 1, Sid: s.Sid}
 			switch {
-			case obstacle != "":
-				near, why = m, obstacle
-			case s.Effect == Deny:
+			case onIt && failing == nil && s.Effect == Deny:
+				m := match(d, i)
 				return Decision{By: m, Reason: "denied by " + m.String()}
-			default:
-				allow = m
+			case onIt && failing == nil:
+				allow = match(d, i)
+			case s.Effect == Allow && near == nil:
+				near, obstacle = match(d, i), "not on this resource"
+				if failing != nil {
+					obstacle = "its condition " + failing.Operator + " on " + failing.Key + " does not hold"
+				}
 			}
 		}
 	}
@@ -119,7 +127,7 @@ func Decide(req Request, docs []Attached) Decision {
 	case allow != nil:
 		return Decision{Allowed: true, By: allow, Reason: "allowed by " + allow.String()}
 	case near != nil:
-		return Decision{Reason: "denied: no statement allows " + req.Action + "; " + near.String() + " would, but " + why}
+		return Decision{Reason: "denied: no statement allows " + req.Action + "; " + near.String() + " would, but " + obstacle}
 	}
 	return Decision{Reason: "denied: no statement allows " + req.Action}
 }
@@ -128,17 +136,18 @@ func (s *Statement) speaksOfAction(lower string) bool {
 	return anyMatch(s.actions, lower) == (s.NotAction == nil)
 }
 
-// obstacle says why a statement whose action matches does not speak of the request; "" when it does.
-func (s *Statement) obstacle(req Request) string {
-	if len(s.resources) > 0 && anyMatch(s.resources, req.Resource) != (s.NotResource == nil) {
-		return "not on this resource"
-	}
+func (s *Statement) speaksOfResource(resource string) bool {
+	return len(s.resources) == 0 || anyMatch(s.resources, resource) == (s.NotResource == nil)
+}
+
+// failing is the first condition that does not hold.
+func (s *Statement) failing(facts map[string][]string) *Condition {
 	for i := range s.Condition {
-		if c := &s.Condition[i]; !c.holds(req.Facts) {
-			return "its condition " + c.Operator + " on " + c.Key + " does not hold"
+		if c := &s.Condition[i]; !c.holds(facts) {
+			return c
 		}
 	}
-	return ""
+	return nil
 }
 
 // foldService lowers the first part of a resource, which like an action's does not depend on letter case.

@@ -194,6 +194,7 @@ func TestParseRefuses(t *testing.T) {
 		{"IfExists of Null", cond(`{"NullIfExists":{"g:UserName":["true"]}}`), "Statement[0].Condition.NullIfExists", "unknown operator"},
 		{"unknown global key", cond(`{"StringEquals":{"g:UserNames":["a"]}}`), "Statement[0].Condition.StringEquals.g:UserNames", "unknown global condition key; one of g:CalledVia"},
 		{"tag key without a tag", cond(`{"StringEquals":{"g:ResourceTag/":["a"]}}`), "Statement[0].Condition.StringEquals.g:ResourceTag/", "unknown global condition key"},
+		{"key of look-alikes", cond(`{"StringEquals":{"g:U\u017fername":["a"]}}`), "Statement[0].Condition.StringEquals.g:U\u017fername", "not a condition key"},
 		{"no key", cond(`{"StringEquals":{"UserName":["a"]}}`), "Statement[0].Condition.StringEquals.UserName", "not a condition key"},
 		{"key twice", cond(`{"StringEquals":{"g:UserName":["a"],"g:username":["a"]}}`), "Statement[0].Condition.StringEquals.g:username", "is there twice"},
 		{"no values", cond(`{"StringEquals":{"g:UserName":[]}}`), "Statement[0].Condition.StringEquals.g:UserName", "must be a string, or a list"},
