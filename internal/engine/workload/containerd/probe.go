@@ -64,6 +64,11 @@ func (e *Engine) probe() []workload.Feature {
 	}
 	add("layer quota", reason)
 	add("network policy", "") // Open fails without it
+	reason = ""
+	if !e.net.CountsConnections() {
+		reason = "the kernel's nftables cannot count connections"
+	}
+	add("connection limit", reason)
 	add("exec", "")
 	add("logs while the cloud is away", "")
 	return out

@@ -50,12 +50,17 @@ type Options struct {
 	Key    string       // [a-z0-9]{6}
 	Subnet netip.Prefix // all addresses of this cloud
 	Log    *slog.Logger
+	// Resolvers are the name servers instances may ask; nil: the host's.
+	Resolvers []netip.Addr
 }
 
 // Open makes the gateway and the rules for the ports that exist already. It replaces the rules in one transaction, so
 // running instances lose no packet.
 func Open(_ context.Context, o Options, ports []Port) (*Network, error) {
-	n := &Network{key: o.Key, subnet: o.Subnet.Masked(), log: o.Log, dns: Resolvers()}
+	n := &Network{key: o.Key, subnet: o.Subnet.Masked(), log: o.Log, dns: o.Resolvers}
+	if n.dns == nil {
+		n.dns = Resolvers()
+	}
 	if err := n.gateway(); err != nil {
 		return nil, fmt.Errorf("make the gateway: %w", err)
 	}
@@ -76,6 +81,9 @@ func (n *Network) Gateway() netip.Addr { return n.subnet.Addr().Next() }
 
 // Resolvers are the addresses instances may ask for names.
 func (n *Network) Resolvers() []netip.Addr { return n.dns }
+
+// CountsConnections tells whether the number of connections of an instance is limited.
+func (n *Network) CountsConnections() bool { return n.rules.busy != nil }
 
 // bridge is an interface without ports: it holds the gateway's address and claims the subnet in the routing table.
 func (n *Network) bridge() string { return prefix + n.key + "gw" }

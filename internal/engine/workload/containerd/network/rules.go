@@ -22,14 +22,27 @@ type rules struct {
 	tenants *nftables.Set // interface -> tenant
 	members *nftables.Set // tenant . address: who may be reached by whom
 	egress  *nftables.Set // interfaces that may go out
+	busy    *nftables.Set // interface -> connections it holds open; nil where the kernel cannot count them
 	have    map[netip.Addr]Port
 	name    func(netip.Addr) string
 }
 
 func tableName(key string) string { return "awan-" + key }
 
-// newRules replaces the whole table in one transaction.
+// connections is how many an instance may have opened at a time, so that none fills the host's table for all.
+const connections = 8192
+
+// newRules replaces the whole table in one transaction. A kernel without connection counting gets the rest.
 func newRules(n *Network, ports []Port) (*rules, error) {
+	r, err := loadRules(n, ports, true)
+	if err != nil {
+		n.log.Warn("packet rules with a limit on connections are refused; loading them without", "err", err)
+		r, err = loadRules(n, ports, false)
+	}
+	return r, err
+}
+
+func loadRules(n *Network, ports []Port, counting bool) (*rules, error) {
 	c, err := nftables.New()
 	if err != nil {
 		return nil, err
@@ -46,6 +59,12 @@ func newRules(n *Network, ports []Port) (*rules, error) {
 		tenants: &nftables.Set{Table: t, Name: "tenants", KeyType: nftables.TypeIFName, DataType: nftables.TypeMark, IsMap: true, KeyByteOrder: binaryutil.NativeEndian},
 		members: &nftables.Set{Table: t, Name: "members", KeyType: member, Concatenation: true},
 		egress:  &nftables.Set{Table: t, Name: "egress", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian},
+	}
+	if counting {
+		r.busy = &nftables.Set{Table: t, Name: "busy", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian, Dynamic: true}
+		if err := c.AddSet(r.busy, nil); err != nil {
+			return nil, err
+		}
 	}
 	private := &nftables.Set{Table: t, Name: "private", KeyType: nftables.TypeIPAddr, Interval: true}
 	dns := &nftables.Set{Table: t, Name: "dns", KeyType: nftables.TypeIPAddr}
@@ -95,6 +114,14 @@ func (r *rules) chains(c *nftables.Conn, n *Network, private, dns *nftables.Set)
 	// From an instance: answers, its own tenant, and out if it may.
 	from := c.AddChain(&nftables.Chain{Table: t, Name: "from"})
 	rule(from, answers(), accept())
+	if r.busy != nil {
+		const over = 1
+		rule(from, []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
+			&expr.Dynset{SrcRegKey: 1, SetName: r.busy.Name, Operation: unix.NFT_DYNSET_OP_ADD,
+				Exprs: []expr.Any{&expr.Connlimit{Count: connections, Flags: over}}},
+		}, reject())
+	}
 	rule(from, []expr.Any{ // the packet's mark is the sender's tenant
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
 		&expr.Lookup{SourceRegister: 1, SetName: r.tenants.Name, DestRegister: 1, IsDestRegSet: true},
