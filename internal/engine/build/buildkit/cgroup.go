@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,7 @@ type cgroup struct {
 	path string
 	dirs []string // its folders, one for version 2
 	two  bool
+	seen atomic.Int64
 	oom  int // version 1: an event descriptor that counts out-of-memory kills; -1 is none
 }
 
@@ -121,14 +123,18 @@ func (c *cgroup) killed() bool {
 	return err == nil && n == 8 // an eventfd that counted nothing has nothing to read
 }
 
-// crowded tells whether a process was refused because of the limit on their number.
-func (c *cgroup) crowded() bool {
+// refused tells how many processes were not started because of the limit on their number, as far as was seen. Version 1
+// counts where the process would have been, in the group of the step, which is gone when the step is.
+func (c *cgroup) refused() int64 {
 	for _, d := range c.dirs {
-		if counter(d, "pids.events", "max") > 0 {
-			return true
+		steps, _ := filepath.Glob(filepath.Join(d, "buildkit", "*", "pids.events"))
+		for _, p := range append(steps, filepath.Join(d, "pids.events")) {
+			if n := counter(filepath.Dir(p), "pids.events", "max"); n > c.seen.Load() {
+				c.seen.Store(n)
+			}
 		}
 	}
-	return false
+	return c.seen.Load()
 }
 
 func counter(dir, name, key string) int64 {

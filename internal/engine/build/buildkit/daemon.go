@@ -17,6 +17,8 @@ import (
 	"github.com/containerd/containerd/v2/plugins/diff/walking"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/cache"
+	"github.com/moby/buildkit/cache/contenthash"
 	"github.com/moby/buildkit/cache/metadata"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/frontend"
@@ -25,6 +27,7 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/solver/llbsolver"
+	"github.com/moby/buildkit/solver/llbsolver/mounts"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/util/resolver"
@@ -147,12 +150,35 @@ func (d *daemon) onClose(f func() error) { d.closers = append(d.closers, f) }
 
 func (d *daemon) close() error {
 	var errs []error
+	if d.worker != nil {
+		d.forget()
+	}
 	for i := len(d.closers) - 1; i >= 0; i-- {
 		errs = append(errs, d.closers[i]())
 	}
 	d.closers = nil
 	return errors.Join(errs...)
 }
+
+// forget clears what BuildKit keeps in globals about this daemon's stores: it would go on using them, closed.
+func (d *daemon) forget() {
+	infos, _ := d.worker.DiskUsage(context.Background(), client.DiskUsageInfo{})
+	for _, i := range infos {
+		contenthash.ClearCacheContext(&onlyID{id: i.ID})
+	}
+	lock := mounts.CacheMountsLocker()
+	lock.Lock()
+	defer lock.Unlock()
+	mounts.ClearActiveCacheMounts()
+}
+
+// onlyID is as much of a reference as clearing it needs.
+type onlyID struct {
+	cache.RefMetadata
+	id string
+}
+
+func (o *onlyID) ID() string { return o.id }
 
 // hosts knows one registry, the cloud's own, and reaches it in process. Which project may use which repository was
 // decided when the Dockerfile was read (frontend.go).

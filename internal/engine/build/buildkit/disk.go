@@ -1,7 +1,6 @@
 package buildkit
 
 import (
-	"context"
 	"io/fs"
 	"path/filepath"
 	"sync"
@@ -23,6 +22,9 @@ type meter struct {
 	done int64 // what finished steps left
 }
 
+// bomb is how many times a build may be refused another process.
+const bomb = 5000
+
 // reserve is what builds leave free on the disk whatever their limits say.
 const reserve = 1 << 30
 
@@ -30,18 +32,18 @@ func newMeter(dir string, limit int64) *meter { return &meter{dir: dir, limit: l
 
 // watch is a step being watched.
 type watch struct {
-	meter  *meter
-	cancel context.CancelCauseFunc
-	quit   chan struct{}
-	over   sync.WaitGroup
+	meter *meter
+	run   *run
+	quit  chan struct{}
+	over  sync.WaitGroup
 
 	mu      sync.Mutex
 	folders map[string]int64 // what was there before the step, per folder; -1 until it is known
 }
 
-// watch begins to watch a step; stop ends it and adds up what the step left.
-func (m *meter) watch(cancel context.CancelCauseFunc) *watch {
-	w := &watch{meter: m, cancel: cancel, quit: make(chan struct{}), folders: map[string]int64{}}
+// watch begins to watch a step of r; stop ends it and adds up what the step left.
+func (m *meter) watch(r *run) *watch {
+	w := &watch{meter: m, run: r, quit: make(chan struct{}), folders: map[string]int64{}}
 	w.over.Go(w.loop)
 	return w
 }
@@ -102,9 +104,15 @@ func (w *watch) loop() {
 			return
 		case <-tick.C:
 		}
+		// The kernel holds the limit on processes; a step that goes on trying does nothing else.
+		if w.run.cgroup.refused() > bomb {
+			w.run.cancel(fail.New(fail.Invalid, "the build went on starting processes beyond its limit of %d", w.run.want.Limits.Pids).
+				Then("start fewer at a time, or raise the build's limit of processes"))
+			return
+		}
 		now := free(w.meter.dir)
 		if now < reserve {
-			w.cancel(fail.New(fail.NoSpace, "the machine's disk is nearly full").Then("the operator must make room"))
+			w.run.cancel(fail.New(fail.NoSpace, "the machine's disk is nearly full").Then("the operator must make room"))
 			return
 		}
 		// The walk is worth it when enough is gone to reach the limit, or after a while, for a great many small files.
@@ -116,7 +124,7 @@ func (w *watch) loop() {
 		w.meter.mu.Unlock()
 		used += w.written()
 		if used > w.meter.limit {
-			w.cancel(fail.New(fail.Invalid, "the build wrote more than its disk limit of %d MiB", w.meter.limit>>20).
+			w.run.cancel(fail.New(fail.Invalid, "the build wrote more than its disk limit of %d MiB", w.meter.limit>>20).
 				Then("write less, or raise the build's disk limit"))
 			return
 		}

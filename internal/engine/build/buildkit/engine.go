@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,11 @@ type Engine struct {
 func New(o Options) (*Engine, error) {
 	if o.Dir == "" || o.Key == "" || o.Registry == nil || o.Images == nil {
 		return nil, fail.New(fail.Internal, "the build engine needs a folder, a key, a registry and images")
+	}
+	// Both end up in the options of overlay mounts, where these separate.
+	if strings.ContainsAny(o.Dir+o.Run, ",:\\") {
+		return nil, fail.New(fail.Invalid, "the build engine cannot work in %s: commas, colons and backslashes have a meaning to overlay mounts", o.Dir).
+			Then("keep the cloud's data in a folder without them")
 	}
 	if o.Run == "" {
 		o.Run = filepath.Join("/run", "awan-"+o.Key, "build")
@@ -125,6 +131,9 @@ func (e *Engine) Build(ctx context.Context, buildID id.ID, want build.Want, p bu
 		return build.Result{}, fail.New(fail.NotFound, "the build's source is not there").Then("upload it again").Because(err)
 	}
 	progress := newReporter(p)
+	if e.ctx.Err() != nil {
+		return build.Result{}, fail.New(fail.Unavailable, "the build engine is closed")
+	}
 	select {
 	case e.gate <- struct{}{}:
 	default:
@@ -174,12 +183,18 @@ func (e *Engine) Prune(ctx context.Context, keep int64) error {
 // Close implements build.Engine: running builds are cancelled and waited for.
 func (e *Engine) Close() error {
 	e.cancel()
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	e.mu.Unlock()
 	for range cap(e.gate) { // every token in hand: no build is left
 		e.gate <- struct{}{}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.closed = true
 	if e.timer != nil {
 		e.timer.Stop()
 	}

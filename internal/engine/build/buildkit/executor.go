@@ -106,7 +106,7 @@ func (s *steps) Run(ctx context.Context, id string, root executor.Mount, mounts 
 	if err := s.prepare(ctx, root, process.Meta.Cwd); err != nil {
 		return nil, fmt.Errorf("preparing the step's folder: %w", err)
 	}
-	watch := r.disk.watch(r.cancel)
+	watch := r.disk.watch(r)
 	defer watch.stop()
 	root.Src = &shift{root.Src, s, watch, true}
 	shifted := make([]executor.Mount, len(mounts))

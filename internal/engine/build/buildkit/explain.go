@@ -24,7 +24,7 @@ func (r *run) explain(ctx context.Context, err error) error {
 	if errors.As(err, &v) {
 		vertex = v.Digest
 	}
-	step, _ := r.progress.failure(vertex)
+	step := r.progress.failure(vertex)
 	at := where(err)
 	if step != "" {
 		at = "step " + short(step) + at
@@ -54,11 +54,15 @@ func (r *run) explain(ctx context.Context, err error) error {
 				Then("use less memory in this step, or raise the build's memory limit").Because(err)
 		}
 		extra := ""
-		if r.cgroup.crowded() {
+		if r.cgroup.refused() > 0 {
 			extra = fmt.Sprintf(" (the limit of %d processes was reached)", r.want.Limits.Pids)
 		}
 		return fail.New(fail.Invalid, "%s failed with exit code %d%s", at, exit.ExitCode, extra).
 			Then("see the last lines of the build's log").Because(err)
+	}
+	var bad *badDockerfile
+	if at == "" && errors.As(err, &bad) {
+		return fail.New(fail.Invalid, "the Dockerfile cannot be used: %s", plain(err)).Because(err)
 	}
 	if at == "" {
 		return fail.Wrap(err, fail.Internal, "the build failed inside the cloud")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/executor"
@@ -42,15 +43,26 @@ func (f *dockerfile) Solve(ctx context.Context, bridge frontend.FrontendLLBBridg
 		return nil, errors.New("a build that nobody asked for")
 	}
 	return forwarder.NewGatewayForwarder(f.workers, func(ctx context.Context, c client.Client) (*client.Result, error) {
-		return builder.Build(ctx, &guard{Client: c, run: r, host: f.host})
+		g := &guard{Client: c, run: r, host: f.host}
+		res, err := builder.Build(ctx, g)
+		if err != nil && !g.solving.Load() {
+			err = &badDockerfile{err} // nothing was built yet: it is the Dockerfile that is wrong
+		}
+		return res, err
 	}).Solve(ctx, bridge, exec, opts, inputs, sid, sm)
 }
+
+// badDockerfile is an error in the Dockerfile itself.
+type badDockerfile struct{ error }
+
+func (e *badDockerfile) Unwrap() error { return e.error }
 
 // guard is the client the frontend sees.
 type guard struct {
 	client.Client
-	run  *run
-	host string
+	run     *run
+	host    string
+	solving atomic.Bool // the Dockerfile was read and the first step asked for
 }
 
 // ResolveImageConfig is asked for every image that a Dockerfile names and that is not one of its own stages: here the
@@ -97,6 +109,13 @@ func (g *guard) Solve(ctx context.Context, q client.SolveRequest) (*client.Resul
 				if err := g.allowed(s.Identifier); err != nil {
 					return nil, err
 				}
+				if !strings.HasPrefix(s.Identifier, "local://") {
+					g.solving.Store(true)
+				}
+			}
+			if x := op.GetExec(); x != nil && (x.Network == pb.NetMode_HOST || x.Security != pb.SecurityMode_SANDBOX) {
+				return nil, fail.New(fail.Unsupported, "a RUN step asks for the host's network or for more rights").
+					Then("remove --network=host and --security from the Dockerfile")
 			}
 		}
 	}

@@ -19,8 +19,8 @@ type reporter struct {
 	begun  map[digest.Digest]bool
 	ended  map[digest.Digest]bool
 	rest   map[digest.Digest][]byte // a line not yet ended
-	tail   []string                 // the last lines, for errors
 	failed string                   // the name of the step that failed first
+	cut    string                   // the name of the step that was ended while it ran
 	steps  int
 	cached int
 }
@@ -38,9 +38,6 @@ func (r *reporter) log(line string) {
 }
 
 func (r *reporter) line(line string) {
-	if r.tail = append(r.tail, line); len(r.tail) > 20 {
-		r.tail = r.tail[1:]
-	}
 	if r.to != nil {
 		r.to.Log(line)
 	}
@@ -91,8 +88,12 @@ func (r *reporter) vertex(v *client.Vertex) {
 				r.cached++
 			}
 		}
-		if v.Error != "" && r.failed == "" && !strings.Contains(v.Error, "context canceled") {
-			r.failed = v.Name
+		if v.Error != "" && !strings.HasPrefix(v.Name, "[internal]") {
+			if cut := strings.Contains(v.Error, "context canceled"); cut && r.cut == "" {
+				r.cut = v.Name
+			} else if !cut && r.failed == "" {
+				r.failed = v.Name
+			}
 		}
 		r.step(step)
 	}
@@ -149,13 +150,15 @@ func (r *reporter) counts() (steps, cached int) {
 	return r.steps, r.cached
 }
 
-// failure is the step that failed and the last lines printed.
-func (r *reporter) failure(vertex string) (step string, tail []string) {
+// failure is the step that failed, or that was running when the build was ended.
+func (r *reporter) failure(vertex string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	step = r.names[vertex]
-	if step == "" {
-		step = r.failed
+	if step := r.names[vertex]; step != "" && !strings.HasPrefix(step, "[internal]") {
+		return step
 	}
-	return step, r.tail
+	if r.failed != "" {
+		return r.failed
+	}
+	return r.cut
 }

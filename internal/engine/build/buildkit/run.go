@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	buildkit "github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter"
@@ -143,12 +144,23 @@ func (e *Engine) solve(ctx context.Context, d *daemon, r *run) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	job := string(r.id) + "-" + s.ID() // BuildKit remembers jobs for a while; a build may come again at once
 	statuses := make(chan *buildkit.SolveStatus)
 	seen, unsee := context.WithCancel(context.WithoutCancel(ctx))
 	defer unsee()
-	both.Go(func() { _ = d.solver.Status(seen, string(r.id), statuses) })
-	both.Go(func() { r.progress.follow(statuses) })
-	response, err := d.solver.Solve(ctx, string(r.id), s.ID(), frontend.SolveRequest{Frontend: frontendName, FrontendOpt: attributes(r)},
+	both.Go(func() { _ = d.solver.Status(seen, job, statuses) })
+	told := make(chan struct{})
+	both.Go(func() {
+		defer close(told)
+		r.progress.follow(statuses)
+	})
+	defer func() { // what was printed last is worth a moment
+		select {
+		case <-told:
+		case <-time.After(3 * time.Second):
+		}
+	}()
+	response, err := d.solver.Solve(ctx, job, s.ID(), frontend.SolveRequest{Frontend: frontendName, FrontendOpt: attributes(r)},
 		llbsolver.ExporterRequest{Exporters: []exporter.ExporterInstance{push}}, nil, nil, true, nil)
 	if err != nil {
 		return "", err
