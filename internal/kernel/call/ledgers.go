@@ -123,3 +123,20 @@ func (d *Door) Usage(ctx context.Context, c *Call, from, to time.Time) (out []le
 	})
 	return out, err
 }
+
+// Permit authorises something that is no call on a kind's rows (a registry request, say): verb on k in the call's
+// scope. It gives the scope's domain and project.
+func (d *Door) Permit(ctx context.Context, c *Call, k *kind.Def, verb, path string) (domain, project id.ID, err error) {
+	if c.Principal.Nobody() {
+		return "", "", fail.New(fail.Unauthenticated, "this needs a log-in").Then("send a token, a signature, or a name and password")
+	}
+	c.Kind, c.Verb, c.Target = k, verb, path
+	var s scope
+	err = d.Store.View(ctx, func(tx store.Tx) (err error) {
+		if s, err = d.scope(tx, c); err == nil {
+			_, err = d.allowed(tx, c, s, path, nil)
+		}
+		return err
+	})
+	return s.domain, s.project, d.refused(ctx, c, s, err)
+}

@@ -213,6 +213,9 @@ func (d *Door) seal(k *kind.Def, old, row kind.AnyRow) error {
 			if s, ok := was[path]; ok && (value == kind.Mask || value == s) {
 				return s, nil
 			}
+			if _, err := d.Ident.Unseal(owner, part+"."+path, m.ID, value); err == nil {
+				return value, nil // sealed for this very field: it comes from an earlier state of the row
+			}
 			if value == kind.Mask {
 				return "", fail.Field(part+"."+path, "there is no earlier value that %s could stand for", kind.Mask)
 			}

@@ -155,6 +155,9 @@ func check(v reflect.Value, path string, f Field) error {
 		}
 		return e
 	}
+	if v.IsZero() && f.Default == "" {
+		return nil // left out
+	}
 	n, sized, what := int64(0), false, ""
 	switch f.Type {
 	case Integer:

@@ -75,20 +75,28 @@ type ComponentStatus struct {
 	Ready     int        `json:"ready" doc:"instances that can serve"`
 	Instances []Instance `json:"instances" doc:"what should run, and how it does"`
 
-	Built     string     `json:"built,omitempty" doc:"what the image was built from"`
-	Next      *Rollout   `json:"next,omitempty" doc:"the release that is being rolled out"`
-	Running   string     `json:"running,omitempty" doc:"hash of the configuration that runs"`
-	ReadyTime *time.Time `json:"ready_time,omitempty" doc:"when it last became fully ready"`
+	Built   *Built   `json:"built,omitempty" doc:"the newest image that was built, live or not"`
+	Next    *Rollout `json:"next,omitempty" doc:"the release that is being rolled out"`
+	Running string   `json:"running,omitempty" doc:"hash of the configuration that runs"`
+	Numbers int      `json:"numbers,omitempty" doc:"releases made so far"`
+	Nonce   string   `json:"nonce,omitempty" doc:"changes with every restart that was asked for"`
+}
+
+// Built remembers what an image was made from, so that the same is not built again.
+type Built struct {
+	From  string `json:"from"`
+	Image string `json:"image"`
+	Stack string `json:"stack"`
 }
 
 // Rollout is a release on its way.
 type Rollout struct {
-	Release   id.ID  `json:"release"`
-	Number    int    `json:"number"`
-	Image     string `json:"image"`
-	Stack     string `json:"stack"`
-	Hash      string `json:"hash"`
-	Restarted bool   `json:"restarted,omitempty"`
+	Release id.ID  `json:"release"`
+	Number  int    `json:"number"`
+	Image   string `json:"image"`
+	Stack   string `json:"stack"`
+	Hash    string `json:"hash"`
+	Note    string `json:"note,omitempty"`
 }
 
 // Instance is one running copy.

@@ -99,6 +99,18 @@ type Base struct {
 	Sources []string // package versions or the upstream reference: the bill of materials
 }
 
+// Images says which image of the cloud's registry stands for a name in a Dockerfile.
+type Images interface {
+	// Resolve turns what a Dockerfile names ("golang:1.26", "registry.awan.internal/PROJECT/app:v1") into a reference in
+	// the cloud's registry, making or pulling the image first when it must, with progress in lines. A fail.NotFound
+	// error says what the developer and the operator can do.
+	Resolve(ctx context.Context, project, image string, log func(line string)) (ref string, err error)
+}
+
+// Shared is the first part of the names of repositories that every project may read and only the cloud writes: the base
+// images are kept there.
+const Shared = "library"
+
 // Registry is what builds and workloads need of the image registry: to move images as the cloud itself, in process.
 type Registry interface {
 	// Host is the name under which images are addressed inside the cloud: "registry.awan.internal".
@@ -107,4 +119,21 @@ type Registry interface {
 	// ("project/…") for reading and writing, the shared "library/…" for reading. Project "" is the cloud itself:
 	// everything.
 	Transport(project string) http.RoundTripper
+}
+
+// Request is what a service asks of the builder: an uploaded source to be made into an image.
+type Request struct {
+	ID         id.ID  // of the build; the same one again is allowed
+	Project    string // the project's id
+	Name       string // the component's name: the image becomes project/name
+	Archive    string // file on the host: the source as tar.gz
+	Dockerfile string // path in the source; empty: Dockerfile if there is one, else a recipe
+	Stack      string // recipe; empty: detected
+}
+
+// Output is what came of a Request.
+type Output struct {
+	Result
+	Stack string // "go", "dockerfile", …
+	Why   string // what was detected and why, for people
 }

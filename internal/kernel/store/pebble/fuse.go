@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -87,10 +89,43 @@ func (f *fuse) MaybeError(op errorfs.Op) error {
 	if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
 		f.pause()
 	}
-	if f.blown.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+	if f.blown.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && !(op.Kind == errorfs.OpFileSync && isFolder.MatchString(op.Path)) {
 		return errBlown
 	}
 	return nil
+}
+
+// isFolder matches a generation's folder: syncing it writes nothing new, and the library dies when that fails.
+var isFolder = regexp.MustCompile(`(^|/)g[0-9]{6}$`)
+
+// disk is the file system behind the fuse. The library dies, in a way that cannot be caught, when it cannot make a log
+// file (a full disk, no more file descriptors): here it gets one that is dead, whose failing writes it reports in order.
+type disk struct {
+	*errorfs.FS
+	fuse *fuse
+}
+
+// Create is vfs.FS's.
+func (d disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := d.FS.Create(name, category)
+	return d.orDead(f, err, name)
+}
+
+// ReuseForWrite is vfs.FS's.
+func (d disk) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := d.FS.ReuseForWrite(old, name, category)
+	return d.orDead(f, err, name)
+}
+
+func (d disk) orDead(f vfs.File, err error, name string) (vfs.File, error) {
+	if err == nil || !strings.HasSuffix(name, ".log") {
+		return f, err
+	}
+	d.fuse.blow(fmt.Errorf("making a log file: %w", err))
+	if f, err = vfs.NewMem().Create("dead", vfs.WriteCategoryUnspecified); err != nil {
+		return nil, err
+	}
+	return errorfs.WrapFile(f, d.fuse), nil
 }
 
 // pause slows the library down after trouble: it retries a failed flush at once and for ever.

@@ -72,10 +72,10 @@ func Open(dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
 	f := newFuse(opts.Logger)
 	s := &Store{
-		dir: dir, opts: opts, fuse: f, fs: errorfs.Wrap(opts.FS, f),
+		dir: dir, opts: opts, fuse: f, fs: disk{FS: errorfs.Wrap(opts.FS, f), fuse: f},
 		writer: make(chan struct{}, 1), pending: make(chan *commit, maxPending), ended: make(chan struct{}),
 	}
-	if err := s.fs.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(s.fs, dir); err != nil {
 		return nil, s.refuse(err)
 	}
 	var err error
@@ -136,8 +136,29 @@ func (s *Store) unwind() {
 	_ = s.lock.Close()
 }
 
+// makeDir makes the folder and its parents so that a power cut does not take them away.
+func makeDir(fs vfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); err == nil {
+		return nil
+	}
+	parent := fs.PathDir(dir)
+	if parent != dir {
+		if err := makeDir(fs, parent); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := fs.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 // Failed is closed when the disk has failed: from then on every Update is refused, and the process should end so that
-// it can be started again. Views go on with what was durable.
+// it can be started again. Views go on with what was durable. (A few failures end the process from inside the library.)
 func (s *Store) Failed() <-chan struct{} { return s.fuse.failed }
 
 // View is store.Store's.

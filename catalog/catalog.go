@@ -1,0 +1,14 @@
+// Package catalog holds what is data in Awan: base images, stacks' build recipes, aliases of well-known images. It
+// imports the standard library only; who reads a folder says how in its own package.
+package catalog
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed bases stacks aliases.yaml quotas.json
+var files embed.FS
+
+// Files is the catalogue as it was built in.
+func Files() fs.FS { return files }

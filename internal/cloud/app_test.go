@@ -1,0 +1,366 @@
+package cloud
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/awancloud/awan/internal/adminenv"
+	"github.com/awancloud/awan/internal/engine/workload/containerd"
+)
+
+func TestMain(m *testing.M) {
+	if containerd.IsShim(os.Args) {
+		containerd.ShimMain()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// client talks to a cloud as its first administrator.
+type client struct {
+	t     testing.TB
+	c     *Cloud
+	http  *http.Client
+	token string
+}
+
+// open starts a real cloud in a folder of the test; it is purged with the test.
+func open(t testing.TB) *client {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("running containers needs root")
+	}
+	dir := t.TempDir()
+	c := reopen(t, dir)
+	t.Cleanup(func() { _ = containerd.Purge(context.Background(), filepath.Join(dir, "engine"), c.c.Key) })
+	return c
+}
+
+func reopen(t testing.TB, dir string) *client {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	cl := &client{t: t, c: c, http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.CA.Pool()}, ForceAttemptHTTP2: true}}}
+	env, err := adminenv.Read(filepath.Join(dir, adminenv.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s struct{ Token string }
+	cl.do("POST", "/login", map[string]any{"domain": env[adminenv.Domain], "user": env[adminenv.User], "password": env[adminenv.Password], "project": env[adminenv.Project]}, &s)
+	cl.token = s.Token
+	return cl
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func (c *client) do(method, path string, in, out any) {
+	c.t.Helper()
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, _ := http.NewRequest(method, c.c.URL()+"/awan/v1"+path, body)
+	req.Header.Set("X-Auth-Token", c.token)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode >= 300 {
+		c.t.Fatalf("%s %s: %s %s", method, path, resp.Status, b)
+	}
+	if out != nil {
+		if err := json.Unmarshal(b, out); err != nil {
+			c.t.Fatalf("%s %s: %v in %s", method, path, err, b)
+		}
+	}
+}
+
+type component struct {
+	ID, Name, State, Reason string
+	Status                  struct {
+		URL       string
+		Ready     int
+		Release   int
+		Instances []struct{ ID, Phase string }
+	}
+}
+
+type jobView struct {
+	ID, State string
+	Error     *struct{ Message string }
+}
+
+// finish sends a call that starts a job and waits for its end.
+func (c *client) finish(method, path string, in any) jobView {
+	c.t.Helper()
+	var r struct{ Job *jobView }
+	c.do(method, path, in, &r)
+	if r.Job == nil {
+		return jobView{State: "succeeded"}
+	}
+	var j jobView
+	for range 20 {
+		c.do("GET", "/jobs/"+r.Job.ID+"?wait=30s", nil, &j)
+		if j.State == "succeeded" || j.State == "failed" {
+			return j
+		}
+	}
+	c.t.Fatalf("job %s does not end", r.Job.ID)
+	return j
+}
+
+const components = "/projects/-/app/components"
+
+func (c *client) component(name string) (out component) {
+	c.t.Helper()
+	var r struct{ Resource component }
+	c.do("GET", components+"/"+name, nil, &r)
+	return r.Resource
+}
+
+// push puts an image of static busybox with the given files into the registry.
+func (c *client) push(ref string, files map[string]string, command ...string) {
+	c.t.Helper()
+	box, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		c.t.Skip("busybox-static is not installed")
+	}
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, d := range []string{"bin", "www", "tmp"} {
+		_ = w.WriteHeader(&tar.Header{Name: d + "/", Typeflag: tar.TypeDir, Mode: 0o1777})
+	}
+	_ = w.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(box))})
+	_, _ = w.Write(box)
+	for _, link := range []string{"sh", "httpd", "sleep", "cat", "echo", "nc", "dd", "id"} {
+		_ = w.WriteHeader(&tar.Header{Name: "bin/" + link, Typeflag: tar.TypeSymlink, Linkname: "busybox"})
+	}
+	for name, text := range files {
+		_ = w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(text))})
+		_, _ = w.Write([]byte(text))
+	}
+	_ = w.Close()
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	img, err = mutate.ConfigFile(img, &v1.ConfigFile{Architecture: "amd64", OS: "linux", RootFS: must(img.ConfigFile()).RootFS,
+		Config: v1.Config{Cmd: command, Env: []string{"PATH=/bin"}}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	tag, err := name.ParseReference(RegistryHost + "/" + ref)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := remote.Write(tag, img, remote.WithTransport(c.c.Registry.Transport(""))); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func (c *client) get(url string) (int, string) {
+	resp, err := c.http.Get(url)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b)
+}
+
+func httpd(text string) (map[string]string, []string) {
+	return map[string]string{"www/index.html": text}, []string{"/bin/sh", "-c", "trap 'exit 0' TERM; httpd -f -p $PORT -h /www & wait"}
+}
+
+// load sends requests to one address from several clients until it ends.
+type load struct {
+	c              *client
+	stop           chan struct{}
+	clients        sync.WaitGroup
+	failed, served atomic.Int64
+	first          atomic.Value
+	once           sync.Once
+}
+
+func (c *client) load(url string, clients int) *load {
+	l := &load{c: c, stop: make(chan struct{})}
+	c.t.Cleanup(l.halt)
+	for range clients {
+		l.clients.Go(func() {
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				if code, body := c.get(url); code != 200 {
+					l.failed.Add(1)
+					l.first.CompareAndSwap(nil, fmt.Sprintf("%s: %d %s", time.Now().Format(time.TimeOnly+".000"), code, body))
+				} else {
+					l.served.Add(1)
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) halt() {
+	l.once.Do(func() { close(l.stop) })
+	l.clients.Wait()
+}
+
+// end stops the load; no request may have failed, and at least that many must have been served.
+func (l *load) end(least int64) {
+	l.c.t.Helper()
+	l.halt()
+	if l.failed.Load() > 0 || l.served.Load() < least {
+		l.c.t.Errorf("%d of %d requests failed; the first: %v", l.failed.Load(), l.served.Load()+l.failed.Load(), l.first.Load())
+	}
+}
+
+func TestAnImageRunsRollsAndRollsBackWithoutAFailedRequest(t *testing.T) {
+	c := open(t)
+	for _, v := range []string{"one", "two", "broken"} {
+		files, cmd := httpd(v)
+		if v == "broken" {
+			cmd = []string{"/bin/sh", "-c", "echo cannot go on; exit 3"}
+		}
+		c.push("library/web:"+v, files, cmd...)
+	}
+	if j := c.finish("POST", components, map[string]any{"name": "web", "spec": map[string]any{"source": map[string]any{"image": "library/web:one"}, "memory": 32, "replicas": 2}}); j.State != "succeeded" {
+		t.Fatalf("%+v %v", j, j.Error)
+	}
+	web := c.component("web")
+	if code, body := c.get(web.Status.URL); code != 200 || body != "one" {
+		t.Fatalf("GET %s: %d %q", web.Status.URL, code, body)
+	}
+
+	load := c.load(web.Status.URL, 4)
+	patch := func(image string) jobView {
+		return c.finish("PATCH", components+"/web", map[string]any{"spec": map[string]any{"source": map[string]any{"image": image}}})
+	}
+	if j := patch("library/web:two"); j.State != "succeeded" {
+		t.Errorf("%+v %v", j, j.Error)
+	}
+	if _, body := c.get(web.Status.URL); body != "two" {
+		t.Errorf("after the roll it answers %q", body)
+	}
+	if j := patch("library/web:broken"); j.State != "failed" || !strings.Contains(j.Error.Message, "cannot go on") {
+		t.Errorf("a broken release: %+v %v", j, j.Error)
+	}
+	if j := c.finish("POST", components+"/web/actions/scale", map[string]any{"replicas": 3}); j.State != "succeeded" {
+		t.Errorf("scale: %+v %v", j, j.Error)
+	}
+	if j := c.finish("POST", components+"/web/actions/rollback", map[string]any{}); j.State != "succeeded" {
+		t.Errorf("rollback: %+v %v", j, j.Error)
+	}
+	if _, body := c.get(web.Status.URL); body != "one" {
+		t.Errorf("after the roll back it answers %q", body)
+	}
+	load.end(100)
+	if got := c.component("web"); got.Status.Ready != 3 || len(got.Status.Instances) != 3 || got.State != "active" {
+		t.Errorf("%+v", got)
+	}
+	if j := c.finish("DELETE", components+"/web?purge=true", nil); j.State != "succeeded" {
+		t.Errorf("delete: %+v", j)
+	}
+	for i := range c.c.Engines.Workload.List(t.Context()) {
+		t.Errorf("instance %s is left", i)
+	}
+}
+
+func TestARestartAdoptsWhatRuns(t *testing.T) {
+	c := open(t)
+	files, cmd := httpd("still here")
+	c.push("library/web:1", files, cmd...)
+	if j := c.finish("POST", components, map[string]any{"name": "web", "spec": map[string]any{"source": map[string]any{"image": "library/web:1"}, "memory": 32}}); j.State != "succeeded" {
+		t.Fatalf("%+v %v", j, j.Error)
+	}
+	before := c.component("web")
+	pid := pidOf(t, c, before)
+	if err := c.c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = reopen(t, c.c.Data)
+	after := c.component("web")
+	if got := pidOf(t, c, after); got != pid {
+		t.Errorf("pid %d became %d", pid, got)
+	}
+	if code, body := c.get(after.Status.URL); code != 200 && code != 0 || body != "still here" {
+		deadline := time.Now().Add(5 * time.Second)
+		for body != "still here" && time.Now().Before(deadline) {
+			time.Sleep(100 * time.Millisecond)
+			after = c.component("web")
+			_, body = c.get(after.Status.URL)
+		}
+		if body != "still here" {
+			t.Errorf("GET %s: %d %q", after.Status.URL, code, body)
+		}
+	}
+}
+
+func pidOf(t *testing.T, c *client, w component) int {
+	t.Helper()
+	if len(w.Status.Instances) != 1 {
+		t.Fatalf("%+v", w)
+	}
+	for i := range c.c.Engines.Workload.List(t.Context()) {
+		if string(i) == w.Status.Instances[0].ID {
+			seen, err := c.c.Engines.Workload.Observe(t.Context(), i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return seen.Pid
+		}
+	}
+	t.Fatal(fmt.Errorf("the instance is gone"))
+	return 0
+}

@@ -1,0 +1,245 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/awancloud/awan/internal/adminenv"
+	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/secret"
+	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/kernel/store/pebble"
+	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/registry"
+	"github.com/awancloud/awan/internal/service/workload"
+)
+
+// Options say how to start a cloud.
+type Options struct {
+	Data    string // everything is kept under this folder
+	Listen  string // HOST:PORT
+	Domain  string // DNS domain of the cloud; DefaultDomain needs no DNS
+	Region  string
+	Account string // name of the first domain
+	Version string
+	Log     *slog.Logger
+	// Engines makes the engines; nil: Local.
+	Engines func(ctx context.Context, c *Cloud) (Engines, error)
+}
+
+// Engines are what makes things real.
+type Engines struct {
+	Workload workload.Engine
+	Builder  app.Builder
+	Close    func() error
+}
+
+// Defaults of Options.
+const (
+	DefaultDomain  = "awan.localhost"
+	DefaultRegion  = "awan-1"
+	DefaultAccount = "awan"
+	DefaultListen  = "127.0.0.1:8443"
+)
+
+// Cloud is a running cloud.
+type Cloud struct {
+	Options
+	Key      string // tells this cloud's bridges, cgroups and tables from those of others on the machine
+	CA       *secret.CA
+	Store    store.Store
+	Ident    *ident.Service
+	Door     *call.Door
+	App      *app.Service
+	Registry *registry.Registry
+	Front    *front.Front
+	Engines  Engines
+	close    []func() error
+}
+
+// Open starts a cloud and returns when it serves. Close stops it; what runs in it goes on running.
+func Open(ctx context.Context, o Options) (c *Cloud, err error) {
+	c = &Cloud{Options: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	quietLibraries(o.Log)
+	if err := c.prepare(); err != nil {
+		return c, err
+	}
+	limits, err := defaultQuotas()
+	if err != nil {
+		return c, err
+	}
+	for _, step := range []func(context.Context) error{c.openStore, c.openRegistry, c.openEngines} {
+		if err := step(ctx); err != nil {
+			return c, err
+		}
+	}
+	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
+		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App), Region: c.Region, Limits: limits,
+		Now: time.Now, Log: c.Log})
+	if err := c.openFront(); err != nil {
+		return c, err
+	}
+	admin, err := c.Ident.Bootstrap(ctx, c.Account, c.Region)
+	if err != nil {
+		return c, err
+	}
+	if err := c.writeAdmin(admin); err != nil {
+		return c, err
+	}
+	if err := c.App.Start(ctx); err != nil {
+		return c, err
+	}
+	c.closing(func() error { c.App.Close(); return nil })
+	if err := c.Door.Start(ctx); err != nil {
+		return c, err
+	}
+	c.closing(func() error { c.Door.Close(); return nil })
+	return c, nil
+}
+
+// Close stops serving, lets running steps go and closes what was opened, in reverse.
+func (c *Cloud) Close() error {
+	var errs []error
+	for i := len(c.close) - 1; i >= 0; i-- {
+		errs = append(errs, c.close[i]())
+	}
+	c.close = nil
+	return errors.Join(errs...)
+}
+
+func (c *Cloud) closing(f func() error) { c.close = append(c.close, f) }
+
+func (c *Cloud) path(parts ...string) string {
+	return filepath.Join(append([]string{c.Data}, parts...)...)
+}
+
+// prepare makes the data folder and reads what must be there before anything else.
+func (c *Cloud) prepare() (err error) {
+	if c.Data, err = filepath.Abs(c.Data); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fail.Wrap(err, fail.Unavailable, "the data folder %s cannot be made", c.Data).Then("choose another with --data DIR")
+	}
+	if c.Key, err = instanceKey(c.path("instance")); err != nil {
+		return err
+	}
+	if c.CA, err = secret.OpenCA(c.path("ca"), time.Now); err != nil {
+		return err
+	}
+	return os.WriteFile(c.path("ca.pem"), c.CA.Certificate(), 0o644)
+}
+
+func (c *Cloud) openStore(context.Context) error {
+	s, err := pebble.Open(c.path("store"), pebble.Options{Logger: c.Log})
+	if err != nil {
+		return err
+	}
+	c.Store = s
+	c.closing(s.Close)
+	sealer, err := secret.OpenSealer(c.path("keys"))
+	if err != nil {
+		return err
+	}
+	c.Ident = ident.New(s, secret.NewPasswords(secret.DefaultCost()), sealer, time.Now)
+	return nil
+}
+
+func (c *Cloud) openEngines(ctx context.Context) (err error) {
+	open := c.Options.Engines
+	if open == nil {
+		open = Local
+	}
+	if c.Engines, err = open(ctx, c); err != nil {
+		return err
+	}
+	if c.Engines.Close != nil {
+		c.closing(c.Engines.Close)
+	}
+	return nil
+}
+
+// host gives the app service the door, which is made after it.
+type host struct{ *Cloud }
+
+// Unseal reads a secret of a stored row.
+func (h host) Unseal(m *kind.Meta, part, path, sealed string) (string, error) {
+	return h.Door.Unseal(m, part, path, sealed)
+}
+
+// Wake makes a kind's loop run now; before the door is there nothing waits.
+func (h host) Wake(kind string) {
+	if h.Door != nil {
+		h.Door.Wake(kind)
+	}
+}
+
+// appURL is where a component is reached: at its own loopback address where the cloud's domain needs no DNS, by name
+// where the operator gave a domain.
+func (c *Cloud) appURL(addr netip.Addr, name, project string) (url, hostName string) {
+	port := strconv.Itoa(int(c.Front.Addr().Port()))
+	hostName = name + "-" + project[len(project)-8:] + ".apps." + c.Domain
+	if c.Domain != DefaultDomain {
+		return "https://" + net.JoinHostPort(hostName, port) + "/", hostName
+	}
+	return "https://" + net.JoinHostPort(addr.String(), port) + "/", hostName
+}
+
+func (c *Cloud) listenApp(addr netip.Addr) error { return c.Front.AddAddress(addr) }
+
+// URL is where the console and the APIs are reached.
+func (c *Cloud) URL() string {
+	a := c.Front.Addr()
+	hostName := a.Addr().String()
+	switch {
+	case c.Domain != DefaultDomain:
+		hostName = c.Domain
+	case a.Addr().IsUnspecified():
+		hostName = "127.0.0.1"
+	}
+	return "https://" + net.JoinHostPort(hostName, strconv.Itoa(int(a.Port())))
+}
+
+// writeAdmin writes the first administrator's credential, and keeps the address in it right at later starts.
+func (c *Cloud) writeAdmin(a *ident.Admin) error {
+	if err := os.WriteFile(c.path("listen"), []byte(c.Front.Addr().String()+"\n"), 0o644); err != nil {
+		return err
+	}
+	file := c.path(adminenv.File)
+	vars := map[string]string{}
+	if a != nil {
+		vars = map[string]string{adminenv.User: a.User, adminenv.Password: a.Password, adminenv.Domain: a.Domain, adminenv.Project: a.Project,
+			adminenv.AccessKey: a.AccessKey, adminenv.SecretKey: a.SecretKey}
+	} else {
+		old, err := adminenv.Read(file)
+		if fail.Is(err, fail.NotFound) {
+			return nil // the operator took it away, as one should
+		}
+		if err != nil {
+			return err
+		}
+		vars = old
+	}
+	if vars[adminenv.URL] == c.URL() {
+		return nil
+	}
+	vars[adminenv.URL], vars[adminenv.CA] = c.URL(), c.path("ca.pem")
+	return adminenv.Write(file, vars)
+}

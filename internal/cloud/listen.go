@@ -1,0 +1,74 @@
+package cloud
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/auth"
+	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/native"
+	"github.com/awancloud/awan/internal/service/registry"
+)
+
+// RegistryHost is the name under which images are addressed inside the cloud.
+const RegistryHost = "registry.awan.internal"
+
+// openRegistry opens the image registry.
+func (c *Cloud) openRegistry(context.Context) error {
+	r, err := registry.New(registry.Options{Dir: c.path("registry"), Host: RegistryHost, Logger: c.Log, Authorize: c.authorizeImages})
+	if err != nil {
+		return err
+	}
+	c.Registry = r
+	c.closing(r.Close)
+	return nil
+}
+
+// openFront starts the one listener with every dialect behind it.
+func (c *Cloud) openFront() error {
+	a := &auth.Authenticator{Ident: c.Ident, Now: time.Now, OriginalPath: originalPath}
+	api := native.New(c.Door, a, c.Version)
+	api.Domain, api.CA = c.Domain, c.CA.Certificate
+	f, err := front.New(front.Options{Listen: c.Listen, CA: c.CA, Names: front.Names{Domain: c.Domain, Region: c.Region}, Logger: c.Log,
+		Native:   &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
+		Services: c.services(a),
+		Apps:     c.App.Ingress.Handler})
+	if err != nil {
+		return err
+	}
+	if err := f.Start(); err != nil {
+		return err
+	}
+	c.Front = f
+	c.closing(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return f.Shutdown(ctx)
+	})
+	return nil
+}
+
+// services is THE list of dialects, in the order in which they claim a shared path.
+func (c *Cloud) services(a *auth.Authenticator) []front.Service {
+	return []front.Service{
+		{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1},
+	}
+}
+
+func originalPath(r *http.Request) string {
+	if p := front.From(r.Context()).Path; p != "" {
+		return p
+	}
+	return r.URL.EscapedPath()
+}
+
+// withRequestID hands the listener's request id to dialects that read it from the request.
+func withRequestID(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if info := front.From(r.Context()); info.RequestID != "" {
+			r.Header.Set("X-Request-Id", info.RequestID)
+		}
+		h.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,91 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/awancloud/awan/catalog"
+	"github.com/awancloud/awan/internal/engine/base/debian"
+	"github.com/awancloud/awan/internal/engine/build/buildkit"
+	"github.com/awancloud/awan/internal/engine/workload/containerd"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/service/build"
+)
+
+// Local makes the engines of one machine: containers by containerd within this process, builds by BuildKit.
+func Local(ctx context.Context, c *Cloud) (Engines, error) {
+	if os.Geteuid() != 0 {
+		return Engines{}, fail.New(fail.Unsupported, "running containers needs root").Then("start it with sudo: sudo awan up --data %s", c.Data)
+	}
+	subnet, err := containerd.PickSubnet(c.path("engine"))
+	if err != nil {
+		return Engines{}, err
+	}
+	run, err := containerd.Open(ctx, containerd.Options{Dir: c.path("engine"), Key: c.Key, Subnet: subnet, Registry: c.Registry.Transport(""),
+		RegistryHost: RegistryHost, Logger: c.Log})
+	if err != nil {
+		return Engines{}, err
+	}
+	maker, close, err := c.maker(run)
+	if err != nil {
+		return Engines{}, errors.Join(err, run.Close())
+	}
+	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Close: func() error { return errors.Join(close(), run.Close()) }}, nil
+}
+
+// maker wires builds: base images from the machine's packages, recipes from the catalogue, BuildKit.
+func (c *Cloud) maker(run *containerd.Engine) (*build.Maker, func() error, error) {
+	stacks, err := build.ReadStacks(catalog.Files())
+	if err != nil {
+		return nil, nil, err
+	}
+	aliases, err := build.ReadAliases(catalog.Files())
+	if err != nil {
+		return nil, nil, err
+	}
+	bases, err := debian.New(debian.Options{Dir: c.path("bases"), Registry: c.Registry, Catalog: catalog.Files(), Logger: c.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	engine, err := buildkit.New(buildkit.Options{Dir: c.path("build"), Key: c.Key, Registry: c.Registry,
+		Images: &build.Resolver{Bases: bases, Registry: c.Registry, Aliases: aliases}, Net: guests{run}, Logger: c.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	return &build.Maker{Engine: engine, Stacks: stacks, Registry: c.Registry, Dir: c.path("build", "sources")}, engine.Close, nil
+}
+
+// guests gives build steps a network of their own.
+type guests struct{ *containerd.Engine }
+
+// Attach makes a step's network.
+func (g guests) Attach(ctx context.Context, _ string) (string, func(), error) { return g.Guest(ctx) }
+
+// builder makes images from sources and finds them by name.
+type builder struct {
+	*build.Maker
+	registry build.Registry
+}
+
+// Resolve finds an image that the project may run, in its own repositories or in library/, and gives its digest form.
+func (b *builder) Resolve(ctx context.Context, project id.ID, image string) (string, error) {
+	repo, _, _ := strings.Cut(image, "/")
+	if repo != "library" && repo != string(project) {
+		image = string(project) + "/" + image
+	}
+	ref, err := v1.ParseReference(RegistryHost + "/" + image)
+	if err != nil {
+		return "", fail.Field("spec.source.image", "%q is not an image reference", image).Then("write name:tag, library/name:tag or name@sha256:…")
+	}
+	d, err := remote.Head(ref, remote.WithTransport(b.registry.Transport(string(project))), remote.WithContext(ctx))
+	if err != nil {
+		return "", fail.New(fail.NotFound, "there is no image %s in the registry", image).Because(errors.Unwrap(err)).Then("push it first")
+	}
+	return ref.Context().RepositoryStr() + "@" + d.Digest.String(), nil
+}

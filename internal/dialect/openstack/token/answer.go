@@ -1,0 +1,247 @@
+package token
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+)
+
+// SubjectHeader carries the token a request is about: the new one in an answer, the one to look at in a request.
+const SubjectHeader = "X-Subject-Token"
+
+// AuthHeader carries the caller's token.
+const AuthHeader = "X-Auth-Token"
+
+// Time prints as Keystone does: UTC with microseconds. The zero time is null.
+type Time time.Time
+
+// MarshalJSON prints the time.
+func (t Time) MarshalJSON() ([]byte, error) {
+	if time.Time(t).IsZero() {
+		return []byte("null"), nil
+	}
+	return json.Marshal(time.Time(t).UTC().Format("2006-01-02T15:04:05.000000Z"))
+}
+
+// Ref is an id with its name.
+type Ref struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// ScopedRef is an id with its name and domain.
+type ScopedRef struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Domain Ref    `json:"domain"`
+}
+
+// TokenUser is the user a token was given to.
+type TokenUser struct {
+	ScopedRef
+	PasswordExpires Time `json:"password_expires_at"`
+}
+
+// Token is what a token says. Exactly one of Project and Domain is set, or neither (unscoped).
+type Token struct {
+	Methods  []Method   `json:"methods"`
+	User     TokenUser  `json:"user"`
+	AuditIDs []string   `json:"audit_ids"`
+	Issued   Time       `json:"issued_at"`
+	Expires  Time       `json:"expires_at"`
+	Project  *ScopedRef `json:"project,omitempty"`
+	Domain   *Ref       `json:"domain,omitempty"`
+	IsDomain *bool      `json:"is_domain,omitempty"` // with Project: whether that project stands for a domain; ours never
+	Roles    []Ref      `json:"roles,omitempty"`
+	Catalog  []Service  `json:"catalog,omitempty"`
+}
+
+// Service is one entry of the catalog: a type ("compute") at its endpoints.
+type Service struct {
+	ID        string     `json:"id"`
+	Type      string     `json:"type"`
+	Name      string     `json:"name"`
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// Endpoint is an address of a service.
+type Endpoint struct {
+	ID        string `json:"id"`
+	Interface string `json:"interface"` // "public", "internal", "admin"
+	Region    string `json:"region"`
+	RegionID  string `json:"region_id"`
+	URL       string `json:"url"`
+}
+
+// Links are those of a list, or of one thing (Self only).
+type Links struct {
+	Self     string  `json:"self"`
+	Previous *string `json:"previous"`
+	Next     *string `json:"next"`
+}
+
+// SelfLink is the link of one thing.
+type SelfLink struct {
+	Self string `json:"self"`
+}
+
+// DomainView is a domain as clients read it.
+type DomainView struct {
+	ID          string         `json:"id"`
+	Name        string         `json:"name"`
+	Description string         `json:"description"`
+	Enabled     bool           `json:"enabled"`
+	Tags        []string       `json:"tags"`
+	Options     map[string]any `json:"options"`
+	Links       SelfLink       `json:"links"`
+}
+
+// ProjectView is a project as clients read it.
+type ProjectView struct {
+	ID          string         `json:"id"`
+	Name        string         `json:"name"`
+	DomainID    string         `json:"domain_id"`
+	ParentID    string         `json:"parent_id"`
+	Description string         `json:"description"`
+	Enabled     bool           `json:"enabled"`
+	IsDomain    bool           `json:"is_domain"`
+	Tags        []string       `json:"tags"`
+	Options     map[string]any `json:"options"`
+	Links       SelfLink       `json:"links"`
+}
+
+// UserView is a user as clients read it; never with a password.
+type UserView struct {
+	ID              string         `json:"id"`
+	Name            string         `json:"name"`
+	DomainID        string         `json:"domain_id"`
+	Description     string         `json:"description"`
+	Email           string         `json:"email,omitempty"`
+	Enabled         bool           `json:"enabled"`
+	DefaultProject  string         `json:"default_project_id,omitempty"`
+	PasswordExpires Time           `json:"password_expires_at"`
+	Options         map[string]any `json:"options"`
+	Links           SelfLink       `json:"links"`
+}
+
+// Version is one entry of a version document.
+type Version struct {
+	ID         string      `json:"id"`     // "v3.14"
+	Status     string      `json:"status"` // Keystone: "stable"; the others: "CURRENT", "SUPPORTED"
+	Updated    string      `json:"updated,omitempty"`
+	Links      []Link      `json:"links"`
+	MediaTypes []MediaType `json:"media-types,omitempty"`
+	Version    string      `json:"version,omitempty"`     // the others: highest microversion
+	MinVersion string      `json:"min_version,omitempty"` // and lowest
+}
+
+// Link is a link with its meaning.
+type Link struct {
+	Rel  string `json:"rel"`
+	Href string `json:"href"`
+}
+
+// MediaType tells in which form an API speaks.
+type MediaType struct {
+	Base string `json:"base"`
+	Type string `json:"type"`
+}
+
+// Keystone is the identity API's version, at base (…/v3/).
+func Keystone(base string) Version {
+	return Version{
+		ID: "v3.14", Status: "stable", Updated: "2020-04-07T00:00:00Z",
+		Links:      []Link{{Rel: "self", Href: base}},
+		MediaTypes: []MediaType{{Base: "application/json", Type: "application/vnd.openstack.identity-v3+json"}},
+	}
+}
+
+// WriteToken answers with a token: 201 when it is new, 200 when it was only looked at.
+func WriteToken(w http.ResponseWriter, status int, subject string, t Token) {
+	w.Header().Set(SubjectHeader, subject)
+	w.Header().Set("Vary", AuthHeader)
+	w.Header().Set("Cache-Control", "no-store")
+	Write(w, status, map[string]Token{"token": t})
+}
+
+// WriteVersions answers GET / of identity: 300 with Keystone's nested form.
+func WriteVersions(w http.ResponseWriter, versions ...Version) {
+	Write(w, http.StatusMultipleChoices, map[string]any{"versions": map[string]any{"values": versions}})
+}
+
+// WriteVersion answers GET /v3.
+func WriteVersion(w http.ResponseWriter, v Version) {
+	Write(w, http.StatusOK, map[string]Version{"version": v})
+}
+
+// WriteServiceVersions answers GET on the base of any other service's endpoint, in the flat form they share.
+func WriteServiceVersions(w http.ResponseWriter, versions ...Version) {
+	Write(w, http.StatusOK, map[string]any{"versions": versions})
+}
+
+// WriteList answers with a list under its plural name ("projects"), a nil list as an empty one.
+func WriteList[T any](w http.ResponseWriter, plural string, items []T, links Links) {
+	if items == nil {
+		items = []T{}
+	}
+	Write(w, http.StatusOK, map[string]any{plural: items, "links": links})
+}
+
+// WriteOne answers with one thing under its singular name ("project").
+func WriteOne(w http.ResponseWriter, status int, singular string, item any) {
+	Write(w, status, map[string]any{singular: item})
+}
+
+// WriteError answers with an error in Keystone's form, which all OpenStack clients read.
+func WriteError(w http.ResponseWriter, err error) {
+	e := fail.From(err)
+	status := Status(e.Kind)
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Keystone uri="/v3"`)
+	}
+	Write(w, status, map[string]any{"error": map[string]any{
+		"code": status, "message": e.Public(), "title": http.StatusText(status),
+	}})
+}
+
+// Status is the HTTP status of an error kind in OpenStack's APIs.
+func Status(k fail.Kind) int {
+	switch k {
+	case fail.Invalid:
+		return http.StatusBadRequest
+	case fail.Unauthenticated:
+		return http.StatusUnauthorized
+	case fail.Denied, fail.Quota:
+		return http.StatusForbidden
+	case fail.NotFound, fail.Gone:
+		return http.StatusNotFound
+	case fail.Exists, fail.Conflict, fail.Precondition:
+		return http.StatusConflict
+	case fail.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case fail.RateLimited:
+		return http.StatusTooManyRequests
+	case fail.Unsupported:
+		return http.StatusNotImplemented
+	case fail.NoSpace, fail.Unavailable:
+		return http.StatusServiceUnavailable
+	case fail.Timeout, fail.Canceled:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
+// Write answers with v in JSON.
+func Write(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":500,"message":"the answer could not be written","title":"Internal Server Error"}}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may be gone
+}

@@ -1,0 +1,101 @@
+package debian
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/awancloud/awan/catalog"
+	"github.com/awancloud/awan/internal/service/registry"
+)
+
+// TestEnsure makes every base of the catalogue for real and checks that a second call does nothing. AWAN_BASES keeps
+// the folder (and so the time) between runs.
+func TestEnsure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("making base images takes a minute")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("root is needed")
+	}
+	for _, program := range []string{"mmdebstrap", "unshare"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(program + " is not installed")
+		}
+	}
+	dir := os.Getenv("AWAN_BASES")
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	r, err := registry.New(registry.Options{Dir: dir + "/registry", Host: "registry.test",
+		Authorize: func(*http.Request, string, []string) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := New(Options{Dir: dir + "/bases", Registry: r, Catalog: catalog.Files()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Minute)
+	defer cancel()
+	for _, name := range []string{"debian", "static", "go", "node", "python", "web"} {
+		began := time.Now()
+		ref, err := b.Ensure(ctx, name, func(line string) { t.Logf("%6.1f s  %s: %s", time.Since(began).Seconds(), name, line) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %s in %.1f s", name, ref, time.Since(began).Seconds())
+		again, err := b.Ensure(ctx, name, func(line string) { t.Errorf("made again: %s", line) })
+		if err != nil || again != ref {
+			t.Errorf("the second call gave %s %v", again, err)
+		}
+	}
+	for base, err := range b.List(ctx) {
+		if err != nil || base.Ref == "" || base.Size == 0 || len(base.Sources) == 0 {
+			t.Errorf("%s: %+v %v", base.Name, base, err)
+		}
+		t.Logf("%s: %.1f MB", base.Name, float64(base.Size)/1e6)
+	}
+}
+
+func TestSources(t *testing.T) {
+	for _, c := range []struct {
+		words []string
+		want  bool
+	}{
+		{oneLine("deb http://a.example/debian bookworm main contrib"), true},
+		{oneLine("deb [arch=amd64 signed-by=/k.gpg] http://a.example/debian bookworm-updates main"), true},
+		{oneLine("deb http://a.example/apt cloud-sdk-bookworm main"), false},
+		{oneLine("deb http://a.example/docker bookworm stable"), false},
+		{oneLine("deb-src http://a.example/debian bookworm main"), false},
+		{oneLine("# deb http://a.example/debian bookworm main"), false},
+		{stanzaWords("Types: deb\nURIs: http://a.example/debian\nSuites: bookworm bookworm-updates\nComponents: main"), true},
+		{stanzaWords("Types: deb\nURIs: http://a.example/node\nSuites: nodistro\nComponents: main"), false},
+		{stanzaWords("Enabled: no\nTypes: deb\nURIs: http://a.example/debian\nSuites: bookworm\nComponents: main"), false},
+	} {
+		if got := ofRelease(c.words, "bookworm"); got != c.want {
+			t.Errorf("%v: %v", c.words, got)
+		}
+	}
+}
+
+func TestCatalogueReads(t *testing.T) {
+	recipes, err := read(catalog.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range recipes {
+		if r.From == "" && r.Variant == "" {
+			t.Errorf("%s stands on nothing", name)
+		}
+		if !slices.ContainsFunc(settings(r).Env, func(e string) bool { return strings.HasPrefix(e, "PATH=") }) {
+			t.Errorf("%s has no PATH", name)
+		}
+	}
+}

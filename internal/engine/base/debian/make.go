@@ -1,0 +1,274 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/service/build"
+)
+
+// A user that is not root is in every base, so that a recipe can say "USER app" without a step of its own.
+const (
+	appName = "app"
+	appID   = 10001
+)
+
+// make makes a base here and pushes it.
+func (b *Bases) make(ctx context.Context, r recipe, parent build.Base, log func(string)) (build.Base, error) {
+	if os.Geteuid() != 0 {
+		return build.Base{}, fail.New(fail.Unsupported, "making base images needs root").
+			Then("run the cloud as root, or configure an upstream registry for base images")
+	}
+	work, err := os.MkdirTemp(filepath.Join(b.o.Dir, "tmp"), r.Name+"-")
+	if err != nil {
+		return build.Base{}, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
+	}
+	defer os.RemoveAll(work)
+	log("making the base image " + r.Name + ": " + r.About)
+	var layers []v1.Layer
+	var sources []string
+	switch {
+	case r.From == "":
+		layers, sources, err = b.makeRoot(ctx, r, work, log)
+	case r.Scratch:
+		layers, sources, err = b.makeScratch(ctx, r, parent, work)
+	default:
+		layers, sources, err = b.makeOn(ctx, r, parent, work, log)
+	}
+	if err != nil {
+		return build.Base{}, err
+	}
+	below := parent
+	if r.Scratch {
+		below = build.Base{}
+	}
+	base, err := b.push(ctx, r, below, layers)
+	if err != nil {
+		return build.Base{}, err
+	}
+	base.Sources = sources
+	log("made the base image " + r.Name)
+	return base, nil
+}
+
+// root is where the unpacked file system of a base that others stand on is kept.
+func (b *Bases) root(name string) string { return filepath.Join(b.o.Dir, "root", name) }
+
+func (b *Bases) makeRoot(ctx context.Context, r recipe, work string, log func(string)) ([]v1.Layer, []string, error) {
+	fresh := filepath.Join(work, "root")
+	if err := bootstrap(ctx, r, fresh, log); err != nil {
+		return nil, nil, err
+	}
+	if err := users(fresh); err != nil {
+		return nil, nil, err
+	}
+	if err := place(r, fresh); err != nil {
+		return nil, nil, err
+	}
+	// The root is kept because the other bases are made on top of it.
+	old := b.root(r.Name)
+	if err := errors.Join(os.RemoveAll(old), os.Rename(fresh, old)); err != nil {
+		return nil, nil, fail.Wrap(err, fail.NoSpace, "keeping the base image %s", r.Name)
+	}
+	l, err := pack(ctx, "", old, work)
+	if err != nil {
+		return nil, nil, err
+	}
+	sources, err := packages(ctx, old)
+	return []v1.Layer{l}, sources, err
+}
+
+// makeOn lays packages, downloads and files over the parent's root, in an overlay whose upper half becomes the layer.
+func (b *Bases) makeOn(ctx context.Context, r recipe, parent build.Base, work string, log func(string)) ([]v1.Layer, []string, error) {
+	lower := b.root(parent.Name)
+	if _, err := os.Stat(lower); err != nil {
+		return nil, nil, fail.New(fail.Unavailable, "the unpacked root of the base image %s is gone", parent.Name).
+			Then("remove its record under the bases' folder; it is then made again").Because(err)
+	}
+	merged := filepath.Join(work, "merged")
+	for _, d := range []string{"merged", "upper", "work"} {
+		if err := os.Mkdir(filepath.Join(work, d), 0o755); err != nil {
+			return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
+		}
+	}
+	options := "lowerdir=" + lower + ",upperdir=" + filepath.Join(work, "upper") + ",workdir=" + filepath.Join(work, "work")
+	if err := unix.Mount("overlay", merged, "overlay", 0, options); err != nil {
+		return nil, nil, fail.Wrap(err, fail.Unsupported, "this machine cannot overlay file systems, which base images need")
+	}
+	defer unix.Unmount(merged, unix.MNT_DETACH)
+	var sources []string
+	wanted := r.Packages
+	if r.Go != nil {
+		from, err := b.goToolchain(ctx, *r.Go, merged, work, log)
+		if err != nil {
+			log("the Go toolchain could not be had as a module (" + reason(err) + "): Debian's own, older Go is used instead")
+			wanted = append(wanted, r.Fallback...)
+		}
+		sources = append(sources, from...)
+	}
+	if len(r.Npm) > 0 {
+		from, err := b.npmPackages(ctx, r.Npm, merged, work, log)
+		if err != nil {
+			log("Node.js could not be had from the npm registry (" + reason(err) + "): Debian's own, older one is used instead")
+			wanted = append(wanted, r.Fallback...)
+			r.Links = nil
+		}
+		sources = append(sources, from...)
+	}
+	if len(wanted) > 0 {
+		if err := b.install(ctx, wanted, merged, log); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := place(r, merged); err != nil {
+		return nil, nil, err
+	}
+	l, err := pack(ctx, lower, merged, work)
+	if err != nil {
+		return nil, nil, err
+	}
+	installed, err := packages(ctx, merged)
+	return []v1.Layer{l}, append(sources, installed...), err
+}
+
+// makeScratch copies a few paths of the parent into an empty image.
+func (b *Bases) makeScratch(ctx context.Context, r recipe, parent build.Base, work string) ([]v1.Layer, []string, error) {
+	fresh := filepath.Join(work, "root")
+	for _, d := range []string{"etc", "usr", "var", "home"} {
+		if err := os.MkdirAll(filepath.Join(fresh, d), 0o755); err != nil {
+			return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
+		}
+	}
+	for _, d := range []string{"tmp", "var/tmp"} {
+		p := filepath.Join(fresh, d)
+		if err := errors.Join(os.MkdirAll(p, 0o777), os.Chmod(p, 0o777|fs.ModeSticky)); err != nil {
+			return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
+		}
+	}
+	for _, p := range r.Copy {
+		if err := copyTree(filepath.Join(b.root(parent.Name), p), filepath.Join(fresh, p)); err != nil {
+			return nil, nil, fail.Wrap(err, fail.Internal, "copying %s into the base image %s", p, r.Name)
+		}
+	}
+	text := map[string]string{
+		"etc/passwd":        "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n",
+		"etc/group":         "root:x:0:\nnogroup:x:65534:\n",
+		"etc/nsswitch.conf": "hosts: files dns\n",
+	}
+	for p, t := range text {
+		if err := os.WriteFile(filepath.Join(fresh, p), []byte(t), 0o644); err != nil {
+			return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
+		}
+	}
+	if err := errors.Join(users(fresh), place(r, fresh)); err != nil {
+		return nil, nil, err
+	}
+	l, err := pack(ctx, "", fresh, work)
+	return []v1.Layer{l}, []string{"copied from " + parent.Ref}, err
+}
+
+// users adds the user that is not root.
+func users(root string) error {
+	for name, line := range map[string]string{
+		"etc/passwd": appName + ":x:10001:10001::/home/app:/bin/sh\n",
+		"etc/group":  appName + ":x:10001:\n",
+	} {
+		f, err := os.OpenFile(filepath.Join(root, name), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return fail.Wrap(err, fail.Internal, "adding a user to a base image")
+		}
+		_, err = f.WriteString(line)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fail.Wrap(err, fail.NoSpace, "adding a user to a base image")
+		}
+	}
+	home := filepath.Join(root, "home", appName)
+	if err := errors.Join(os.MkdirAll(home, 0o755), os.Chown(home, appID, appID)); err != nil {
+		return fail.Wrap(err, fail.NoSpace, "adding a user to a base image")
+	}
+	return nil
+}
+
+// place writes the recipe's own files and links.
+func place(r recipe, root string) error {
+	for p, f := range r.Files {
+		full := filepath.Join(root, p)
+		err := os.MkdirAll(filepath.Dir(full), 0o755)
+		if err == nil {
+			err = os.WriteFile(full, []byte(f.Text), f.Mode)
+		}
+		if err == nil {
+			err = os.Chmod(full, f.Mode)
+		}
+		if err != nil {
+			return fail.Wrap(err, fail.NoSpace, "writing %s into the base image %s", p, r.Name)
+		}
+	}
+	for p, target := range r.Links {
+		full := filepath.Join(root, p)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.Symlink(target, full)); err != nil {
+			return fail.Wrap(err, fail.NoSpace, "linking %s in the base image %s", p, r.Name)
+		}
+	}
+	return nil
+}
+
+// copyTree copies a file or folder, following a link at its top only.
+func copyTree(from, to string) error {
+	from, err := filepath.EvalSymlinks(from)
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(from, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(from, p)
+		target := filepath.Join(to, rel)
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(target, 0o755)
+		case d.Type()&fs.ModeSymlink != 0:
+			link, err := os.Readlink(p)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(link, target)
+		}
+		text, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(target, text, 0o644)
+	})
+}
+
+// sweep removes what a killed process left half made.
+func (b *Bases) sweep() {
+	tmp := filepath.Join(b.o.Dir, "tmp")
+	entries, _ := os.ReadDir(tmp)
+	for _, e := range entries {
+		_ = unix.Unmount(filepath.Join(tmp, e.Name(), "merged"), unix.MNT_DETACH)
+		if err := os.RemoveAll(filepath.Join(tmp, e.Name())); err != nil {
+			b.log.Warn("cannot remove an unfinished base image", "path", e.Name(), "error", err)
+		}
+	}
+}
+
+// reason is an error's public half in one line.
+func reason(err error) string { return strings.TrimSpace(fail.From(err).Public()) }
+
+// architecture is Debian's name for this machine's architecture, which is Go's for those that we support.
+func architecture() string { return runtime.GOARCH }

@@ -1,0 +1,303 @@
+package network
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// notPublic are the ranges that "internet" does not mean (RFC 6890, RFC 6598, RFC 5771).
+var notPublic = []string{"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+	"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"}
+
+// rules is the cloud's nftables table. Its sets hold the ports; the rules themselves never change.
+type rules struct {
+	table   *nftables.Table
+	ports   *nftables.Set // interface . address: who may send as whom
+	tenants *nftables.Set // interface -> tenant
+	members *nftables.Set // tenant . address: who may be reached by whom
+	egress  *nftables.Set // interfaces that may go out
+	busy    *nftables.Set // interface -> connections it holds open; nil where the kernel cannot count them
+	have    map[netip.Addr]Port
+	name    func(netip.Addr) string
+}
+
+func tableName(key string) string { return "awan-" + key }
+
+// connections is how many an instance may have opened at a time, so that none fills the host's table for all.
+const connections = 8192
+
+// newRules replaces the whole table in one transaction. A kernel without connection counting gets the rest.
+func newRules(n *Network, ports []Port) (*rules, error) {
+	r, err := loadRules(n, ports, true)
+	if err != nil {
+		n.log.Warn("packet rules with a limit on connections are refused; loading them without", "err", err)
+		r, err = loadRules(n, ports, false)
+	}
+	return r, err
+}
+
+func loadRules(n *Network, ports []Port, counting bool) (*rules, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return nil, err
+	}
+	t := &nftables.Table{Family: nftables.TableFamilyINet, Name: tableName(n.key)}
+	c.AddTable(t) // so that deleting it cannot fail
+	c.DelTable(t)
+	c.AddTable(t)
+
+	pair := nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIPAddr)
+	member := nftables.MustConcatSetType(nftables.TypeMark, nftables.TypeIPAddr)
+	r := &rules{table: t, have: map[netip.Addr]Port{}, name: n.Interface,
+		ports:   &nftables.Set{Table: t, Name: "ports", KeyType: pair, Concatenation: true},
+		tenants: &nftables.Set{Table: t, Name: "tenants", KeyType: nftables.TypeIFName, DataType: nftables.TypeMark, IsMap: true, KeyByteOrder: binaryutil.NativeEndian},
+		members: &nftables.Set{Table: t, Name: "members", KeyType: member, Concatenation: true},
+		egress:  &nftables.Set{Table: t, Name: "egress", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian},
+	}
+	if counting {
+		r.busy = &nftables.Set{Table: t, Name: "busy", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian, Dynamic: true}
+		if err := c.AddSet(r.busy, nil); err != nil {
+			return nil, err
+		}
+	}
+	private := &nftables.Set{Table: t, Name: "private", KeyType: nftables.TypeIPAddr, Interval: true}
+	dns := &nftables.Set{Table: t, Name: "dns", KeyType: nftables.TypeIPAddr}
+
+	var ports4, tenants, members, egress []nftables.SetElement
+	for _, p := range ports {
+		a, b, m, e := r.elements(p)
+		ports4, tenants, members, egress = append(ports4, a), append(tenants, b), append(members, m), append(egress, e...)
+		r.have[p.Address] = p
+	}
+	for _, s := range []struct {
+		set  *nftables.Set
+		vals []nftables.SetElement
+	}{{r.ports, ports4}, {r.tenants, tenants}, {r.members, members}, {r.egress, egress}, {private, intervals(notPublic)}, {dns, addresses(n.dns)}} {
+		if err := c.AddSet(s.set, s.vals); err != nil {
+			return nil, err
+		}
+	}
+	r.chains(c, n, private, dns)
+	if err := c.Flush(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *rules) chains(c *nftables.Conn, n *Network, private, dns *nftables.Set) {
+	t := r.table
+	ours, anyCloud := prefix+n.key, prefix
+	base := func(name string, typ nftables.ChainType, hook *nftables.ChainHook, prio *nftables.ChainPriority) *nftables.Chain {
+		return c.AddChain(&nftables.Chain{Table: t, Name: name, Type: typ, Hooknum: hook, Priority: prio})
+	}
+	rule := func(ch *nftables.Chain, parts ...[]expr.Any) {
+		var all []expr.Any
+		for _, p := range parts {
+			all = append(all, p...)
+		}
+		c.AddRule(&nftables.Rule{Table: t, Chain: ch, Exprs: all})
+	}
+
+	// Nobody sends as somebody else, and nobody speaks anything but IPv4.
+	pre := base("spoof", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
+	rule(pre, iif(ours, false), accept())
+	rule(pre, []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{unix.NFPROTO_IPV4}}}, drop())
+	rule(pre, []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, source(2), &expr.Lookup{SourceRegister: 1, SetName: r.ports.Name}}, accept())
+	rule(pre, []expr.Any{&expr.Counter{}}, drop())
+
+	// From an instance: answers, its own tenant, and out if it may.
+	from := c.AddChain(&nftables.Chain{Table: t, Name: "from"})
+	rule(from, answers(), accept())
+	if r.busy != nil {
+		const over = 1
+		rule(from, []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
+			&expr.Dynset{SrcRegKey: 1, SetName: r.busy.Name, Operation: unix.NFT_DYNSET_OP_ADD,
+				Exprs: []expr.Any{&expr.Connlimit{Count: connections, Flags: over}}},
+		}, reject())
+	}
+	rule(from, []expr.Any{ // the packet's mark is the sender's tenant
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
+		&expr.Lookup{SourceRegister: 1, SetName: r.tenants.Name, DestRegister: 1, IsDestRegSet: true},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
+	})
+	rule(from, []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+		destination(unix.NFT_REG32_01),
+		&expr.Lookup{SourceRegister: 1, SetName: r.members.Name},
+	}, accept())
+	rule(from, oif(anyCloud, true), reject())
+	rule(from, []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, &expr.Lookup{SourceRegister: 1, SetName: r.egress.Name, Invert: true}}, reject())
+	for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
+		rule(from, []expr.Any{destination(1), &expr.Lookup{SourceRegister: 1, SetName: dns.Name}}, port(proto, 53), accept())
+	}
+	rule(from, []expr.Any{destination(1), &expr.Lookup{SourceRegister: 1, SetName: private.Name}}, reject())
+	rule(from, accept())
+
+	// To an instance from elsewhere than the host: answers only.
+	into := c.AddChain(&nftables.Chain{Table: t, Name: "into"})
+	rule(into, answers(), accept())
+	rule(into, drop())
+
+	fwd := base("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
+	rule(fwd, iif(ours, true), jump("from"))
+	rule(fwd, oif(ours, true), jump("into"))
+	for _, up := range n.guarded() {
+		rule(fwd, []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: ifname(up)}}, oif(anyCloud, false), drop())
+	}
+
+	in := base("host", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter)
+	rule(in, iif(ours, false), accept())
+	rule(in, answers(), accept())
+	rule(in, reject())
+
+	post := base("source", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
+	mask := ipNet(n.subnet)
+	rule(post, oif(anyCloud, false), []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.NFPROTO_IPV4}},
+		source(1),
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask.Mask, Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: mask.IP.To4()},
+		&expr.Masq{}})
+}
+
+// add makes a port known; a known one with other properties is replaced.
+func (r *rules) add(p Port) error {
+	if old, ok := r.have[p.Address]; ok {
+		if old == p {
+			return nil
+		}
+		if err := r.remove(old); err != nil {
+			return err
+		}
+	}
+	return r.change(p, (*nftables.Conn).SetAddElements, func() { r.have[p.Address] = p })
+}
+
+// remove forgets a port; an unknown one is success.
+func (r *rules) remove(p Port) error {
+	old, ok := r.have[p.Address]
+	if !ok {
+		return nil
+	}
+	err := r.change(old, (*nftables.Conn).SetDeleteElements, func() { delete(r.have, p.Address) })
+	if errors.Is(err, unix.ENOENT) {
+		delete(r.have, p.Address)
+		return nil
+	}
+	return err
+}
+
+func (r *rules) change(p Port, op func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error, done func()) error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	a, b, m, e := r.elements(p)
+	for set, vals := range map[*nftables.Set][]nftables.SetElement{r.ports: {a}, r.tenants: {b}, r.members: {m}, r.egress: e} {
+		if len(vals) == 0 {
+			continue
+		}
+		if err := op(c, set, vals); err != nil {
+			return err
+		}
+	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	done()
+	return nil
+}
+
+func (r *rules) elements(p Port) (port, tenant, member nftables.SetElement, egress []nftables.SetElement) {
+	name, addr, mark := ifname(r.name(p.Address)), p.Address.AsSlice(), binaryutil.NativeEndian.PutUint32(p.Tenant)
+	port.Key = append(append([]byte{}, name...), addr...)
+	tenant.Key, tenant.Val = name, mark
+	member.Key = append(append([]byte{}, mark...), addr...)
+	if p.Egress {
+		egress = []nftables.SetElement{{Key: name}}
+	}
+	return
+}
+
+// ifname pads to IFNAMSIZ.
+func ifname(s string) []byte {
+	b := make([]byte, 16)
+	copy(b, s)
+	return b
+}
+
+func nameHas(key expr.MetaKey, prefix string, is bool) []expr.Any {
+	op := expr.CmpOpEq
+	if !is {
+		op = expr.CmpOpNeq
+	}
+	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: []byte(prefix)}}
+}
+
+func iif(prefix string, is bool) []expr.Any { return nameHas(expr.MetaKeyIIFNAME, prefix, is) }
+func oif(prefix string, is bool) []expr.Any { return nameHas(expr.MetaKeyOIFNAME, prefix, is) }
+func accept() []expr.Any                    { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
+func drop() []expr.Any                      { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }
+func jump(chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
+}
+
+// reject answers, so that a program learns at once what a drop would tell it after a minute.
+func reject() []expr.Any {
+	return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
+}
+
+// answers matches packets of connections that were allowed when they were opened.
+func answers() []expr.Any {
+	return []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Xor: make([]byte, 4),
+			Mask: binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	}
+}
+
+func source(reg uint32) expr.Any {
+	return &expr.Payload{OperationType: expr.PayloadLoad, DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4}
+}
+
+func destination(reg uint32) expr.Any {
+	return &expr.Payload{OperationType: expr.PayloadLoad, DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4}
+}
+
+func port(proto byte, number uint16) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{proto}},
+		&expr.Payload{OperationType: expr.PayloadLoad, DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, number)},
+	}
+}
+
+func intervals(prefixes []string) []nftables.SetElement {
+	var out []nftables.SetElement
+	for _, s := range prefixes {
+		p := netip.MustParsePrefix(s)
+		first := p.Addr().As4()
+		next := binary.BigEndian.Uint32(first[:]) + 1<<(32-p.Bits())
+		out = append(out, nftables.SetElement{Key: first[:]})
+		if next != 0 {
+			out = append(out, nftables.SetElement{Key: binary.BigEndian.AppendUint32(nil, next), IntervalEnd: true})
+		}
+	}
+	return out
+}
+
+func addresses(list []netip.Addr) []nftables.SetElement {
+	var out []nftables.SetElement
+	for _, a := range list {
+		out = append(out, nftables.SetElement{Key: a.AsSlice()})
+	}
+	return out
+}

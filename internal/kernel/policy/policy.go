@@ -1,0 +1,193 @@
+// Package policy decides whether a request is allowed, by documents in Huawei Cloud's policy language, versions 1.0 and
+// 1.1 (and 5.0, whose grammar is the same), and says which statement decided. It is pure: no clock, no store, no state.
+//
+// Rules: a statement speaks of a request when its action, resource and every condition match. Any Deny that speaks of
+// it denies; else any Allow allows; else it is denied. Sources: the IAM user guide's "Policy Syntax" (1.x) and "JSON
+// Element Reference" (5.0). It may import kernel/fail only.
+package policy
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Effect is what a statement does to the requests it speaks of.
+type Effect string
+
+// The effects.
+const (
+	Allow Effect = "Allow"
+	Deny  Effect = "Deny"
+)
+
+// Document is a parsed policy. It does not change and may be shared.
+type Document struct {
+	Version    string
+	Statements []Statement
+	Depends    []Dependency // of system roles (1.0); shown, not evaluated
+}
+
+// Dependency names a role that has to be granted beside this one.
+type Dependency struct{ Catalog, DisplayName string }
+
+// Statement is one rule. Exactly one of Action and NotAction is there, and at most one of Resource and NotResource;
+// without either it speaks of every resource.
+type Statement struct {
+	Sid         string
+	Effect      Effect
+	Action      []string
+	NotAction   []string
+	Resource    []string
+	NotResource []string
+	Condition   []Condition
+
+	actions, resources []pattern
+}
+
+// Request is what is asked. Its principal appears in Facts.
+type Request struct {
+	Action   string              // "service:type:verb"; letter case does not matter
+	Resource string              // "service:region:domain:type:path"; "" where the action has none
+	Facts    map[string][]string // by condition key, whose letter case does not matter: "g:ProjectName"
+}
+
+// Attached is a document together with how the principal comes by it.
+type Attached struct {
+	Name   string // of the policy, for people
+	Source string // "user alice", "group dev", "agency backup"
+	Doc    *Document
+}
+
+// Decision is the answer.
+type Decision struct {
+	Allowed bool
+	By      *Match // the statement that decided; nil when none spoke of the request
+	Reason  string // for people
+}
+
+// Match names a statement.
+type Match struct {
+	Policy, Source string
+	Statement      int // counted from 1
+	Sid            string
+}
+
+// String prints "statement 1 of policy app-admin (group dev)".
+func (m *Match) String() string {
+	s := "statement " + strconv.Itoa(m.Statement)
+	if m.Sid != "" {
+		s += ` "` + m.Sid + `"`
+	}
+	s += " of policy " + m.Policy
+	if m.Source != "" {
+		s += " (" + m.Source + ")"
+	}
+	return s
+}
+
+// Decide answers req by docs. The order of docs and statements changes the reason at most, never the answer.
+func Decide(req Request, docs []Attached) Decision {
+	action := strings.ToLower(req.Action)
+	req.Resource = foldService(req.Resource)
+	match := func(d *Attached, i int) *Match {
+		return &Match{Policy: d.Name, Source: d.Source, Statement: i + 1, Sid: d.Doc.Statements[i].Sid}
+	}
+	var allow, near *Match // near would allow, but for an obstacle
+	var obstacle string
+	for k := range docs {
+		d := &docs[k]
+		if d.Doc == nil {
+			continue
+		}
+		for i := range d.Doc.Statements {
+			s := &d.Doc.Statements[i]
+			if s.Effect == Allow && allow != nil || !s.speaksOfAction(action) {
+				continue
+			}
+			onIt := s.speaksOfResource(req.Resource)
+			var failing *Condition
+			if onIt {
+				failing = s.failing(req.Facts)
+			}
+			switch {
+			case onIt && failing == nil && s.Effect == Deny:
+				m := match(d, i)
+				return Decision{By: m, Reason: "denied by " + m.String()}
+			case onIt && failing == nil:
+				allow = match(d, i)
+			case s.Effect == Allow && near == nil:
+				near, obstacle = match(d, i), "not on this resource"
+				if failing != nil {
+					obstacle = "its condition " + failing.Operator + " on " + failing.Key + " does not hold"
+				}
+			}
+		}
+	}
+	switch {
+	case allow != nil:
+		return Decision{Allowed: true, By: allow, Reason: "allowed by " + allow.String()}
+	case near != nil:
+		return Decision{Reason: "denied: no statement allows " + req.Action + "; " + near.String() + " would, but " + obstacle}
+	}
+	return Decision{Reason: "denied: no statement allows " + req.Action}
+}
+
+func (s *Statement) speaksOfAction(lower string) bool {
+	return anyMatch(s.actions, lower) == (s.NotAction == nil)
+}
+
+func (s *Statement) speaksOfResource(resource string) bool {
+	return len(s.resources) == 0 || anyMatch(s.resources, resource) == (s.NotResource == nil)
+}
+
+// failing is the first condition that does not hold.
+func (s *Statement) failing(facts map[string][]string) *Condition {
+	for i := range s.Condition {
+		if c := &s.Condition[i]; !c.holds(facts) {
+			return c
+		}
+	}
+	return nil
+}
+
+// foldService lowers the first part of a resource, which like an action's does not depend on letter case.
+func foldService(resource string) string {
+	if i := strings.IndexByte(resource, ':'); i > 0 {
+		return strings.ToLower(resource[:i]) + resource[i:]
+	}
+	return resource
+}
+
+// pattern is a string with wildcards, cut at them: "a*b" is ["a", "b"]. '*' stands for any characters, also none.
+type pattern []string
+
+func glob(s string) pattern { return strings.Split(s, "*") }
+
+// match takes time linear in the lengths of both: each part is looked for once, behind the one before it.
+func (p pattern) match(s string) bool {
+	if len(p) == 1 {
+		return s == p[0]
+	}
+	first, last := p[0], p[len(p)-1]
+	if len(s) < len(first)+len(last) || !strings.HasPrefix(s, first) || !strings.HasSuffix(s, last) {
+		return false
+	}
+	s = s[len(first) : len(s)-len(last)]
+	for _, part := range p[1 : len(p)-1] {
+		i := strings.Index(s, part)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(part):]
+	}
+	return true
+}
+
+func anyMatch(ps []pattern, s string) bool {
+	for _, p := range ps {
+		if p.match(s) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// Scale is the input of scaling by hand.
+type Scale struct {
+	Replicas int `json:"replicas" doc:"instances wanted" min:"0" max:"50" required:"true" example:"3"`
+}
+
+// Rollback is the input of a roll back.
+type Rollback struct {
+	Release int `json:"release" doc:"number of the release to go back to; empty: the one that was live before" min:"1"`
+}
+
+type action = kind.Action[ComponentSpec, ComponentStatus]
+
+func (s *Service) componentActions() []action {
+	return []action{
+		{Verb: "scale", Doc: "set how many instances run", Level: kind.Write, In: Scale{}, Change: func(_ context.Context, _ store.Tx, r *componentRow, in any) (string, error) {
+			r.Spec.Replicas, r.Spec.Stopped = in.(*Scale).Replicas, false
+			return "update", nil
+		}},
+		{Verb: "stop", Doc: "stop every instance; the address and the releases stay", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
+			r.Spec.Stopped = true
+			return "update", nil
+		}},
+		{Verb: "start", Doc: "start it again after a stop", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
+			r.Spec.Stopped = false
+			return "update", nil
+		}},
+		{Verb: "restart", Doc: "replace every instance by a new one, without a gap", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
+			r.Status.Nonce = string(id.New())
+			r.Status.Next = &Rollout{Image: r.Status.Image, Stack: r.Status.Stack, Note: "restart"}
+			return "update", nil
+		}},
+		{Verb: "rollback", Doc: "go back to an earlier release: its image and its configuration", Level: kind.Write, In: Rollback{}, Change: s.rollback},
+		{Verb: "logs", Doc: "read or follow what the instances print", Level: kind.Read, In: LogsIn{}, Serve: s.serveLogs},
+		{Verb: "build-log", Doc: "read or follow the log of the newest build", Level: kind.Read, In: BuildLogIn{}, Serve: s.serveBuildLog},
+		{Verb: "instances", Doc: "the instances with what they use now", Level: kind.Read, Serve: s.serveInstances},
+		{Verb: "exec", Doc: "run a command in an instance", Level: kind.Write, In: ExecIn{}, Serve: s.serveExec},
+		{Verb: "upload", Doc: "upload a source folder as tar.gz", Level: kind.Write, Collection: true, Serve: s.serveUpload},
+	}
+}
+
+// rollback takes image and configuration from an earlier release. How many instances run, and whether any do, stays.
+func (s *Service) rollback(_ context.Context, tx store.Tx, row *componentRow, in any) (string, error) {
+	want := in.(*Rollback).Release
+	releases, err := s.Release.List(tx, string(row.Project), kind.Filter{Index: "component", Value: string(row.ID)})
+	if err != nil {
+		return "", err
+	}
+	var found *releaseRow
+	for _, r := range releases {
+		switch {
+		case want != 0 && r.Spec.Number == want:
+			found = r
+		case want == 0 && r.Status.State == "superseded" && (found == nil || r.Status.Live.After(found.Status.Live)):
+			found = r
+		}
+	}
+	if found == nil && want == 0 {
+		return "", fail.New(fail.Precondition, "%s has no earlier release to go back to", row.Name)
+	}
+	if found == nil {
+		return "", fail.Field("release", "%s has no release %d", row.Name, want).Then("see awan release list --by.component %s", row.ID)
+	}
+	if found.Status.State == "live" {
+		return "", fail.Field("release", "release %d is the live one already", found.Spec.Number)
+	}
+	var spec ComponentSpec
+	if err := json.Unmarshal([]byte(found.Spec.Config), &spec); err != nil {
+		return "", fail.Wrap(err, fail.Internal, "the release cannot be read")
+	}
+	spec.Replicas, spec.Stopped = row.Spec.Replicas, row.Spec.Stopped
+	row.Spec = spec
+	row.Status.Next = &Rollout{Image: found.Spec.Image, Stack: found.Spec.Stack, Note: fmt.Sprintf("rollback to %d", found.Spec.Number)}
+	return "update", nil
+}

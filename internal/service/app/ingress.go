@@ -1,0 +1,244 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"html"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/id"
+)
+
+// Ingress sends requests for an app's addresses to its ready instances.
+type Ingress struct {
+	log       *slog.Logger
+	transport http.RoundTripper
+	mu        sync.RWMutex
+	byHost    map[string]*backend // host name or address literal
+	byID      map[id.ID]*backend
+	instances map[id.ID]*endpoint
+}
+
+type backend struct {
+	component id.ID
+	name      string
+	hosts     []string
+	addr      netip.Addr
+	mu        sync.RWMutex
+	all       []*endpoint
+	next      atomic.Uint32
+	proxy     *httputil.ReverseProxy
+}
+
+type endpoint struct {
+	instance id.ID
+	backend  *backend
+	addr     string
+	ready    atomic.Bool
+	inflight atomic.Int64
+}
+
+func newIngress(log *slog.Logger) *Ingress {
+	dialer := &net.Dialer{Timeout: 2 * time.Second}
+	return &Ingress{log: log, byHost: map[string]*backend{}, byID: map[id.ID]*backend{}, instances: map[id.ID]*endpoint{},
+		transport: &http.Transport{Proxy: nil, DialContext: dialer.DialContext, MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second,
+			DisableCompression: true, ForceAttemptHTTP2: false}}
+}
+
+// Expose makes a component answer at an address and a host name.
+func (g *Ingress) Expose(component id.ID, name string, addr netip.Addr, host string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := g.byID[component]
+	if b == nil {
+		b = &backend{component: component, name: name}
+		b.proxy = &httputil.ReverseProxy{Transport: &balancer{g, b}, Rewrite: rewrite, ErrorHandler: g.failed, FlushInterval: -1,
+			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
+		g.byID[component] = b
+	}
+	for _, h := range b.hosts {
+		delete(g.byHost, h)
+	}
+	b.addr, b.hosts = addr, []string{addr.String(), strings.ToLower(host)}
+	for _, h := range b.hosts {
+		g.byHost[h] = b
+	}
+}
+
+// Forget makes a component answer nowhere.
+func (g *Ingress) Forget(component id.ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if b := g.byID[component]; b != nil {
+		for _, h := range b.hosts {
+			delete(g.byHost, h)
+		}
+		delete(g.byID, component)
+	}
+}
+
+// Attach adds an instance to its component.
+func (g *Ingress) Attach(component, instance id.ID, at netip.AddrPort, ready bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := g.byID[component]
+	if b == nil {
+		return
+	}
+	if old := g.instances[instance]; old != nil {
+		old.backend.remove(old)
+	}
+	e := &endpoint{instance: instance, backend: b, addr: at.String()}
+	e.ready.Store(ready)
+	g.instances[instance] = e
+	b.mu.Lock()
+	b.all = append(b.all, e)
+	b.mu.Unlock()
+}
+
+// Mark says whether an instance takes requests.
+func (g *Ingress) Mark(_, instance id.ID, ready bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if e := g.instances[instance]; e != nil {
+		e.ready.Store(ready)
+	}
+}
+
+// Drain takes an instance out and waits until its last request is answered, at most as long as given.
+func (g *Ingress) Drain(ctx context.Context, instance id.ID, most time.Duration) {
+	g.mu.Lock()
+	e := g.instances[instance]
+	delete(g.instances, instance)
+	g.mu.Unlock()
+	if e == nil {
+		return
+	}
+	e.backend.remove(e)
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for e.inflight.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (b *backend) remove(e *endpoint) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept := make([]*endpoint, 0, len(b.all))
+	for _, x := range b.all {
+		if x != e {
+			kept = append(kept, x)
+		}
+	}
+	b.all = kept
+}
+
+// pick chooses a ready endpoint, in turn, and counts the request against it before anybody can drain it.
+func (b *backend) pick(not map[*endpoint]bool) *endpoint {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	n := uint32(len(b.all))
+	start := b.next.Add(1)
+	for i := range n {
+		e := b.all[(start+i)%n]
+		if e.ready.Load() && !not[e] {
+			e.inflight.Add(1)
+			return e
+		}
+	}
+	return nil
+}
+
+// Handler gives what answers for a host (name or address literal); nil when no app has it.
+func (g *Ingress) Handler(host string) http.Handler {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if b := g.byHost[strings.ToLower(host)]; b != nil {
+		return b.proxy
+	}
+	return nil
+}
+
+// Addresses lists the loopback addresses that apps answer at.
+func (g *Ingress) Addresses() []netip.Addr {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	out := make([]netip.Addr, 0, len(g.byID))
+	for _, b := range g.byID {
+		out = append(out, b.addr)
+	}
+	return out
+}
+
+func rewrite(r *httputil.ProxyRequest) {
+	r.Out.URL.Scheme = "http"
+	r.Out.URL.Host = "app" // the balancer sets the real one
+	r.Out.Host = r.In.Host
+	r.SetXForwarded()
+	r.Out.Header.Set("X-Forwarded-Proto", "https")
+}
+
+// balancer sends a request to a ready endpoint. One that does not accept the connection has not seen the request, so
+// the next is tried.
+type balancer struct {
+	g *Ingress
+	b *backend
+}
+
+var errNoInstance = errors.New("no instance is ready")
+
+func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
+	tried := map[*endpoint]bool{}
+	for {
+		e := t.b.pick(tried)
+		if e == nil {
+			return nil, errNoInstance
+		}
+		r.URL.Host = e.addr
+		resp, err := t.g.transport.RoundTrip(r)
+		if err != nil {
+			e.inflight.Add(-1)
+			var op *net.OpError
+			if errors.As(err, &op) && op.Op == "dial" && r.Context().Err() == nil {
+				tried[e] = true
+				continue
+			}
+			return nil, err
+		}
+		resp.Body = &counted{rc: resp.Body, e: e}
+		return resp, nil
+	}
+}
+
+// failed answers for an app that cannot.
+func (g *Ingress) failed(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		return
+	}
+	status, text := http.StatusBadGateway, "The app broke off the connection before it answered."
+	if errors.Is(err, errNoInstance) {
+		status, text = http.StatusServiceUnavailable, "No instance of the app is ready. It may be starting, stopped or failing."
+		w.Header().Set("Retry-After", "2")
+	}
+	g.log.Debug("app did not answer", "host", r.Host, "err", err)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte("<!doctype html><meta charset=utf-8><title>" + http.StatusText(status) + "</title><h1>" + http.StatusText(status) +
+		"</h1><p>" + text + "<p><small>" + html.EscapeString(r.Host) + "</small>\n"))
+}

@@ -1,0 +1,219 @@
+// Package app runs people's programs: environments, applications, components and their releases. It turns a source or
+// an image into instances that are probed, rolled over without a failed request, and reached at an HTTPS address.
+// It may import the kernel, service/workload (the port to containers) and service/build (the port to builds).
+package app
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/clock"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/build"
+	"github.com/awancloud/awan/internal/service/workload"
+)
+
+// Builder makes images from uploaded sources, and finds images by name.
+type Builder interface {
+	// Build turns the archive into an image of the registry.
+	Build(ctx context.Context, r build.Request, p build.Progress) (build.Output, error)
+	// Resolve gives the digest form of an image that the project may run.
+	Resolve(ctx context.Context, project id.ID, image string) (string, error)
+}
+
+// Host is what the service needs of the cloud around it.
+type Host interface {
+	// Unseal reads a secret of a stored row.
+	Unseal(m *kind.Meta, part, path, sealed string) (string, error)
+	// Wake makes the loop of a kind run now.
+	Wake(fullName string)
+}
+
+// Deps are what the service stands on. The zero value is enough to describe its kinds.
+type Deps struct {
+	Store   store.Store
+	Engine  workload.Engine
+	Builder Builder
+	Host    Host
+	Dir     string // uploads and build logs
+	// URL gives the address people use for a component, and the host name beside it; both change with the listener.
+	URL func(address netip.Addr, name, project string) (url, host string)
+	// Listen makes the ingress reachable under a component's own address.
+	Listen func(netip.Addr) error
+	Now    clock.Clock
+	Log    *slog.Logger
+	// Retention keeps deleted components in the trash.
+	Retention time.Duration
+}
+
+// Service is the app service.
+type Service struct {
+	Deps
+	Environment kind.Table[EnvironmentSpec, EnvironmentStatus]
+	Application kind.Table[ApplicationSpec, ApplicationStatus]
+	Component   kind.Table[ComponentSpec, ComponentStatus]
+	Release     kind.Table[ReleaseSpec, ReleaseStatus]
+	Ingress     *Ingress
+	health      *health
+	stop        context.CancelFunc
+	running     sync.WaitGroup
+}
+
+// New makes the service. Its kinds can be described at once; Start makes it work.
+func New(d Deps) *Service {
+	if d.Retention == 0 {
+		d.Retention = 7 * 24 * time.Hour
+	}
+	s := &Service{Deps: d}
+	s.Ingress = newIngress(d.Log)
+	s.health = newHealth(s)
+	s.describe()
+	return s
+}
+
+// Kinds lists the service's kinds.
+func (s *Service) Kinds() []*kind.Def {
+	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D}
+}
+
+// Start takes up what runs already: routes to it, watches its health, and removes instances the store never knew.
+func (s *Service) Start(ctx context.Context) error {
+	var rows []*componentRow
+	err := s.Store.View(ctx, func(tx store.Tx) (err error) {
+		rows, err = s.Component.List(tx, "", kind.Filter{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		s.adopt(ctx, row)
+	}
+	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.running.Go(func() { s.follow(follow) })
+	return s.removeOrphans(ctx)
+}
+
+// Close stops watching. Instances go on running.
+func (s *Service) Close() {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.running.Wait()
+	s.health.close()
+}
+
+// adopt takes up a component after a restart of the cloud. Its instances went on running; those that were ready are
+// taken to be so until a probe says otherwise.
+func (s *Service) adopt(ctx context.Context, row *componentRow) {
+	s.expose(row)
+	for _, in := range row.Status.Instances {
+		if in.Phase != phaseReady && in.Phase != phaseUnready && in.Phase != phaseStarting {
+			continue
+		}
+		seen, err := s.Engine.Observe(ctx, in.ID)
+		if err != nil || seen.Phase != workload.PhaseRunning {
+			continue // the loop starts it again
+		}
+		s.health.watch(row, in.ID, seen.Address, in.Phase == phaseReady)
+	}
+}
+
+// expose makes the component's addresses known to the listener and the ingress.
+func (s *Service) expose(row *componentRow) {
+	addr, err := netip.ParseAddr(row.Status.Address)
+	if err != nil {
+		return
+	}
+	_, host := s.URL(addr, row.Name, string(row.Project))
+	s.Ingress.Expose(row.ID, row.Name, addr, host)
+	if err := s.Listen(addr); err != nil {
+		s.Log.Error("the app's address cannot be opened", "app", row.Name, "address", addr, "err", err)
+	}
+}
+
+// follow wakes the loop when an engine saw something happen.
+func (s *Service) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		for _, err := range s.Engine.Events(ctx) {
+			if err != nil {
+				s.Log.Warn("engine events broke off", "err", err)
+				break
+			}
+			s.Host.Wake(s.Component.D.FullName())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// removeOrphans destroys instances that no component knows: those of a crash between the engine and the store.
+func (s *Service) removeOrphans(ctx context.Context) error {
+	var held []id.ID
+	for in, err := range s.Engine.List(ctx) {
+		if err != nil {
+			return err
+		}
+		held = append(held, in)
+	}
+	known := map[id.ID]bool{}
+	err := s.Store.View(ctx, func(tx store.Tx) error {
+		rows, _, err := s.Component.D.List(tx, "", kind.Filter{})
+		for _, r := range rows {
+			for _, in := range r.(*componentRow).Status.Instances {
+				known[in.ID] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, in := range held {
+		if known[in] {
+			continue
+		}
+		s.Log.Info("removing an instance that belongs to nothing", "instance", in)
+		if err := s.Engine.Destroy(ctx, in); err != nil {
+			s.Log.Warn("an orphan cannot be removed", "instance", in, "err", err)
+		}
+	}
+	return nil
+}
+
+const addressPrefix = "appaddress/"
+
+// allocate gives a component a loopback address of its own, 127.64.0.1 to 127.127.255.254: an app then has an origin of
+// its own (cookies, same-origin policy) that every client on the machine reaches without any DNS.
+func allocate(tx store.Tx, component id.ID) (netip.Addr, error) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(component))
+	n := h.Sum32()
+	for range 1000 {
+		n = n*1664525 + 1013904223
+		addr := netip.AddrFrom4([4]byte{127, 64 + byte(n>>24)&63, byte(n >> 16), 1 + byte(n>>8)%254})
+		owner, taken, err := tx.Get(addressPrefix + addr.String())
+		if err != nil {
+			return addr, err
+		}
+		if !taken || id.ID(owner) == component {
+			return addr, tx.Put(addressPrefix+addr.String(), []byte(component))
+		}
+	}
+	return netip.Addr{}, fail.New(fail.NoSpace, "no free address for the app was found").Then("delete some apps")
+}
+
+func (s *Service) logFile(component id.ID, job id.ID) string {
+	return fmt.Sprintf("%s/buildlogs/%s/%s.log", s.Dir, component, job)
+}
