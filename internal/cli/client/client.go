@@ -153,11 +153,12 @@ func (c *Client) authorize(ctx context.Context, r *http.Request) error {
 	return nil
 }
 
-// LogIn gets a token by password; the second result is the answer's document.
+// LogIn gets a token by password, for the whole domain, so that --project may name any of it; the second result is the
+// answer's document.
 func (c *Client) LogIn(ctx context.Context, t Target) (string, json.RawMessage, error) {
 	var out json.RawMessage
 	err := c.Do(ctx, Request{Method: "POST", Path: "/login", Public: true,
-		In: map[string]string{"domain": t.Domain, "user": t.User, "password": t.Password, "project": t.Project}}, &out)
+		In: map[string]string{"domain": t.Domain, "user": t.User, "password": t.Password}}, &out)
 	if err != nil {
 		return "", nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -14,6 +15,12 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
+
+// Untrusted tells whether err is about a CA that is not known here.
+func Untrusted(err error) bool {
+	var unknown x509.UnknownAuthorityError
+	return errors.As(err, &unknown)
+}
 
 // FetchCA asks a cloud that is not trusted yet for its CA, and checks that the CA really signed the certificate the
 // cloud showed. Whether it is the right cloud only a person can tell, by the fingerprint.

@@ -259,6 +259,10 @@ func (a *API) quota(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return a.quotas(w, r, c)
+}
+
+func (a *API) quotas(w http.ResponseWriter, r *http.Request, c *call.Call) error {
 	q, err := a.Door.Quotas(r.Context(), c)
 	if err != nil {
 		return err
@@ -286,7 +290,7 @@ func (a *API) setQuota(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Door.SetQuota(r.Context(), c, in.Name, in.Limit); err != nil {
 		return err
 	}
-	return a.quota(w, r)
+	return a.quotas(w, r, c) // not quota: a signature cannot be checked again once the body is read
 }
 
 func (a *API) usage(w http.ResponseWriter, r *http.Request) error {

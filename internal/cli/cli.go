@@ -1,0 +1,216 @@
+// Package cli is the awan command line. Commands for resources are derived from the descriptions of kinds; what is
+// written by hand is what people do most: deploy, logs, exec, env. It is a client of the native API over HTTPS and may
+// import kernel/{kind,fail,duplex}, adminenv and cli/client; never the door, a service's logic or an engine.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/awancloud/awan/internal/cli/client"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// Options are what the command line is made of.
+type Options struct {
+	Kinds   []kind.Desc
+	Version string
+	// Up runs the cloud in the foreground until ctx ends.
+	Up     func(ctx context.Context, o UpOptions) error
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Env    func(string) string // nil: os.Getenv
+}
+
+// UpOptions are what awan up was told. Empty fields mean the cloud's own default.
+type UpOptions struct {
+	Data     string // folder that holds everything
+	Listen   string // HOST:PORT
+	Domain   string // DNS domain under which services and apps have names
+	Region   string
+	LogLevel string // debug, info, warn, error
+}
+
+// session is one run of the command line.
+type session struct {
+	Options
+	data, profile   string
+	project, domain string
+	began           bool // the command's own code runs: an error from now on is no mistake in the command line
+	cached          *client.Client
+	kindCommands    map[string]*kind.Desc // by command name
+}
+
+// Groups of commands in the help.
+const (
+	groupApps     = "apps"
+	groupAccount  = "account"
+	groupCloud    = "cloud"
+	groupResource = "resources"
+)
+
+// New makes the command tree.
+func New(o Options) *cobra.Command {
+	root, _ := build(o)
+	return root
+}
+
+func build(o Options) (*cobra.Command, *session) {
+	if o.Env == nil {
+		o.Env = os.Getenv
+	}
+	s := &session{Options: o, kindCommands: map[string]*kind.Desc{}}
+	root := &cobra.Command{
+		Use:   "awan",
+		Short: "a cloud of your own",
+		Long:  "awan runs a whole cloud on your own machines, and is the tool to use it.",
+		Example: `  awan up                              start a cloud on this machine
+  awan deploy ./guestbook              build a folder and run it at an HTTPS address
+  awan logs -f guestbook               follow what it prints
+  awan component list -o json          any resource, as a table, JSON or YAML
+  awan exec -- openstack token issue   run another cloud tool against this cloud`,
+		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRun: func(*cobra.Command, []string) { s.began = true },
+		Version:          o.Version,
+		Args:             cobra.ArbitraryArgs,
+		Annotations:      isGroup,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknown(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	root.SetIn(o.Stdin)
+	root.SetOut(o.Stdout)
+	root.SetErr(o.Stderr)
+	p := root.PersistentFlags()
+	p.StringVar(&s.data, "data", "", "use the cloud that keeps its data in `DIR`")
+	p.StringVar(&s.profile, "profile", "", "use what awan login remembered under this `NAME`")
+	p.StringVar(&s.project, "project", "", "work in this `PROJECT` (name or id)")
+	p.StringVar(&s.domain, "domain", "", "work in this `DOMAIN` (account; name or id)")
+	root.AddGroup(&cobra.Group{ID: groupApps, Title: "Run apps:"}, &cobra.Group{ID: groupAccount, Title: "Your account:"},
+		&cobra.Group{ID: groupCloud, Title: "The cloud:"}, &cobra.Group{ID: groupResource, Title: "Every resource (list, show, create, update, delete, watch, events …):"})
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.scaleCmd(), s.rollbackCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
+	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
+	add(groupCloud, s.upCmd(), s.downCmd(), s.caCmd(), s.jobCmd(), s.kindsCmd(), s.versionCmd())
+	root.AddCommand(exitCodesTopic(), environmentTopic())
+	add(groupResource, s.kindCmds(root)...)
+	root.SetHelpCommandGroupID(groupCloud)
+	root.SetCompletionCommandGroupID(groupCloud)
+	style(root)
+	return root, s
+}
+
+// Run runs the command line and gives the exit code. SIGINT and SIGTERM end it in order; a second one at once.
+func Run(ctx context.Context, o Options, args []string) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	root, s := build(o)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	if errors.Is(err, errUsage) || !s.began {
+		fmt.Fprintf(o.Stderr, "error: %v\nnext: see %s --help\n", err, cmd.CommandPath())
+		return codeUsage
+	}
+	return s.report(err)
+}
+
+// client finds the cloud once.
+func (s *session) client() (*client.Client, error) {
+	if s.cached != nil {
+		return s.cached, nil
+	}
+	t, err := s.finder().Find()
+	if err != nil {
+		return nil, err
+	}
+	if s.project != "" {
+		t.Project = s.project
+	}
+	s.cached, err = client.New(t, s.Version)
+	return s.cached, err
+}
+
+func (s *session) finder() client.Finder {
+	return client.Finder{Data: s.data, Profile: s.profile, Default: s.defaultData(), Config: s.configFile(), Env: s.Env}
+}
+
+func (s *session) configFile() string { return filepath.Join(s.configDir(), "config.json") }
+
+func (s *session) configDir() string {
+	if dir := s.Env("XDG_CONFIG_HOME"); dir != "" {
+		return filepath.Join(dir, "awan")
+	}
+	return filepath.Join(s.Env("HOME"), ".config", "awan")
+}
+
+// defaultData is the folder that awan up uses when it is told none.
+func (s *session) defaultData() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/awan"
+	}
+	if dir := s.Env("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "awan")
+	}
+	return filepath.Join(s.Env("HOME"), ".local", "share", "awan")
+}
+
+// projectPath is the first part of paths in a project; - stands for the credential's own.
+func (s *session) projectPath(c *client.Client) string {
+	p := c.Target().Project
+	if p == "" {
+		p = "-"
+	}
+	return "/projects/" + url.PathEscape(p)
+}
+
+func (s *session) domainPath() string {
+	d := s.domain
+	if d == "" {
+		d = "-"
+	}
+	return "/domains/" + url.PathEscape(d)
+}
+
+// collection is the path of a kind's rows.
+func (s *session) collection(c *client.Client, k *kind.Desc) string {
+	p := ""
+	switch k.Scope {
+	case kind.InProject:
+		p = s.projectPath(c)
+	case kind.InDomain:
+		p = s.domainPath()
+	}
+	return p + "/" + k.Service + "/" + k.Plural
+}
+
+// kindOf finds a description; nil when this build does not have the kind.
+func (s *session) kindOf(service, name string) *kind.Desc {
+	for i := range s.Kinds {
+		if s.Kinds[i].Service == service && s.Kinds[i].Name == name {
+			return &s.Kinds[i]
+		}
+	}
+	return nil
+}

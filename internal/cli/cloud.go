@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/awancloud/awan/internal/cli/client"
+	"github.com/awancloud/awan/internal/kernel/fail"
+)
+
+func (s *session) upCmd() *cobra.Command {
+	o := new(UpOptions)
+	cmd := &cobra.Command{Use: "up", Short: "run a cloud on this machine, in the foreground",
+		Long: "Run a cloud on this machine, in the foreground, until Ctrl-C or SIGTERM. Apps go on running meanwhile and are taken up\n" +
+			"again by the next awan up with the same --data.",
+		Example: examples("awan up", "awan up --data /srv/cloud --listen 0.0.0.0:443 --domain cloud.example.org"), Args: cobra.NoArgs}
+	f := cmd.Flags()
+	f.StringVar(&o.Data, "data", s.defaultData(), "keep everything under `DIR`")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8443", "serve at this `HOST:PORT`")
+	f.StringVar(&o.Domain, "domain", "", "DNS `DOMAIN` under which services and apps have names")
+	f.StringVar(&o.Region, "region", "", "`NAME` of the region, and of the first project")
+	o.LogLevel = "info"
+	f.Var(&choice{into: &o.LogLevel, of: []string{"debug", "info", "warn", "error"}}, "log-level", "how much to log on standard error")
+	complete(cmd, "log-level", "debug", "info", "warn", "error")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if s.Up == nil {
+			return fail.New(fail.Unsupported, "this awan is a client only")
+		}
+		abs, err := filepath.Abs(o.Data)
+		if err != nil {
+			return fail.Wrap(err, fail.Invalid, "%q is no path", o.Data)
+		}
+		o.Data = abs
+		return s.Up(cmd.Context(), *o)
+	}
+	return cmd
+}
+
+func (s *session) downCmd() *cobra.Command {
+	return &cobra.Command{Use: "down", Short: "how to stop a cloud", Long: "A cloud runs in the foreground as awan up; this says how to stop it.", Args: cobra.NoArgs,
+		Example: examples("awan down"),
+		RunE: func(*cobra.Command, []string) error {
+			return fail.New(fail.Unsupported, "awan up runs in the foreground and is stopped where it runs").
+				Then("press Ctrl-C there, or send it SIGTERM: kill PID, or systemctl stop of its unit; apps go on running and are taken up again")
+		}}
+}
+
+func (s *session) caCmd() *cobra.Command {
+	var hint, fingerprint bool
+	cmd := &cobra.Command{Use: "ca", Short: "print the cloud's CA certificate", Long: "Print the certificate of the cloud's CA: what browsers and tools must trust.",
+		Example: examples("awan ca > awan-ca.pem", "awan ca --fingerprint", "awan ca --install-hint"), Args: cobra.NoArgs}
+	cmd.Flags().BoolVar(&hint, "install-hint", false, "print how to make this machine trust it")
+	cmd.Flags().BoolVar(&fingerprint, "fingerprint", false, "print its SHA-256, to compare with what awan login shows")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		t, err := s.finder().Find()
+		if err != nil {
+			return err
+		}
+		if t.CA == "" {
+			return fail.New(fail.NotFound, "no CA of its own is known for %s: this machine's CAs are used", t.URL)
+		}
+		if fingerprint {
+			sum, err := client.Fingerprint([]byte(t.CA))
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(s.Stdout, client.Grouped(sum))
+			return err
+		}
+		if hint {
+			_, err = fmt.Fprint(s.Stdout, installHint)
+			return err
+		}
+		_, err = fmt.Fprint(s.Stdout, strings.TrimRight(t.CA, "\n")+"\n")
+		return err
+	}
+	return cmd
+}
+
+const installHint = `# Debian, Ubuntu
+awan ca | sudo tee /usr/local/share/ca-certificates/awan.crt >/dev/null && sudo update-ca-certificates
+# Fedora, RHEL
+awan ca | sudo tee /etc/pki/ca-trust/source/anchors/awan.pem >/dev/null && sudo update-ca-trust
+# macOS
+awan ca > awan.pem && sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain awan.pem
+# Firefox and Chrome on Linux keep CAs of their own: import the file in their settings, under certificates.
+# One command only, without installing anything:
+awan exec -- COMMAND
+`
+
+func (s *session) jobCmd() *cobra.Command {
+	var output string
+	show := &cobra.Command{Use: "show ID", Short: "show an operation", Long: "Show an operation with its steps.", Example: examples("awan job show ID"), Args: cobra.ExactArgs(1)}
+	outputFlag(show, &output)
+	show.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		j, doc, err := getJob(cmd.Context(), c, args[0], 0)
+		if err != nil {
+			return err
+		}
+		if output != "table" {
+			return s.document(output, doc)
+		}
+		return s.showJob(j)
+	}
+	var timeout time.Duration
+	wait := &cobra.Command{Use: "wait ID", Short: "wait until an operation ends", Long: "Wait until an operation ends, and show its steps. It fails when the operation did.",
+		Example: examples("awan job wait ID --timeout 10m"), Args: cobra.ExactArgs(1)}
+	wait.Flags().DurationVar(&timeout, "timeout", 0, "wait at most this `TIME`")
+	wait.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		if timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
+		}
+		_, err = s.follow(ctx, c, args[0], nil, false)
+		return err
+	}
+	return group("job", "see or wait for an operation", "See an operation, or wait for its end. Commands that change something wait by themselves, unless told --no-wait.", show, wait)
+}
+
+func (s *session) showJob(j *jobView) error {
+	fmt.Fprintf(s.Stdout, "%s %s %s: %s", j.Operation, j.Kind, clean(j.Name), j.State)
+	if j.Note != "" {
+		fmt.Fprintf(s.Stdout, " (%s)", clean(j.Note))
+	}
+	fmt.Fprintln(s.Stdout)
+	for i, st := range j.Steps {
+		state, took := "to come", ""
+		switch {
+		case st.Undone:
+			state = "taken back"
+		case !st.Ended.IsZero():
+			state, took = "done", span(st.Ended.Sub(st.Started))
+		case i == j.Step && !j.done():
+			state, took = "running", span(time.Since(st.Started))
+		}
+		fmt.Fprintf(s.Stdout, "  %-16s %-10s %s\n", clean(st.Name), state, took)
+	}
+	if j.Error != nil {
+		fmt.Fprintf(s.Stdout, "failed: %s\n", clean(j.Error.Message))
+		if j.Error.Next != "" {
+			fmt.Fprintf(s.Stdout, "next: %s\n", clean(j.Error.Next))
+		}
+	}
+	return nil
+}
+
+func (s *session) kindsCmd() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{Use: "kinds", Short: "list every kind of resource", Long: "List every kind of resource with what it is and what can be done to it.",
+		Example: examples("awan kinds", "awan kinds -o json"), Args: cobra.NoArgs}
+	outputFlag(cmd, &output)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if output != "table" {
+			doc, err := json.Marshal(map[string]any{"items": s.Kinds})
+			if err != nil {
+				return fail.Wrap(err, fail.Internal, "the kinds cannot be written")
+			}
+			return s.document(output, doc)
+		}
+		names := map[string]any{}
+		for name := range s.kindCommands {
+			names[name] = nil
+		}
+		var rows [][]string
+		for _, name := range sortedKeys(names) {
+			k := s.kindCommands[name]
+			var verbs []string
+			for _, v := range s.verbCmds(name, k) {
+				verbs = append(verbs, v.Name())
+			}
+			rows = append(rows, []string{name, k.Service, string(k.Scope), strings.Join(verbs, " "), k.Doc})
+		}
+		return s.table([]string{"KIND", "SERVICE", "IN A", "VERBS", "WHAT"}, rows)
+	}
+	return cmd
+}
+
+func (s *session) versionCmd() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{Use: "version", Short: "print the versions of awan and of the cloud", Long: "Print the version of this awan, and of the cloud when one answers.",
+		Example: examples("awan version", "awan version -o json"), Args: cobra.NoArgs}
+	outputFlag(cmd, &output)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var v struct {
+			Version string `json:"version,omitempty"`
+			Region  string `json:"region,omitempty"`
+			URL     string `json:"url,omitempty"`
+		}
+		if c, err := s.client(); err == nil {
+			ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
+			defer cancel()
+			if c.Do(ctx, client.Request{Method: "GET", Path: "/version", Public: true}, &v) == nil { // no cloud: its version is left out
+				v.URL = c.Target().URL
+			}
+		}
+		if output != "table" {
+			doc, err := json.Marshal(map[string]any{"version": s.Version, "cloud": v})
+			if err != nil {
+				return fail.Wrap(err, fail.Internal, "the versions cannot be written")
+			}
+			return s.document(output, doc)
+		}
+		fmt.Fprintf(s.Stdout, "awan %s\n", s.Version)
+		if v.URL != "" {
+			fmt.Fprintf(s.Stdout, "cloud %s at %s, region %s\n", clean(v.Version), v.URL, clean(v.Region))
+		}
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,289 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/awancloud/awan/internal/cli/client"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// deployFlag names flags as people say them: --probe-path, --secret, --image.
+func deployFlag(path []string) string {
+	name := strings.ReplaceAll(strings.Join(path, "-"), "_", "-")
+	switch name {
+	case "source-digest", "stopped":
+		return "" // deploy itself sets these
+	case "secrets":
+		return "secret"
+	}
+	return strings.TrimPrefix(name, "source-")
+}
+
+func (s *session) deployCmd() *cobra.Command {
+	ch := new(change)
+	var buildLog bool
+	k := s.component()
+	cmd := &cobra.Command{Use: "deploy [DIR]", Short: "build a folder and run it at an HTTPS address",
+		Long: "Build a folder and run it at an HTTPS address, or bring a running app up to date with it.\n\n" +
+			"A Dockerfile is used where there is one; otherwise the stack is detected. The address is printed on standard output,\n" +
+			"everything else on standard error.",
+		Example: examples("awan deploy ./guestbook", "awan deploy . --name shop --replicas 2 --env STAGE=test --secret DB_PASSWORD=@password.txt",
+			"awan deploy --image library/hello:latest --name hello --port 8080"),
+		Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		}}
+	f := cmd.Flags()
+	f.StringVar(&ch.name, "name", "", "the app's `NAME`; the folder's when empty")
+	_ = cmd.RegisterFlagCompletionFunc("name", s.names(k, 0)) // fails for an unknown flag only
+	f.BoolVar(&buildLog, "build-log", false, "print the whole build log")
+	ch.waiting(cmd)
+	if k != nil {
+		ch.fields = s.fieldFlags(cmd, k.Spec, deployFlag)
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := needs(k, "component"); err != nil {
+			return err
+		}
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		d := &deploy{s: s, c: c, k: k, ch: ch, buildLog: buildLog, began: time.Now()}
+		if len(args) == 1 {
+			d.dir = args[0]
+		}
+		return d.run(cmd.Context())
+	}
+	return cmd
+}
+
+// deploy is one run of awan deploy.
+type deploy struct {
+	s        *session
+	c        *client.Client
+	k        *kind.Desc
+	ch       *change
+	dir      string
+	buildLog bool
+	began    time.Time
+}
+
+func (d *deploy) run(ctx context.Context) error {
+	spec, err := d.s.values(d.ch.fields)
+	if err != nil {
+		return err
+	}
+	_, image := at(spec, "source.image").(string)
+	if d.dir == "" && !image {
+		d.dir = "."
+	}
+	name := d.ch.name
+	if name == "" {
+		if name = nameOf(d.dir); name == "" || d.dir == "" {
+			return usagef("say the app's name: --name NAME")
+		}
+	}
+	if image && d.dir != "" {
+		return usagef("give either a folder or --image, not both")
+	}
+	if !image {
+		digest, err := d.upload(ctx)
+		if err != nil {
+			return err
+		}
+		put(spec, []string{"source", "digest"}, digest)
+	}
+	a, err := d.apply(ctx, name, spec)
+	if err != nil {
+		return err
+	}
+	row := a.Resource
+	if j := a.job(); j != nil && !j.done() {
+		if d.ch.noWait || !d.ch.wait {
+			fmt.Fprintf(d.s.Stderr, "accepted; follow it with: awan job wait %s\n", j.ID)
+			return d.done(row)
+		}
+		if d.ch.timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, d.ch.timeout)
+			defer cancel()
+		}
+		if err := d.follow(ctx, j); err != nil {
+			return err
+		}
+		var after answer
+		if err := d.c.Do(ctx, client.Request{Method: "GET", Path: d.path(j.Resource)}, &after); err != nil {
+			return err
+		}
+		row = after.Resource
+	} else {
+		fmt.Fprintln(d.s.Stderr, "nothing to do: this is what runs already")
+	}
+	return d.done(row)
+}
+
+func (d *deploy) path(target string) string {
+	return d.s.collection(d.c, d.k) + "/" + url.PathEscape(target)
+}
+
+// upload packs the folder into a file first, for its size is then known and a retry sends the same bytes.
+func (d *deploy) upload(ctx context.Context) (digest string, err error) {
+	begin := time.Now()
+	tmp, err := os.CreateTemp("", "awan-source-*.tar.gz")
+	if err != nil {
+		return "", fail.Wrap(err, fail.NoSpace, "there is no room to pack the folder")
+	}
+	defer func() {
+		_ = tmp.Close() // read only from here on
+		_ = os.Remove(tmp.Name())
+	}()
+	p, err := pack(d.dir, tmp)
+	if err != nil {
+		return "", err
+	}
+	if p.files == 0 {
+		return "", fail.New(fail.Invalid, "%s holds no files", d.dir)
+	}
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return "", fail.Wrap(err, fail.Unavailable, "the packed folder cannot be read again")
+	}
+	var up struct {
+		Digest string `json:"digest"`
+	}
+	err = d.c.Lines(ctx, client.Request{Method: "POST", Path: d.s.collection(d.c, d.k) + "/actions/upload", Body: tmp, ContentType: "application/gzip"},
+		func(line []byte) error { return json.Unmarshal(line, &up) })
+	if err == nil && up.Digest == "" {
+		err = fail.New(fail.Internal, "the cloud answered no digest for the upload")
+	}
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(d.s.Stderr, "  %-16s %6s  %d files, %s\n", "upload", span(time.Since(begin)), p.files, bytesOf(p.size))
+	return up.Digest, nil
+}
+
+// apply creates the app, or changes it when it is there.
+func (d *deploy) apply(ctx context.Context, name string, spec map[string]any) (*answer, error) {
+	a := new(answer)
+	err := d.c.Do(ctx, client.Request{Method: "GET", Path: d.path(name)}, a)
+	switch {
+	case fail.Is(err, fail.NotFound):
+		*a = answer{}
+		err = d.c.Do(ctx, client.Request{Method: "POST", Path: d.s.collection(d.c, d.k), In: map[string]any{"name": name, "spec": spec}}, a)
+	case err == nil:
+		*a = answer{}
+		err = d.c.Do(ctx, client.Request{Method: "PATCH", Path: d.path(name), In: map[string]any{"spec": spec}}, a)
+	}
+	return a, err
+}
+
+// follow shows the operation's steps, and its build log when asked or when it fails.
+func (d *deploy) follow(ctx context.Context, j *jobView) error {
+	logs, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lines, last := make(chan string), &tail{most: 30}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer close(lines)
+		d.readBuildLog(logs, j.Resource, func(l string) {
+			last.add(l)
+			select {
+			case lines <- l:
+			case <-logs.Done():
+			}
+		})
+	}()
+	_, err := d.s.follow(ctx, d.c, j.ID, lines, d.buildLog)
+	if err != nil && ctx.Err() == nil {
+		go func() { // the last lines may still be on their way; nobody shows them as they come
+			for range lines { //nolint:revive // drained
+			}
+		}()
+		select {
+		case <-ended:
+		case <-time.After(2 * time.Second):
+		}
+	}
+	cancel()
+	<-ended
+	var je *jobError
+	if errors.As(err, &je) && je.job.Error != nil && je.job.Error.Step == "build" && !d.buildLog {
+		for _, l := range last.lines {
+			fmt.Fprintln(d.s.Stderr, "  | "+clean(l))
+		}
+	}
+	return err
+}
+
+// readBuildLog reads the build's lines until it ends. A log that cannot be read is no reason to fail: the operation says
+// itself how it ends.
+func (d *deploy) readBuildLog(ctx context.Context, target string, each func(string)) {
+	_ = d.c.Lines(ctx, client.Request{Method: "POST", Path: d.path(target) + "/actions/build-log", In: map[string]any{"follow": true}}, func(line []byte) error {
+		var l logLine
+		if json.Unmarshal(line, &l) == nil && l.Text != nil {
+			each(strings.TrimRight(*l.Text, "\n"))
+		}
+		return ctx.Err()
+	})
+}
+
+// tail keeps the last lines.
+type tail struct {
+	most  int
+	lines []string
+}
+
+func (t *tail) add(l string) {
+	t.lines = append(t.lines, l)
+	if len(t.lines) > t.most {
+		t.lines = t.lines[1:]
+	}
+}
+
+// done prints the result: the address alone, or a document.
+func (d *deploy) done(row json.RawMessage) error {
+	doc, err := decode(row)
+	if err != nil {
+		return err
+	}
+	address, seconds := text(at(doc, "status.url")), time.Since(d.began).Seconds()
+	if d.ch.output == "table" {
+		_, err := fmt.Fprintln(d.s.Stdout, clean(address))
+		return err
+	}
+	b, err := json.Marshal(struct {
+		Name    string  `json:"name"`
+		ID      string  `json:"id"`
+		URL     string  `json:"url"`
+		Release any     `json:"release"`
+		Image   string  `json:"image"`
+		Seconds float64 `json:"seconds"`
+	}{text(doc["name"]), text(doc["id"]), address, at(doc, "status.release"), text(at(doc, "status.image")), float64(int(seconds*1000)) / 1000})
+	if err != nil {
+		return fail.Wrap(err, fail.Internal, "the result cannot be written")
+	}
+	return d.s.document(d.ch.output, b)
+}
+
+func bytesOf(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
