@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/awancloud/awan/internal/console"
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/native"
@@ -32,6 +33,7 @@ func (c *Cloud) openFront() error {
 	api.Domain, api.CA = c.Domain, c.CA.Certificate
 	f, err := front.New(front.Options{Listen: c.Listen, CA: c.CA, Names: front.Names{Domain: c.Domain, Region: c.Region}, Logger: c.Log,
 		Native:   &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
+		Console:  &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen})), MaxBody: -1},
 		Services: c.services(a),
 		Apps:     c.App.Ingress.Handler})
 	if err != nil {
