@@ -68,7 +68,11 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 		case all:
 			q.Set("limit", "1000")
 		}
-		doc, rows, err := s.pages(cmd.Context(), c, client.Request{Method: "GET", Path: s.collection(c, k), Query: q}, all)
+		request := client.Request{Method: "GET", Path: s.collection(c, k), Query: q}
+		doc, rows, err := s.pages(cmd.Context(), c, request, all)
+		if err == nil && len(rows.Items) == 0 && s.resolve(cmd.Context(), c, k, q) {
+			doc, rows, err = s.pages(cmd.Context(), c, request, all)
+		}
 		if err != nil {
 			return err
 		}
@@ -84,6 +88,27 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// resolve turns names in by.FIELD filters into ids, which most indexes hold; false when there was none to turn.
+func (s *session) resolve(ctx context.Context, c *client.Client, k *kind.Desc, q url.Values) (any bool) {
+	for _, f := range k.Spec {
+		service, name, _ := strings.Cut(f.Ref, "/")
+		of, v := s.kindOf(service, name), q.Get("by."+f.Name)
+		if of == nil || v == "" {
+			continue
+		}
+		var a struct {
+			Resource struct {
+				ID string `json:"id"`
+			} `json:"resource"`
+		}
+		if c.Do(ctx, client.Request{Method: "GET", Path: s.collection(c, of) + "/" + url.PathEscape(v)}, &a) == nil && a.Resource.ID != v {
+			q.Set("by."+f.Name, a.Resource.ID)
+			any = true
+		}
+	}
+	return any
 }
 
 func indexWords(k *kind.Desc) []string {
