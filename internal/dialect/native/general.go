@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
+	"github.com/awancloud/awan/internal/dialect/login"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -69,55 +70,14 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 
 // LogIn checks a password, issues a token and audits both outcomes.
 func LogIn(ctx context.Context, d *call.Door, in Login, source, agent, dialect string) (Session, error) {
-	var s Session
-	e := ledger.Entry{Source: source, Agent: agent, Dialect: dialect, Action: "identity:token:create", Actor: "user " + in.User, Outcome: ledger.Succeeded, RequestID: string(id.New())}
-	p, err := d.Ident.ByPassword(ctx, in.Domain, in.User, in.Password, source)
+	s, err := login.In(ctx, d, login.Request{From: login.From{Source: source, Agent: agent, Dialect: dialect}, Domain: in.Domain, User: in.User,
+		Password: in.Password, Scope: login.Scope{Project: in.Project}, Life: time.Duration(in.Life)})
 	if err != nil {
-		e.Outcome, e.Reason = ledger.Failed, fail.From(err).Public()
-		_ = d.Store.View(ctx, func(tx store.Tx) error { // so that the domain's auditors see attempts on its users
-			if dom, err := d.Ident.Kinds.Domain.Find(tx, "-", in.Domain); err == nil && dom != nil {
-				e.Domain = dom.ID
-			}
-			return nil
-		})
-		if aerr := d.Record(ctx, e); aerr != nil {
-			return s, fail.Wrap(aerr, fail.Unavailable, "the audit log cannot be written, so nobody can log in")
-		}
-		return s, err
+		return Session{}, err
 	}
-	t := ident.Token{User: p.User, Domain: p.Domain, Methods: []string{"password"}}
-	if in.Project != "" {
-		if t.Project, err = findProject(ctx, d, p, in.Project); err != nil {
-			return s, err
-		}
-	}
-	if s.Token, t, err = d.Ident.IssueToken(ctx, t, time.Duration(in.Life)); err != nil {
-		return s, err
-	}
-	e.Domain, e.Project, e.Actor, e.ActorID = p.Domain, t.Project, p.String(), p.User
-	if err := d.Record(ctx, e); err != nil {
-		return s, fail.Wrap(err, fail.Unavailable, "the audit log cannot be written, so nobody can log in")
-	}
-	s.Expires = t.Expires
-	p.Project, p.Expires = t.Project, t.Expires
-	s.Who, err = whoIs(ctx, d, p)
-	return s, err
-}
-
-func findProject(ctx context.Context, d *call.Door, p ident.Principal, name string) (id.ID, error) {
-	var project id.ID
-	err := d.Store.View(ctx, func(tx store.Tx) error {
-		row, err := d.Ident.Kinds.Project.Find(tx, string(p.Domain), name)
-		if err != nil {
-			return err
-		}
-		if row == nil {
-			return fail.Field("project", "there is no project %q in your domain", name)
-		}
-		project = row.ID
-		return nil
-	})
-	return project, err
+	out := Session{Token: s.Text, Expires: s.Token.Expires}
+	out.Who, err = whoIs(ctx, d, s.Principal)
+	return out, err
 }
 
 func whoIs(ctx context.Context, d *call.Door, p ident.Principal) (Who, error) {
@@ -151,12 +111,7 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
 	if token == "" {
 		token = r.Header.Get("Authorization")[len("Bearer "):]
 	}
-	if err := a.Door.Ident.RevokeToken(r.Context(), token); err != nil {
-		return err
-	}
-	p := c.Principal
-	err = a.Door.Record(r.Context(), ledger.Entry{Domain: p.Domain, Actor: p.String(), ActorID: p.User, Source: c.Source, Agent: c.Agent,
-		Dialect: "native", Action: "identity:token:delete", Outcome: ledger.Succeeded, RequestID: c.RequestID})
+	err = login.Out(r.Context(), a.Door, c.Principal, token, nil, login.From{Source: c.Source, Agent: c.Agent, Dialect: "native", RequestID: c.RequestID})
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,10 @@ func (d *Door) list(ctx context.Context, c *Call) (Reply, error) {
 			return err
 		}
 		if c.Kind.Scope == kind.InCloud && !c.Principal.Cloud() {
-			c.Filter.Where = func(row kind.AnyRow) bool { return row.M().ID == c.Principal.Domain }
+			where := c.Filter.Where
+			c.Filter.Where = func(row kind.AnyRow) bool {
+				return row.M().ID == c.Principal.Domain && (where == nil || where(row))
+			}
 		}
 		r.Rows, r.Next, err = c.Kind.List(tx, c.Kind.ScopeKey(s.domain, s.project), c.Filter)
 		return err

@@ -40,6 +40,15 @@ func (d *Door) scope(tx store.Tx, c *Call) (scope, error) {
 		}
 		s.domain = dom.ID
 	}
+	if c.Kind.Scope == kind.InDomain && c.Domain == "" && p.Cloud() { // operators may name a row of any domain by its id
+		if rid, ok := id.Parse(c.Target); ok {
+			row, err := c.Kind.Get(tx, rid)
+			if row != nil {
+				s.domain = row.M().Domain
+			}
+			return s, err
+		}
+	}
 	if c.Kind.Scope != kind.InProject {
 		return s, nil
 	}

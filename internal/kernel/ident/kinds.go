@@ -32,11 +32,13 @@ type ProjectSpec struct {
 
 // UserSpec describes a person or a program that logs in.
 type UserSpec struct {
-	Description string   `json:"description" doc:"who it is" max:"255"`
-	Email       string   `json:"email" doc:"e-mail address" max:"255"`
-	Password    string   `json:"password" doc:"log-in password; kept as an Argon2id hash; none: no log-in by password" secret:"true" min:"8" max:"255"`
-	Groups      []string `json:"groups" doc:"groups it is in" ref:"identity/group" max:"100"`
-	Disabled    bool     `json:"disabled" doc:"cannot log in; its tokens and keys stop working at once"`
+	Description    string   `json:"description" doc:"who it is" max:"255"`
+	Email          string   `json:"email" doc:"e-mail address" max:"255"`
+	Password       string   `json:"password" doc:"log-in password; kept as an Argon2id hash; none: no log-in by password" secret:"true" min:"8" max:"255"`
+	Groups         []string `json:"groups" doc:"groups it is in" ref:"identity/group" max:"100"`
+	Phone          string   `json:"phone" doc:"country code and number" pattern:"^[0-9]{1,8}-[0-9]{1,32}$" example:"0062-81122334455"`
+	DefaultProject string   `json:"default_project" doc:"the project it works in when it does not say" ref:"identity/project"`
+	Disabled       bool     `json:"disabled" doc:"cannot log in; its tokens and keys stop working at once"`
 }
 
 // GroupSpec describes a set of users that are given the same policies.
@@ -125,7 +127,8 @@ func NewKinds(passwords *secret.Passwords) *Kinds {
 	k.Key = table(kind.Kind[KeySpec, KeyStatus]{Service: "identity", Name: "access-key", Scope: kind.InDomain, AnyName: true,
 		Doc: "What programs sign requests with. The secret is shown once.", Columns: []string{"status.access_key", "spec.user", "spec.disabled"},
 		Index: map[string]func(*kind.Row[KeySpec, KeyStatus]) []string{
-			"user": func(r *kind.Row[KeySpec, KeyStatus]) []string { return []string{r.Spec.User} }},
+			"user":   func(r *kind.Row[KeySpec, KeyStatus]) []string { return []string{r.Spec.User} },
+			"access": func(r *kind.Row[KeySpec, KeyStatus]) []string { return []string{r.Status.Access} }},
 		Quota:   nil,
 		Prepare: makeKey, Defaults: k.keyOwner, Check: k.checkKey, Changed: keyChanged})
 	return k
@@ -190,7 +193,7 @@ func (k *Kinds) checkUser(_ context.Context, tx store.Tx, _, row *kind.Row[UserS
 	}
 	slices.Sort(row.Spec.Groups)
 	row.Spec.Groups = slices.Compact(row.Spec.Groups)
-	return nil
+	return ref(tx, k.Project, row.Domain, "spec.default_project", &row.Spec.DefaultProject)
 }
 
 func (k *Kinds) checkGrant(ctx context.Context, tx store.Tx, _, row *kind.Row[GrantSpec, None]) error {

@@ -31,6 +31,7 @@ type Service struct {
 
 type granted struct {
 	policy.Attached
+	policy  id.ID
 	project id.ID // "" = everywhere in the domain
 	cloud   bool
 }
@@ -185,7 +186,7 @@ func (s *Service) Decide(tx store.Tx, p Principal, action, resource string, doma
 	}
 	var docs []policy.Attached
 	for _, g := range all {
-		if g.cloud || domain == p.Domain && (g.project == "" || g.project == project) {
+		if g.holds(p, domain, project) {
 			docs = append(docs, g.Attached)
 		}
 	}
@@ -270,7 +271,7 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 				return err
 			}
 			out = append(out, granted{Attached: policy.Attached{Name: pol.Name, Source: source, Doc: doc},
-				project: id.ID(g.Spec.Project), cloud: g.Spec.Cloud})
+				policy: pol.ID, project: id.ID(g.Spec.Project), cloud: g.Spec.Cloud})
 		}
 		return nil
 	}

@@ -34,7 +34,9 @@ type Token struct {
 	Issued  time.Time `json:"issued"`
 	Expires time.Time `json:"expires"`
 	MFA     bool      `json:"mfa,omitempty"`
-	AuditID string    `json:"audit_id"`
+	// Unscoped says that the holder asked for no scope: the token works like one of the domain, but is shown without.
+	Unscoped bool   `json:"unscoped,omitempty"`
+	AuditID  string `json:"audit_id"`
 }
 
 func hashToken(token string) string {

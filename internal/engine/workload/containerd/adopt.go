@@ -63,7 +63,7 @@ func (e *Engine) adoptOne(ctx context.Context, i id.ID, in *instance) {
 	}
 	c, err := t.api.Connect(ctx, &taskapi.ConnectRequest{ID: string(i)})
 	if err == nil {
-		t.shim = int(c.ShimPid)
+		t.shim, t.pid = int(c.ShimPid), int(c.TaskPid)
 	}
 	s, err := t.api.State(ctx, &taskapi.StateRequest{ID: string(i)})
 	if in == nil || err != nil {

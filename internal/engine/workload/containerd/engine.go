@@ -49,6 +49,7 @@ type Engine struct {
 	net   *network.Network
 	img   *images
 	caps  []workload.Feature
+	quota bool // writable layers can be limited
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -149,11 +150,16 @@ func (e *Engine) open(ctx context.Context) (err error) {
 		return err
 	}
 	e.caps = e.probe()
+	e.quota = e.can("layer quota")
+	if !e.can("user namespace") {
+		return fail.New(fail.Unsupported, "the kernel cannot give containers their own users").Then("use Linux 5.19 or newer with user namespaces and idmapped mounts")
+	}
 	if err := e.adopt(ctx); err != nil {
 		return err
 	}
-	e.work.Add(1)
+	e.work.Add(2)
 	go e.watchOOM()
+	go e.collectImages()
 	return nil
 }
 
@@ -179,7 +185,7 @@ func (e *Engine) directories() error {
 		return err
 	}
 	if st.Type != unix.TMPFS_MAGIC {
-		if err := unix.Mount("awan", e.paths.run, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711,size=64m"); err != nil {
+		if err := unix.Mount("awan", e.paths.run, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711,size=512m"); err != nil {
 			return fmt.Errorf("mount a tmpfs for secrets: %w", err)
 		}
 	}
@@ -187,6 +193,10 @@ func (e *Engine) directories() error {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return err
 		}
+	}
+	// Pipes of commands that ran when the last process died.
+	if err := os.RemoveAll(filepath.Join(e.paths.run, "x")); err != nil {
+		return err
 	}
 	for _, d := range []string{e.paths.sockets(), e.paths.bundle(""), e.paths.live("")} {
 		if err := os.MkdirAll(d, 0o711); err != nil {

@@ -3,9 +3,12 @@ package containerd_test
 import (
 	"bytes"
 	"context"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/awancloud/awan/internal/engine/workload/containerd"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/workload"
@@ -17,26 +20,86 @@ func TestStartObserveDestroy(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	i := id.New()
-	begin := time.Now()
 	seen, err := e.Ensure(ctx, i, workload.Want{Image: ref, Command: []string{"sh", "-c", "echo hello; exec sleep 600"}, MilliCPU: 500, MemoryMiB: 64, Pids: 50,
 		StorageMiB: 32, Network: workload.Network{Tenant: "t1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("started in %v: %+v", time.Since(begin), seen)
 	if seen.Phase != workload.PhaseRunning || seen.Pid == 0 || !seen.Address.IsValid() {
 		t.Fatalf("not running: %+v", seen)
 	}
 	var out bytes.Buffer
-	code, err := e.Exec(ctx, i, workload.Exec{Command: []string{"sh", "-c", "id; hostname; ip addr; ip route; cat /etc/hosts /etc/resolv.conf /proc/self/uid_map; mount; df; ls /sys/fs/cgroup; cat /proc/self/status | grep -iE 'cap|newpriv|seccomp'"}, Stdout: &out, Stderr: &out})
-	t.Logf("exit %d %v\n%s", code, err, out.String())
-	for l, err := range e.Logs(ctx, i, workload.LogQuery{}) {
-		t.Log(l, err)
+	if code, err := e.Exec(ctx, i, workload.Exec{Command: []string{"hostname"}, Stdout: &out}); err != nil || code != 0 || out.Len() == 0 {
+		t.Fatalf("exec: %d, %v, %q", code, err, out.String())
 	}
 	if err := e.Destroy(ctx, i); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Observe(ctx, i); !fail.Is(err, fail.Gone) {
 		t.Fatalf("after Destroy: %v", err)
+	}
+}
+
+// A shim that is killed takes its container along; the exit says so and the next Ensure starts it again.
+func TestShimDies(t *testing.T) {
+	e, ref := open(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	w := workload.Want{Image: ref, Command: []string{"sleep", "600"}, Network: workload.Network{Tenant: "t"}}
+	i := id.New()
+	s, err := e.Ensure(ctx, i, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shim := strings.Fields(run(t, "sh", "-c", "ps -o ppid= -p "+strconv.Itoa(s.Pid)))[0]
+	run(t, "kill", "-9", shim)
+	waitFor(t, "the exit", func() bool { s, err := e.Observe(ctx, i); return err == nil && s.Phase == workload.PhaseExited })
+	if s, _ := e.Observe(ctx, i); s.Exit.Code != 137 || !strings.Contains(s.Exit.Reason, "supervisor") {
+		t.Errorf("exit %+v", s.Exit)
+	}
+	waitFor(t, "its container to end", func() bool { return !alive(strconv.Itoa(s.Pid)) })
+	if s, err := e.Ensure(ctx, i, w); err != nil || s.Phase != workload.PhaseRunning || s.Restarts != 1 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+}
+
+// Images in use stay, others go with their layers, and come back when asked for.
+func TestUnusedImagesAreDropped(t *testing.T) {
+	o, ref := options(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	e, err := containerd.Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Purge(context.Background()); leftovers(t, o) })
+	layers := func() int {
+		return len(strings.Fields(run(t, "sh", "-c", "find "+o.Dir+"/images/snapshots -name busybox")))
+	}
+	blobs := func() int {
+		return len(strings.Fields(run(t, "sh", "-c", "find "+o.Dir+"/images/content -type f -size +100k")))
+	}
+	w := workload.Want{Image: ref, Command: []string{"sleep", "600"}, Network: workload.Network{Tenant: "t"}}
+	i := id.New()
+	if _, err := e.Ensure(ctx, i, w); err != nil {
+		t.Fatal(err)
+	}
+	if layers() != 1 || blobs() != 0 {
+		t.Errorf("after the pull: %d layers, %d compressed ones", layers(), blobs())
+	}
+	if n, err := e.CollectImages(ctx, 0); err != nil || n != 0 || layers() != 1 {
+		t.Fatalf("dropped %d, %v: the image is in use", n, err)
+	}
+	if err := e.Destroy(ctx, i); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := e.CollectImages(ctx, time.Hour); err != nil || n != 0 {
+		t.Fatalf("dropped %d, %v: the image was used just now", n, err)
+	}
+	if n, err := e.CollectImages(ctx, 0); err != nil || n != 1 || layers() != 0 {
+		t.Fatalf("dropped %d, %v, %d layers are left", n, err, layers())
+	}
+	if s, err := e.Ensure(ctx, i, w); err != nil || s.Phase != workload.PhaseRunning {
+		t.Fatalf("%+v, %v", s, err)
 	}
 }

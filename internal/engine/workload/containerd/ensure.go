@@ -35,6 +35,8 @@ func (e *Engine) Ensure(ctx context.Context, i id.ID, want workload.Want) (workl
 	if known && rec.Hash == hash && t != nil && rec.running() {
 		return e.seen(&rec, t), nil
 	}
+	e.img.gate.RLock()
+	defer e.img.gate.RUnlock()
 	img, err := e.img.get(ctx, want.Image)
 	if err != nil {
 		return workload.Seen{}, err
@@ -134,7 +136,7 @@ func (e *Engine) start(ctx context.Context, in *instance, want workload.Want, im
 	if err != nil {
 		return err
 	}
-	t, pid, err := e.launch(ctx, in.id, s, owner)
+	t, err := e.launch(ctx, in.id, s, owner)
 	if err != nil {
 		return err
 	}
@@ -143,7 +145,7 @@ func (e *Engine) start(ctx context.Context, in *instance, want workload.Want, im
 			e.discard(in.id, t)
 		}
 	}()
-	if err := e.net.Attach(ctx, rec.port(), pid); err != nil {
+	if err := e.net.Attach(ctx, rec.port(), t.pid); err != nil {
 		return fail.Wrap(err, fail.Internal, "the network attachment cannot be made")
 	}
 	if _, err := t.api.Start(ctx, &taskapi.StartRequest{ID: string(in.id)}); err != nil {
@@ -203,12 +205,12 @@ func startError(want workload.Want, err error) error {
 	}
 	msg := err.Error()
 	switch {
+	case strings.Contains(msg, "chdir"):
+		return fail.Wrap(err, fail.Invalid, "the working directory %s is not there or not accessible", want.Dir)
 	case strings.Contains(msg, "executable file not found"), strings.Contains(msg, "no such file or directory") && strings.Contains(msg, "exec"):
 		return fail.Wrap(err, fail.Invalid, "the command %s is not in the image", command(want)).Then("correct the command, or add the program to the image")
 	case strings.Contains(msg, "permission denied") && strings.Contains(msg, "exec"):
 		return fail.Wrap(err, fail.Invalid, "the command %s is not executable", command(want)).Then("give the file its execute permission")
-	case strings.Contains(msg, "chdir"):
-		return fail.Wrap(err, fail.Invalid, "the working directory %s is not there or not accessible", want.Dir)
 	case strings.Contains(msg, "no space left on device"):
 		return fail.Wrap(err, fail.NoSpace, "no room on the disk to start the instance")
 	case errors.Is(err, os.ErrPermission):

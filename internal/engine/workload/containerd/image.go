@@ -52,6 +52,7 @@ type images struct {
 	snaps snapshots.Snapshotter
 	cl    *client.Client
 
+	gate  sync.RWMutex // read-held from looking an image up until an instance's record or mount holds it
 	mu    sync.Mutex
 	known map[string]*image
 	busy  map[string]chan struct{} // pulls under way
@@ -155,6 +156,7 @@ func (im *images) fetch(ctx context.Context, ref string) (*image, error) {
 			return nil, pullError(ref, err)
 		}
 	}
+	im.touch(ctx, img.Metadata())
 	spec, err := img.Spec(ctx)
 	if err != nil {
 		return nil, fail.Wrap(err, fail.Invalid, "image %s has no readable configuration", ref)
@@ -171,13 +173,19 @@ func (im *images) pull(ctx context.Context, name string) (client.Image, error) {
 		return []docker.RegistryHost{{Client: im.http, Host: im.host, Scheme: "http", Path: "/v2",
 			Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve}}, nil
 	}})
-	return im.cl.Pull(ctx, name,
+	img, err := im.cl.Pull(ctx, name,
 		client.WithResolver(resolver),
 		client.WithPullUnpack,
 		client.WithPullSnapshotter(snapshotter),
 		client.WithPlatformMatcher(platforms.Default()),
 		// The compressed layers are in the registry; once unpacked they need not be here too.
 		client.WithChildLabelMap(cimages.ChildGCLabelsFilterLayers))
+	if err == nil {
+		if _, gerr := im.db.GarbageCollect(ctx); gerr != nil {
+			im.log.Warn("remove pulled layers", "err", gerr)
+		}
+	}
+	return img, err
 }
 
 // layers gives the directories of a chain, top first. A view holds them against garbage collection.

@@ -39,7 +39,7 @@ func (e *Engine) mountRootfs(ctx context.Context, i id.ID, img *image, storageMi
 		return root, nil
 	}
 	layer := e.layerDir(i)
-	if storageMiB > 0 {
+	if storageMiB > 0 && e.quota {
 		layer = e.layerMount(i)
 		if err := e.mountLayer(ctx, i, layer, storageMiB); err != nil {
 			return "", err
@@ -72,7 +72,9 @@ func (e *Engine) mountLayer(ctx context.Context, i id.ID, at string, sizeMiB int
 		return err
 	}
 	file := e.layerImage(i)
-	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(file); err == nil {
+		checkLayer(ctx, file) // not mounted though used before: the machine was restarted
+	} else {
 		empty, err := e.emptyLayer(ctx, sizeMiB)
 		if err != nil {
 			return err
@@ -90,6 +92,13 @@ func (e *Engine) mountLayer(ctx context.Context, i id.ID, at string, sizeMiB int
 		return fmt.Errorf("mount the writable layer: %w", err)
 	}
 	return nil
+}
+
+// checkLayer repairs what a power cut left; a layer that is beyond repair shows when it is mounted.
+func checkLayer(ctx context.Context, file string) {
+	if tool, err := findTool("e2fsck"); err == nil {
+		_ = exec.CommandContext(ctx, tool, "-f", "-y", file).Run()
+	}
 }
 
 // emptyLayer gives a formatted file of the size, made once: copying its few used blocks is quicker than formatting.

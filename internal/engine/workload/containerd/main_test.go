@@ -61,7 +61,12 @@ func (t overHandler) RoundTrip(r *http.Request) (*http.Response, error) {
 func newRegistry(t testing.TB) (http.RoundTripper, string) {
 	t.Helper()
 	h := overHandler{registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
-	img := busybox(t)
+	return h, push(t, h, busybox(t))
+}
+
+// push puts an image into a registry and gives its reference.
+func push(t testing.TB, h http.RoundTripper, img v1.Image) string {
+	t.Helper()
 	digest, err := img.Digest()
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +78,7 @@ func newRegistry(t testing.TB) (http.RoundTripper, string) {
 	if err := remote.Write(ref, img, remote.WithTransport(h)); err != nil {
 		t.Fatal(err)
 	}
-	return h, "tests/busybox@" + digest.String()
+	return "tests/busybox@" + digest.String()
 }
 
 func busybox(t testing.TB) v1.Image {
@@ -86,15 +91,8 @@ func busybox(t testing.TB) v1.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	add := func(h tar.Header, body []byte) {
-		h.Size = int64(len(body))
-		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
-		}
-		_, _ = w.Write(body)
-	}
+	var l layer
+	add := l.add
 	for _, d := range []string{"bin/", "etc/", "tmp/", "home/", "proc/", "sys/", "dev/"} {
 		mode := int64(0o755)
 		if d == "tmp/" {
@@ -109,16 +107,42 @@ func busybox(t testing.TB) v1.Image {
 			add(tar.Header{Name: "bin/" + l, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
 		}
 	}
-	_ = w.Close()
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	img := l.on(t, empty.Image)
+	return configure(t, img, v1.Config{Cmd: []string{"sh"}, Env: []string{"FROM_IMAGE=yes"}})
+}
+
+func configure(t testing.TB, img v1.Image, c v1.Config) v1.Image {
+	t.Helper()
+	img, err := mutate.Config(img, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		t.Fatal(err)
+	return img
+}
+
+// layer is an image layer in the making.
+type layer struct {
+	b bytes.Buffer
+	w *tar.Writer
+}
+
+func (l *layer) add(h tar.Header, body []byte) {
+	if l.w == nil {
+		l.w = tar.NewWriter(&l.b)
 	}
-	img, err = mutate.Config(img, v1.Config{Cmd: []string{"sh"}, Env: []string{"FROM_IMAGE=yes"}})
+	h.Size = int64(len(body))
+	_ = l.w.WriteHeader(&h)
+	_, _ = l.w.Write(body)
+}
+
+// on puts the layer on an image.
+func (l *layer) on(t testing.TB, img v1.Image) v1.Image {
+	t.Helper()
+	_ = l.w.Close()
+	made, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(l.b.Bytes())), nil })
+	if err == nil {
+		img, err = mutate.AppendLayers(img, made)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,9 +5,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"time"
-
-	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -45,23 +42,12 @@ func (e *Engine) seen(rec *record, t *task) workload.Seen {
 	}
 	s.Phase = workload.PhaseRunning
 	if t != nil {
-		s.Pid = t.pid()
+		s.Pid = t.pid
 		s.Usage.CPU, s.Usage.MemoryBytes, s.Usage.Pids = e.cg.usage(string(t.id))
 		s.Usage.StorageBytes = e.storageUsed(t.id)
 		s.Usage.RxBytes, s.Usage.TxBytes = e.net.Traffic(rec.Address)
 	}
 	return s
-}
-
-// pid is the container's first process, as the host counts.
-func (t *task) pid() int {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	r, err := t.api.Connect(ctx, &taskapi.ConnectRequest{ID: string(t.id)})
-	if err != nil {
-		return 0
-	}
-	return int(r.TaskPid)
 }
 
 // List implements workload.Engine.
@@ -90,6 +76,8 @@ func (e *Engine) List(ctx context.Context) iter.Seq2[id.ID, error] {
 
 // Prefetch implements workload.Engine.
 func (e *Engine) Prefetch(ctx context.Context, image string) error {
+	e.img.gate.RLock()
+	defer e.img.gate.RUnlock()
 	_, err := e.img.get(inNamespace(ctx), image)
 	return err
 }

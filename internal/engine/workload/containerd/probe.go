@@ -3,8 +3,10 @@ package containerd
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +40,7 @@ func (e *Engine) probe() []workload.Feature {
 	}
 	add("memory limit", controller("memory", "memory.limit_in_bytes"))
 	if e.cg.unified() {
-		add("swap limit", "")
+		add("swap limit", "") // runc leaves it out where the kernel has none
 	} else {
 		add("swap limit", controller("memory", "memory.memsw.limit_in_bytes"))
 	}
@@ -47,6 +49,8 @@ func (e *Engine) probe() []workload.Feature {
 	reason := ""
 	if b, err := os.ReadFile("/proc/sys/user/max_user_namespaces"); err != nil || strings.TrimSpace(string(b)) == "0" {
 		reason = "the kernel allows no user namespaces"
+	} else if !newerThan(5, 19) {
+		reason = "the kernel is older than 5.19 and cannot map the users of overlay mounts"
 	}
 	add("user namespace", reason)
 	reason = ""
@@ -64,6 +68,7 @@ func (e *Engine) probe() []workload.Feature {
 	}
 	add("layer quota", reason)
 	add("network policy", "") // Open fails without it
+	add("egress", e.net.Obstacle())
 	reason = ""
 	if !e.net.CountsConnections() {
 		reason = "the kernel's nftables cannot count connections"
@@ -72,6 +77,22 @@ func (e *Engine) probe() []workload.Feature {
 	add("exec", "")
 	add("logs while the cloud is away", "")
 	return out
+}
+
+// can tells whether probe found an ability.
+func (e *Engine) can(name string) bool {
+	return slices.ContainsFunc(e.caps, func(f workload.Feature) bool { return f.Name == name && f.OK })
+}
+
+// newerThan tells whether the kernel is at least of this version.
+func newerThan(major, minor int) bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var a, b int
+	_, _ = fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &a, &b)
+	return a > major || (a == major && b >= minor)
 }
 
 // clearAll removes the cloud's whole control group, killing what is in it.

@@ -76,7 +76,7 @@ func (e *Engine) spec(ctx context.Context, i id.ID, w workload.Want, img *image,
 		delete(l.Sysctl, "net.ipv6.conf.all.disable_ipv6")
 		delete(l.Sysctl, "net.ipv6.conf.default.disable_ipv6")
 	}
-	resources(l.Resources, w)
+	e.resources(l.Resources, w)
 	l.Seccomp = seccomp.DefaultProfile(s)
 
 	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
@@ -88,17 +88,24 @@ func (e *Engine) spec(ctx context.Context, i id.ID, w workload.Want, img *image,
 	return s, nil
 }
 
-// resources are the hard limits. Without a limit on memory or processes there is still one that keeps the machine alive.
-func resources(r *specs.LinuxResources, w workload.Want) {
-	if w.MilliCPU > 0 {
+// resources are the hard limits, as far as the machine has them (see probe). Without a wish about processes there is
+// still a limit that keeps the machine alive.
+func (e *Engine) resources(r *specs.LinuxResources, w workload.Want) {
+	if w.MilliCPU > 0 && e.can("cpu limit") {
 		const period = 100_000 // microseconds
 		p, q := uint64(period), max(1000, w.MilliCPU*period/1000)
 		shares := max(2, uint64(w.MilliCPU)*1024/1000)
 		r.CPU = &specs.LinuxCPU{Period: &p, Quota: &q, Shares: &shares}
 	}
-	if w.MemoryMiB > 0 {
+	if w.MemoryMiB > 0 && e.can("memory limit") {
 		m := w.MemoryMiB << 20
-		r.Memory = &specs.LinuxMemory{Limit: &m, Swap: &m} // Swap is memory plus swap: none
+		r.Memory = &specs.LinuxMemory{Limit: &m}
+		if e.can("swap limit") {
+			r.Memory.Swap = &m // Swap is memory plus swap: none
+		}
+	}
+	if !e.can("pids limit") {
+		return
 	}
 	pids := w.Pids
 	if pids <= 0 {

@@ -29,6 +29,7 @@ import (
 type task struct {
 	id     id.ID
 	shim   int // process id of the shim; 0 when not known yet
+	pid    int // of the container's first process
 	client *ttrpc.Client
 	api    taskapi.TTRPCTaskService
 }
@@ -36,27 +37,27 @@ type task struct {
 func (t *task) close() { _ = t.client.Close() }
 
 // launch writes the bundle, starts a shim on it and creates the container in it, not started yet.
-func (e *Engine) launch(ctx context.Context, i id.ID, s *oci.Spec, owner uint32) (_ *task, pid int, err error) {
+func (e *Engine) launch(ctx context.Context, i id.ID, s *oci.Spec, owner uint32) (_ *task, err error) {
 	bundle := e.paths.bundle(i)
 	if err := os.RemoveAll(bundle); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Join(bundle, "work"), 0o710); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if err := errors.Join(os.Chown(bundle, -1, int(owner)), os.Chmod(bundle, 0o710)); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	config, err := json.Marshal(s)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(bundle, "config.json"), config, 0o600); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	t, err := e.startShim(i, bundle)
 	if err != nil {
-		return nil, 0, fmt.Errorf("start the shim: %w", err)
+		return nil, fmt.Errorf("start the shim: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -65,14 +66,15 @@ func (e *Engine) launch(ctx context.Context, i id.ID, s *oci.Spec, owner uint32)
 	}()
 	options, err := typeurl.MarshalAnyToProto(&runcoptions.Options{BinaryName: e.runc, Root: e.runcRoot(), IoUid: owner, IoGid: owner})
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	r, err := t.api.Create(ctx, &taskapi.CreateTaskRequest{ID: string(i), Bundle: bundle, Options: options,
 		Stdout: shim.LogScheme + e.paths.logs(i), Stderr: shim.LogScheme + e.paths.logs(i)})
 	if err != nil {
-		return nil, 0, errgrpc.ToNative(err)
+		return nil, errgrpc.ToNative(err)
 	}
-	return t, int(r.Pid), nil
+	t.pid = int(r.Pid)
+	return t, nil
 }
 
 func (e *Engine) runcRoot() string { return filepath.Join(e.paths.run, "runc") }

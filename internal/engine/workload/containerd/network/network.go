@@ -12,10 +12,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -140,7 +140,7 @@ func (n *Network) routing() error {
 }
 
 // guardFile marks an uplink on which a cloud switched forwarding on.
-func guardFile(name string) string { return "/run/awan-forwarding-" + filepath.Base(name) }
+func guardFile(name string) string { return "/run/awan-forwarding-" + name }
 
 // guarded lists the uplinks on which forwarding is there for clouds only.
 func (n *Network) guarded() []string {
@@ -166,6 +166,25 @@ func uplinks() []string {
 		}
 	}
 	return out
+}
+
+// Obstacle names another firewall of this machine that drops what instances send out or to each other; empty: none.
+func (n *Network) Obstacle() string {
+	c, err := nftables.New()
+	if err != nil {
+		return ""
+	}
+	chains, err := c.ListChains()
+	if err != nil {
+		return ""
+	}
+	for _, ch := range chains {
+		if ch.Hooknum != nil && *ch.Hooknum == *nftables.ChainHookForward && ch.Policy != nil && *ch.Policy == nftables.ChainPolicyDrop &&
+			ch.Table.Name != tableName(n.key) {
+			return fmt.Sprintf("the firewall table %s drops forwarded packets: let the interfaces %s* through in its chain %s", ch.Table.Name, prefix+n.key, ch.Name)
+		}
+	}
+	return ""
 }
 
 func sysctl(path, value string) error {

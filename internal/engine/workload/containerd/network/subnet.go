@@ -130,6 +130,30 @@ func Purge(_ context.Context, key string) error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, closeUplinks())
+	return errors.Join(errs...)
+}
+
+// closeUplinks switches forwarding off again where clouds had switched it on, once the last of them is gone.
+func closeUplinks() error {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if name := l.Attrs().Name; l.Type() == "bridge" && len(name) == len(prefix)+8 && strings.HasPrefix(name, prefix) && strings.HasSuffix(name, "gw") {
+			return nil
+		}
+	}
+	marks, _ := filepath.Glob(guardFile("*"))
+	var errs []error
+	for _, m := range marks {
+		name := strings.TrimPrefix(m, guardFile(""))
+		if err := sysctl("ipv4/conf/"+name+"/forwarding", "0"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		errs = append(errs, os.Remove(m))
+	}
 	return errors.Join(errs...)
 }
 

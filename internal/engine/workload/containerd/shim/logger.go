@@ -34,6 +34,7 @@ type Logger struct {
 	f     *os.File
 	seq   int
 	size  int64
+	rate  float64 // bytes a second
 	allow float64 // bytes that may be written now without waiting
 	at    time.Time
 
@@ -47,7 +48,7 @@ func OpenLogger(dir string) (*Logger, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	l := &Logger{dir: dir, allow: burst, at: time.Now(), closed: make(chan struct{})}
+	l := &Logger{dir: dir, rate: Rate, allow: burst, at: time.Now(), closed: make(chan struct{})}
 	seqs, err := LogFiles(dir)
 	if err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func (l *Logger) write(b []byte) {
 // wait keeps the writer to Rate; the pipe fills up behind it and the container waits in its own write.
 func (l *Logger) wait(n int) {
 	now := time.Now()
-	l.allow = min(burst, l.allow+now.Sub(l.at).Seconds()*Rate)
+	l.allow = min(burst, l.allow+now.Sub(l.at).Seconds()*l.rate)
 	l.at = now
 	l.allow -= float64(n)
 	if l.allow >= 0 {
@@ -169,7 +170,7 @@ func (l *Logger) wait(n int) {
 	}
 	select {
 	case <-l.closed:
-	case <-time.After(time.Duration(-l.allow / Rate * float64(time.Second))):
+	case <-time.After(time.Duration(-l.allow / l.rate * float64(time.Second))):
 	}
 }
 

@@ -1,0 +1,187 @@
+// Package console is the web console: pages rendered on the server from the same kinds that every other dialect serves.
+// Pages work without scripts; htmx and a few lines of our own add what only a script can do (live refresh, log streams).
+// It may import the kernel, dialect/{auth,native} and the exported spec types of services; every call goes through the door.
+package console
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/native"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// Options are what a console stands on.
+type Options struct {
+	Door    *call.Door
+	Now     func() time.Time // time.Now when nil
+	Version string
+	URL     string // where the cloud answers, for the commands that pages show: "https://host:port"
+}
+
+// Console serves the pages.
+type Console struct {
+	Options
+	mux    *http.ServeMux
+	pages  *pages
+	origin *http.CrossOriginProtection
+	kinds  map[string]*kind.Def // by "service/plural", as in paths
+}
+
+// New makes the console's handler.
+func New(o Options) http.Handler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	c := &Console{Options: o, mux: http.NewServeMux(), origin: http.NewCrossOriginProtection(), kinds: map[string]*kind.Def{}}
+	c.pages = loadPages(c)
+	for _, k := range o.Door.Kinds {
+		c.kinds[k.Service+"/"+k.Plural] = k
+	}
+	c.routes()
+	return c
+}
+
+// MaxForm bounds a posted form.
+const MaxForm = 2 << 20
+
+type handler func(q *request) error
+
+func (c *Console) routes() {
+	c.mux.HandleFunc("GET /static/{file}", c.pages.assets.serve)
+	public := map[string]handler{
+		"GET /login": (*request).loginPage, "POST /login": (*request).login, "POST /theme": (*request).setTheme,
+	}
+	private := map[string]handler{
+		"GET /{$}": (*request).dashboard, "GET /deploy": (*request).deployPage,
+		"POST /logout": (*request).logout, "POST /project": (*request).chooseProject,
+		"GET /jobs/{id}": (*request).jobPage, "GET /jobs/{id}/live": (*request).jobLive,
+		"GET /audit": (*request).audit, "GET /usage": (*request).usage,
+		"GET /quota": (*request).quota, "POST /quota": (*request).setQuota, "GET /trash": (*request).trash,
+
+		"GET /k/{service}/{plural}": (*request).kindList, "POST /k/{service}/{plural}": (*request).kindCreate,
+		"GET /new/{service}/{plural}":    (*request).kindNew,
+		"GET /k/{service}/{plural}/{id}": (*request).kindShow, "POST /k/{service}/{plural}/{id}": (*request).kindUpdate,
+		"GET /k/{service}/{plural}/{id}/edit":            (*request).kindEdit,
+		"GET /k/{service}/{plural}/{id}/live":            (*request).kindLive,
+		"POST /k/{service}/{plural}/{id}/delete":         (*request).kindDelete,
+		"POST /k/{service}/{plural}/{id}/restore":        (*request).kindRestore,
+		"GET /k/{service}/{plural}/{id}/actions/{verb}":  (*request).kindActionPage,
+		"POST /k/{service}/{plural}/{id}/actions/{verb}": (*request).kindAction,
+
+		"GET /apps": (*request).apps, "GET /apps/{name}": (*request).appOverview,
+		"GET /apps/{name}/live": (*request).appLive, "GET /apps/{name}/state": (*request).appState,
+		"GET /apps/{name}/logs": (*request).appLogs, "GET /apps/{name}/log": (*request).appLogStream,
+		"GET /apps/{name}/log.txt":  (*request).appLogText,
+		"GET /apps/{name}/releases": (*request).appReleases, "GET /apps/{name}/events": (*request).appEvents,
+		"GET /apps/{name}/variables": (*request).appVariables, "POST /apps/{name}/variables": (*request).appVariables,
+		"GET /apps/{name}/settings": (*request).appSettings, "POST /apps/{name}/settings": (*request).appSettings,
+		"POST /apps/{name}/actions/{verb}": (*request).appAction, "POST /apps/{name}/delete": (*request).appDelete,
+	}
+	for pattern, h := range public {
+		c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { c.serve(w, r, h, false) })
+	}
+	for pattern, h := range private {
+		c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { c.serve(w, r, h, true) })
+	}
+	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		c.serve(w, r, func(q *request) error {
+			return fail.New(fail.NotFound, "there is no page %s", q.URL.Path).Then("the dashboard shows what there is")
+		}, true)
+	})
+}
+
+// policy allows what the pages use and nothing else: no inline script or style, nothing from elsewhere.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// ServeHTTP answers a request for a page.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
+	h.Set("Cache-Control", "no-store")
+	c.mux.ServeHTTP(w, r)
+}
+
+// serve finds out who asks, refuses forged posts, runs the page and shows its error when it has one.
+func (c *Console) serve(w http.ResponseWriter, r *http.Request, h handler, private bool) {
+	q := &request{Console: c, w: w, Request: r, reqID: r.Header.Get("X-Request-Id")}
+	if q.reqID == "" {
+		q.reqID = string(id.New())
+	}
+	err := q.identify()
+	if err == nil && private && q.who.Nobody() {
+		err = fail.New(fail.Unauthenticated, "this needs a log-in")
+	}
+	if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		err = q.checkPost()
+	}
+	if err == nil && !q.who.Nobody() {
+		err = q.findProjects()
+	}
+	if err == nil {
+		err = h(q)
+	}
+	if err != nil {
+		q.showError(err)
+	}
+}
+
+// errorPage is what an error page shows.
+type errorPage struct {
+	Status  int
+	Heading string
+	Err     *fail.Error
+	Request string
+}
+
+var headings = map[fail.Kind]string{
+	fail.NotFound: "Not found", fail.Denied: "Not allowed", fail.Unauthenticated: "Please log in", fail.Internal: "Something went wrong",
+	fail.Unavailable: "Not available now", fail.Conflict: "Changed meanwhile", fail.Invalid: "That cannot be done",
+	fail.TooLarge: "Too large", fail.RateLimited: "Too many requests", fail.Precondition: "Something must be done first", fail.Quota: "Quota reached",
+}
+
+func (q *request) showError(err error) {
+	e := fail.From(err)
+	if e.Kind == fail.Canceled || q.began {
+		return
+	}
+	if e.Kind == fail.Unauthenticated && q.URL.Path != "/login" {
+		q.toLogin()
+		return
+	}
+	p := errorPage{Status: native.StatusOf(err), Heading: headings[e.Kind], Err: e, Request: q.reqID}
+	if p.Heading == "" {
+		p.Heading = "That did not work"
+	}
+	if rerr := q.renderStatus(p.Status, "error", p.Heading, p); rerr != nil {
+		q.Door.Log.Error("console: the error page failed", "err", errors.Join(err, rerr))
+	}
+}
+
+// banner makes an error show at the top of a form unless one of its inputs takes it.
+func asFail(err error) *fail.Error {
+	if err == nil {
+		return nil
+	}
+	return fail.From(err)
+}
+
+// ownPath gives back p when it is a path of this console, and "/" when it could lead elsewhere.
+func ownPath(p string) string {
+	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t\x00") {
+		return "/"
+	}
+	return p
+}

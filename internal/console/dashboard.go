@@ -1,0 +1,93 @@
+package console
+
+import (
+	"sort"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/event"
+	"github.com/awancloud/awan/internal/kernel/ledger"
+)
+
+// dashboardPage is the first page: how things are, and what to do next.
+type dashboardPage struct {
+	Apps      []appView
+	CanApps   bool
+	Quotas    []ledger.Quota
+	Entries   []entryView
+	Events    []appEvent
+	CanAudit  bool
+	CanDeploy bool
+	NoProject bool
+}
+
+// when is the last time an event happened.
+func when(e event.Event) time.Time {
+	if e.Last.After(e.At) {
+		return e.Last
+	}
+	return e.At
+}
+
+type appEvent struct {
+	event.Event
+	App, Path string
+}
+
+const dashboardRows = 8
+
+func (q *request) dashboard() error {
+	component := action{"app", "component", call.List}
+	events := action{"app", "component", call.Events}
+	create := action{"app", "component", call.Create}
+	quotas, entries := action{"quota", "quota", call.List}, action{"audit", "entry", call.List}
+	may := q.may([]action{component, events, create, quotas, entries})
+	p := dashboardPage{CanApps: may[component] && q.Door.KindOf(componentKind) != nil, CanAudit: may[entries], NoProject: q.project.ID == ""}
+	p.CanDeploy = p.CanApps && may[create]
+	if p.CanApps && !p.NoProject {
+		rows, _, err := q.components(200, "")
+		if err != nil {
+			return err
+		}
+		for i, r := range rows {
+			p.Apps = append(p.Apps, q.viewApp(r))
+			if !may[events] || i >= 20 {
+				continue
+			}
+			c := q.newCall(q.Door.KindOf(componentKind), call.Events, string(r.ID))
+			c.Filter.Limit = dashboardRows
+			rep, err := q.do(c)
+			if err != nil {
+				return err
+			}
+			for _, e := range rep.Events {
+				p.Events = append(p.Events, appEvent{e, r.Name, appPath(r)})
+			}
+		}
+		sort.SliceStable(p.Events, func(i, j int) bool { return when(p.Events[i].Event).After(when(p.Events[j].Event)) })
+		p.Events = p.Events[:min(len(p.Events), dashboardRows)]
+	}
+	if may[quotas] && !p.NoProject {
+		all, err := q.Door.Quotas(q.Context(), q.newCall(nil, "", ""))
+		if err != nil {
+			return err
+		}
+		for _, u := range all {
+			if u.Limit > 0 {
+				p.Quotas = append(p.Quotas, u)
+			}
+		}
+	}
+	if p.CanAudit {
+		found, _, err := q.Door.Audit(q.Context(), q.newCall(nil, "", ""), ledger.Query{Limit: dashboardRows})
+		if err != nil {
+			return err
+		}
+		for _, e := range found {
+			p.Entries = append(p.Entries, viewEntry(e))
+		}
+	}
+	return q.render("dashboard", "Dashboard", p)
+}
+
+func (q *request) deployPage() error { return q.render("deploy", "Deploy an app", nil) }

@@ -1,0 +1,234 @@
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+//go:embed assets
+var assetFiles embed.FS
+
+// pages are the parsed templates: one set a page, each with the layout and the parts.
+type pages struct {
+	sets   map[string]*template.Template
+	assets *assets
+}
+
+func loadPages(c *Console) *pages {
+	p := &pages{sets: map[string]*template.Template{}, assets: loadAssets()}
+	funcs := template.FuncMap{
+		"asset": p.assets.path, "icon": icon, "age": c.age, "ago": c.ago, "in": c.in, "clock": clockText, "iso": isoText, "label": label, "dict": dict,
+		"tone": tone, "plural": plural, "number": number, "percent": percent, "lower": strings.ToLower, "join": strings.Join, "imageName": imageName, "rollbackInput": rollbackInput,
+	}
+	common := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/form.html", "templates/app.html"))
+	files, _ := fs.Glob(templateFiles, "templates/*.html")
+	for _, f := range files {
+		name := strings.TrimSuffix(path.Base(f), ".html")
+		if name == "layout" || name == "parts" || name == "form" || name == "app" {
+			continue
+		}
+		p.sets[name] = template.Must(template.Must(common.Clone()).ParseFS(templateFiles, f))
+	}
+	return p
+}
+
+// view is what every page knows.
+type view struct {
+	Title, Path   string
+	LoggedIn      bool
+	User, Domain  string
+	UserID        string
+	Project       project
+	Projects      []project
+	Nav           []navGroup
+	Theme, CSRF   string
+	Flash         string
+	Version, URL  string
+	Data          any
+	CanSeeOwnUser bool
+}
+
+type navGroup struct {
+	Title string
+	Items []navItem
+}
+
+type navItem struct {
+	Title, Path, Icon string
+	Active            bool
+}
+
+func (q *request) render(page, title string, data any) error {
+	return q.renderStatus(http.StatusOK, page, title, data)
+}
+
+func (q *request) renderStatus(status int, page, title string, data any) error {
+	v := view{Title: title, Path: q.URL.RequestURI(), Theme: q.theme(), CSRF: q.csrf(), Flash: q.takeFlash(), Version: q.Version, URL: q.Console.URL, Data: data,
+		LoggedIn: !q.who.Nobody(), User: q.who.UserName, UserID: string(q.who.User), Domain: q.who.DomainName, Project: q.project, Projects: q.projects}
+	if q.Method != http.MethodGet {
+		v.Path = q.URL.Path
+	}
+	if v.LoggedIn {
+		v.Nav = q.nav()
+	}
+	return q.write(status, page, "layout", v)
+}
+
+// fragment answers a live refresh: nothing (204) when what the browser shows is still right, so that nothing jumps,
+// nothing is announced again and the focus stays.
+func (q *request) fragment(page, name string, data any) error {
+	var b bytes.Buffer
+	if err := q.pages.sets[page].ExecuteTemplate(&b, name, data); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(b.Bytes())
+	tag := hex.EncodeToString(sum[:8])
+	q.began = true
+	if q.URL.Query().Get("v") == tag {
+		q.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	q.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, err := q.w.Write(bytes.ReplaceAll(b.Bytes(), []byte("__TAG__"), []byte(tag)))
+	return err
+}
+
+func (q *request) write(status int, page, name string, data any) error {
+	var b bytes.Buffer // so that a template that fails half way shows an error page, not half a page
+	if err := q.pages.sets[page].ExecuteTemplate(&b, name, data); err != nil {
+		return err
+	}
+	q.began = true
+	q.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	q.w.WriteHeader(status)
+	_, err := q.w.Write(b.Bytes())
+	return err
+}
+
+// nav is the menu: what the caller may list.
+func (q *request) nav() []navGroup {
+	var asks []action
+	for _, k := range q.Door.Kinds {
+		asks = append(asks, action{k.Service, k.Name, call.List})
+	}
+	asks = append(asks, action{"audit", "entry", call.List}, action{"quota", "quota", call.List}, action{"billing", "usage", call.List})
+	may := q.may(asks)
+	first := navGroup{Items: []navItem{{Title: "Dashboard", Path: "/", Icon: "home"}}}
+	if k := q.Door.KindOf(componentKind); k != nil && may[action{"app", "component", call.List}] {
+		first.Items = append(first.Items, navItem{Title: "Apps", Path: "/apps", Icon: "app"})
+	}
+	out := []navGroup{first}
+	at := map[string]int{}
+	trash := false
+	for _, k := range q.Door.Kinds {
+		if !may[action{k.Service, k.Name, call.List}] {
+			continue
+		}
+		trash = trash || k.Retention > 0
+		i, ok := at[k.Service]
+		if !ok {
+			i = len(out)
+			at[k.Service] = i
+			out = append(out, navGroup{Title: label(k.Service)})
+		}
+		out[i].Items = append(out[i].Items, navItem{Title: label(k.Plural), Path: listPath(k), Icon: iconOf(k)})
+	}
+	account := navGroup{Title: "Account"}
+	for _, e := range []struct {
+		a    action
+		item navItem
+	}{{action{"audit", "entry", call.List}, navItem{Title: "Audit log", Path: "/audit", Icon: "audit"}},
+		{action{"quota", "quota", call.List}, navItem{Title: "Quota", Path: "/quota", Icon: "quota"}},
+		{action{"billing", "usage", call.List}, navItem{Title: "Usage", Path: "/usage", Icon: "usage"}}} {
+		if may[e.a] {
+			account.Items = append(account.Items, e.item)
+		}
+	}
+	if trash {
+		account.Items = append(account.Items, navItem{Title: "Trash", Path: "/trash", Icon: "trash"})
+	}
+	if len(account.Items) > 0 {
+		out = append(out, account)
+	}
+	for i := range out {
+		for j := range out[i].Items {
+			it := &out[i].Items[j]
+			it.Active = it.Path == q.URL.Path || it.Path != "/" && strings.HasPrefix(strings.Replace(q.URL.Path, "/new/", "/k/", 1), it.Path+"/") ||
+				strings.Replace(q.URL.Path, "/new/", "/k/", 1) == it.Path
+		}
+	}
+	return out
+}
+
+func listPath(k *kind.Def) string { return "/k/" + k.Service + "/" + k.Plural }
+
+func rowPath(k *kind.Def, m *kind.Meta) string { return listPath(k) + "/" + string(m.ID) }
+
+// assets are the static files under names that change with their content, so that browsers may keep them for good.
+type assets struct {
+	byName map[string]asset // "app.css"
+	byPath map[string]asset // "app.1f2e3d.css"
+}
+
+type asset struct {
+	path, mime string
+	body       []byte
+}
+
+func loadAssets() *assets {
+	a := &assets{map[string]asset{}, map[string]asset{}}
+	files, _ := fs.Glob(assetFiles, "assets/*")
+	for _, f := range files {
+		b, _ := assetFiles.ReadFile(f)
+		name, ext := path.Base(f), path.Ext(f)
+		typ := mime.TypeByExtension(ext)
+		switch ext {
+		case "":
+			typ = "text/plain; charset=utf-8"
+		case ".js":
+			typ = "text/javascript; charset=utf-8"
+		}
+		sum := sha256.Sum256(b)
+		hashed := strings.TrimSuffix(name, ext) + "." + base64.RawURLEncoding.EncodeToString(sum[:9]) + ext
+		s := asset{hashed, typ, b}
+		a.byName[name], a.byPath[hashed] = s, s
+	}
+	return a
+}
+
+// path gives the address of an asset; a template that names one that is not there fails.
+func (a *assets) path(name string) (string, error) {
+	s, ok := a.byName[name]
+	if !ok {
+		return "", fmt.Errorf("no asset %s", name)
+	}
+	return "/static/" + s.path, nil
+}
+
+func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
+	s, ok := a.byPath[r.PathValue("file")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", s.mime)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.body))
+}

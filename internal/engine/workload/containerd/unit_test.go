@@ -1,0 +1,148 @@
+package containerd
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/awancloud/awan/internal/service/workload"
+)
+
+func TestCgroupMounts(t *testing.T) {
+	const hybrid = `30 25 0:26 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory
+31 25 0:27 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
+32 25 0:28 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+`
+	c := parseCgroups(bufio.NewScanner(strings.NewReader(hybrid)))
+	if c.unified() || c.v1["cpuacct"] != "/sys/fs/cgroup/cpu,cpuacct" || c.v2 != "/sys/fs/cgroup/unified" {
+		t.Errorf("hybrid: %+v", c)
+	}
+	c = parseCgroups(bufio.NewScanner(strings.NewReader("30 25 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n")))
+	if !c.unified() || c.v2 != "/sys/fs/cgroup" {
+		t.Errorf("unified: %+v", c)
+	}
+}
+
+// Version 2 cannot be had on every test machine, but its files are only files.
+func TestCgroupVersion2IsRead(t *testing.T) {
+	root := t.TempDir()
+	c := &cgroups{parent: "/awan-k", v1: map[string]string{}, v2: root}
+	dir := filepath.Join(root, "awan-k", "i")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"cpu.stat": "usage_usec 1500000\nuser_usec 1\n", "memory.current": "5000000\n", "memory.stat": "anon 1\ninactive_file 1000000\n",
+		"pids.current": "7\n", "memory.events": "low 0\noom 2\noom_kill 2\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cpu, mem, pids := c.usage("i")
+	if cpu != 1500*time.Millisecond || mem != 4000000 || pids != 7 || c.oomKills("i") != 2 {
+		t.Errorf("cpu %v, memory %d, pids %d, kills %d", cpu, mem, pids, c.oomKills("i"))
+	}
+}
+
+func TestUserOfTheImage(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0::/:/bin/sh\nweb:x:33:44::/:/bin/sh\n"), 0o644)
+	_ = os.WriteFile(filepath.Join(root, "etc/group"), []byte("staff:x:50:web\n"), 0o644)
+	for name, want := range map[string][2]uint32{"": {0, 0}, "web": {33, 44}, "33": {33, 44}, "1000": {1000, 0}, "web:staff": {33, 50}, "7:8": {7, 8}} {
+		u, err := user(root, name)
+		if err != nil || u.UID != want[0] || u.GID != want[1] {
+			t.Errorf("%q is %d:%d, %v", name, u.UID, u.GID, err)
+		}
+	}
+	for _, name := range []string{"nobody", "web:nogroup"} {
+		if _, err := user(root, name); err == nil {
+			t.Errorf("%q is accepted", name)
+		}
+	}
+	// A link out of the image leads nowhere.
+	_ = os.Remove(filepath.Join(root, "etc/passwd"))
+	_ = os.Symlink("/etc/passwd", filepath.Join(root, "etc/passwd"))
+	if _, err := user(root, "root"); err == nil {
+		t.Error("the host's users count")
+	}
+}
+
+func TestEnvironmentOrder(t *testing.T) {
+	img := &image{config: ocispec.ImageConfig{Env: []string{"A=image", "B=image", "C=image"}, Entrypoint: []string{"/bin/e"}, Cmd: []string{"c"}}}
+	w := workload.Want{Env: map[string]string{"B": "want", "C": "want"}, Secrets: map[string]string{"C": "secret"}}
+	got := strings.Join(environment(w, img, "h"), " ")
+	for _, want := range []string{"A=image", "B=want", "C=secret", "HOSTNAME=h", "PATH="} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+	if got := strings.Join(arguments(w, img), " "); got != "/bin/e c" {
+		t.Errorf("arguments are %s", got)
+	}
+}
+
+func TestReasons(t *testing.T) {
+	at := time.Date(2026, 1, 2, 12, 3, 7, 0, time.UTC)
+	rec := &record{Want: workload.Want{MemoryMiB: 256}}
+	for _, c := range []struct {
+		x    workload.Exit
+		want string
+	}{
+		{workload.Exit{Code: 137, OOMKilled: true}, "killed: memory limit 256 MiB reached at 12:03:07"},
+		{workload.Exit{Code: 139}, "killed by SIGSEGV at 12:03:07"},
+		{workload.Exit{Code: 0}, "finished at 12:03:07"},
+		{workload.Exit{Code: 255}, "ended with exit code 255 at 12:03:07"},
+	} {
+		c.x.At = at
+		if got := reason(c.x, rec); got != c.want {
+			t.Errorf("%d: %q, want %q", c.x.Code, got, c.want)
+		}
+	}
+}
+
+func TestEnderTellsTheEndAfterTheLastBytes(t *testing.T) {
+	ended := false
+	r := &ender{r: &lastWithEOF{}, end: func() { ended = true }}
+	b := make([]byte, 8)
+	n, err := r.Read(b)
+	if n != 4 || err != nil || ended {
+		t.Fatalf("%d, %v, ended %v", n, err, ended)
+	}
+	if n, err = r.Read(b); n != 0 || !errors.Is(err, io.EOF) || !ended {
+		t.Fatalf("%d, %v, ended %v", n, err, ended)
+	}
+}
+
+// lastWithEOF gives its bytes and the end at once, as readers may.
+type lastWithEOF struct{}
+
+func (*lastWithEOF) Read(p []byte) (int, error) { return copy(p, "last"), io.EOF }
+
+func TestCopyKeepsHoles(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	f, err := os.Create(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Truncate(64 << 20)
+	_, _ = f.WriteAt([]byte("middle"), 32<<20)
+	f.Close()
+	if err := copyFile(from, to, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(to)
+	if err != nil || len(b) != 64<<20 || string(b[32<<20:32<<20+6]) != "middle" {
+		t.Fatal(len(b), err)
+	}
+}

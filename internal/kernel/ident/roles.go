@@ -1,0 +1,49 @@
+package ident
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// Role is a policy that holds for somebody.
+type Role struct {
+	ID   id.ID
+	Name string
+}
+
+// Roles lists the policies that hold for p in a project of a domain ("" = in the domain itself), by name.
+func (s *Service) Roles(tx store.Tx, p Principal, domain, project id.ID) ([]Role, error) {
+	all, err := s.policies(tx, p)
+	if err != nil {
+		return nil, err
+	}
+	var out []Role
+	for _, g := range all {
+		r := Role{g.policy, g.Name}
+		if g.holds(p, domain, project) && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b Role) int { return cmp.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// holds tells whether a grant to p counts in a project of a domain.
+func (g granted) holds(p Principal, domain, project id.ID) bool {
+	return g.cloud || domain == p.Domain && (g.project == "" || g.project == project)
+}
+
+// Projects lists the projects of p's domain in which some policy holds for it.
+func (s *Service) Projects(tx store.Tx, p Principal) ([]*kind.Row[ProjectSpec, None], error) {
+	all, err := s.policies(tx, p)
+	if err != nil {
+		return nil, err
+	}
+	return s.Kinds.Project.List(tx, string(p.Domain), kind.Filter{Where: func(r kind.AnyRow) bool {
+		return slices.ContainsFunc(all, func(g granted) bool { return g.holds(p, p.Domain, r.M().ID) })
+	}})
+}
