@@ -145,10 +145,10 @@ func (s *session) receive(ctx context.Context, conn *duplex.Conn) error {
 				return fail.Wrap(err, fail.Internal, "the command's end cannot be read")
 			}
 			if exit.Error != "" {
-				return fail.New(fail.Unavailable, "%s", exit.Error)
+				return exitError{code: max(exit.Code, codeFailed), because: exit.Error}
 			}
 			if exit.Code != 0 {
-				return exitError{exit.Code}
+				return exitError{code: exit.Code}
 			}
 			return nil
 		}

@@ -316,10 +316,14 @@ func (s *session) describe(k *kind.Desc, row json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	var lines [][2]string
+	var lines, blocks [][2]string
 	add := func(name string, v any) {
-		if t := text(v); t != "" {
-			lines = append(lines, [2]string{name, clean(strings.ReplaceAll(t, "\n", " "))})
+		t := clean(strings.TrimRight(text(v), "\n"))
+		switch {
+		case strings.Contains(t, "\n"): // a key, say: it must be possible to copy it
+			blocks = append(blocks, [2]string{name, t})
+		case t != "":
+			lines = append(lines, [2]string{name, t})
 		}
 	}
 	for _, name := range []string{"name", "id", "state", "reason", "job", "project", "domain", "created", "created_by", "updated", "deleted", "purge", "revision"} {
@@ -366,6 +370,11 @@ func (s *session) describe(k *kind.Desc, row json.RawMessage) error {
 			return err
 		}
 	}
+	for _, b := range blocks {
+		if _, err := fmt.Fprintf(s.Stdout, "\n%s:\n%s\n", b[0], b[1]); err != nil {
+			return err
+		}
+	}
 	for _, f := range lists {
 		if err := s.sublist(f, at(doc, f.Name)); err != nil {
 			return err
@@ -383,12 +392,16 @@ func (s *session) sublist(f kind.Field, v any) error {
 	var header []string
 	var cells [][]string
 	for _, sub := range f.Item.Fields {
-		header = append(header, strings.ToUpper(sub.Name))
+		header = append(header, strings.ToUpper(strings.ReplaceAll(sub.Name, "_", " ")))
 	}
 	for _, item := range items {
 		var line []string
 		for _, sub := range f.Item.Fields {
-			line = append(line, text(at(item, sub.Name)))
+			cell := text(at(item, sub.Name))
+			if ago := age(cell, time.Now()); sub.Type == kind.Time && ago != "" {
+				cell = ago + " ago"
+			}
+			line = append(line, cell)
 		}
 		cells = append(cells, line)
 	}
