@@ -1,6 +1,7 @@
 package keystone
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -53,7 +54,12 @@ func (x *Exchange) regionView() map[string]any {
 }
 
 func regions(x *Exchange) error {
-	token.WriteList(x.W, "regions", []any{x.regionView()}, token.Links{Self: x.Self("/v3/regions").Self})
+	var items []any
+	q := x.R.URL.Query()
+	if name := cmp.Or(q.Get("name"), q.Get("id"), x.API.Region); name == x.API.Region && q.Get("parent_region_id") == "" {
+		items = append(items, x.regionView())
+	}
+	token.WriteList(x.W, "regions", items, token.Links{Self: x.Self("/v3/regions").Self})
 	return nil
 }
 
