@@ -28,7 +28,7 @@ func (c *Cloud) openRegistry(context.Context) error {
 
 // openFront starts the one listener with every dialect behind it.
 func (c *Cloud) openFront() error {
-	a := &auth.Authenticator{Ident: c.Ident, Now: time.Now, OriginalPath: originalPath}
+	a := &auth.Authenticator{Ident: c.Ident, Now: time.Now, OriginalPath: front.OriginalPath}
 	api := native.New(c.Door, a, c.Version)
 	api.Domain, api.CA = c.Domain, c.CA.Certificate
 	f, err := front.New(front.Options{Listen: c.Listen, CA: c.CA, Names: front.Names{Domain: c.Domain, Region: c.Region}, Logger: c.Log,
@@ -56,13 +56,6 @@ func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	return []front.Service{
 		{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1},
 	}
-}
-
-func originalPath(r *http.Request) string {
-	if p := front.From(r.Context()).Path; p != "" {
-		return p
-	}
-	return r.URL.EscapedPath()
 }
 
 // withRequestID hands the listener's request id to dialects that read it from the request.
