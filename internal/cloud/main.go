@@ -27,7 +27,7 @@ func Main(args []string) int {
 // up runs a cloud in the foreground until ctx ends.
 func up(ctx context.Context, o cli.UpOptions) error {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(cmp.Or(o.LogLevel, "info"))); err != nil {
+	if err := level.UnmarshalText([]byte(cmp.Or(o.LogLevel, "warn"))); err != nil {
 		return fail.Field("log-level", "%q is not one of debug, info, warn, error", o.LogLevel)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
