@@ -27,7 +27,7 @@ func Main(args []string) int {
 // up runs a cloud in the foreground until ctx ends.
 func up(ctx context.Context, o cli.UpOptions) error {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(cmp.Or(o.LogLevel, "info"))); err != nil {
+	if err := level.UnmarshalText([]byte(cmp.Or(o.LogLevel, "warn"))); err != nil {
 		return fail.Field("log-level", "%q is not one of debug, info, warn, error", o.LogLevel)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
@@ -37,6 +37,12 @@ func up(ctx context.Context, o cli.UpOptions) error {
 		return err
 	}
 	fmt.Printf("ready\n  console  %s/\n  API      %s/awan/v1\n", c.URL(), c.URL())
-	<-ctx.Done()
-	return c.Close()
+	select {
+	case <-ctx.Done():
+		return c.Close()
+	case <-c.Failed:
+		_ = c.Close() // what failed is the disk: the error to show is that
+		return fail.New(fail.Unavailable, "the disk under %s failed, so nothing more can be stored", o.Data).
+			Then("see the log for the reason, mend the disk, and start again; what was acknowledged is there, and apps go on running")
+	}
 }

@@ -126,7 +126,7 @@ type ReleaseSpec struct {
 
 // ReleaseStatus tells what became of it.
 type ReleaseStatus struct {
-	State string    `json:"state" doc:"rolling, live, superseded or failed"`
+	State string    `json:"rollout" doc:"rolling, live, superseded or failed"`
 	Live  time.Time `json:"live,omitzero" doc:"when it went live"`
 }
 
