@@ -227,6 +227,11 @@ func TestHelpIsAsItWas(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	c := start(t)
 	c.ok("box", "create", "shoes")
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if out := c.ok("completion", shell); !strings.Contains(out, "__complete") {
+			t.Errorf("%s: %d bytes", shell, len(out))
+		}
+	}
 	for _, tc := range []struct{ args, want string }{
 		{"bo", "box\t"}, {"box gr", "grow\t"}, {"box show s", "shoes\tactive"}, {"box create --col", "--color"}, {"box create --color ", "red\nblue"},
 		{"grant create --policy read", "read-only"}, {"box list --by ", "color="}, {"box show -o ", "table\njson\nyaml"},

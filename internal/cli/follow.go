@@ -268,7 +268,7 @@ func (p *progress) draw() {
 	}
 	frames := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 	name, since := st.Name, span(time.Since(st.Started))
-	if st.Started.IsZero() {
+	if st.Started.IsZero() { // it has not begun: the cloud is between two steps
 		since = ""
 	}
 	if p.job.State == "undoing" {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
@@ -82,10 +83,14 @@ func (e *Engine) execProcess(i id.ID, x workload.Exec) (*specs.Process, error) {
 
 func (e *Engine) run(ctx context.Context, t *task, name, dir string, spec *anypb.Any, x workload.Exec) (int, error) {
 	var started bool
+	begun := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
+	defer begin()
 	stdin := x.Stdin
 	if stdin != nil {
 		// The shim keeps the pipe open until it is told that no more comes.
 		stdin = &ender{r: x.Stdin, end: func() {
+			<-begun // before the process runs the shim has nothing to close, and would keep the pipe open for good
 			c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			_, _ = t.api.CloseIO(c, &taskapi.CloseIORequest{ID: string(t.id), ExecID: name, Stdin: true})
@@ -120,6 +125,7 @@ func (e *Engine) run(ctx context.Context, t *task, name, dir string, spec *anypb
 		return 0, execError(x, errgrpc.ToNative(err))
 	}
 	started = true
+	begin()
 	resizing, stop := context.WithCancel(ctx)
 	defer stop()
 	if x.TTY && x.Resize != nil {
