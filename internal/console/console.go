@@ -31,6 +31,8 @@ type Console struct {
 	pages  *pages
 	origin *http.CrossOriginProtection
 	kinds  map[string]*kind.Def // by "service/plural", as in paths
+
+	readings readings
 }
 
 // New makes the console's handler.

@@ -102,6 +102,9 @@ func (f *former) input(fl kind.Field, name string, v, cur any) *input {
 			item := name + "[" + strconv.Itoa(i) + "]"
 			in.Items = append(in.Items, &input{ID: in.ID + "-" + strconv.Itoa(i), Name: item, Label: fmt.Sprintf("%s %d", in.Label, i+1),
 				Control: "object", Items: f.inputs(fl.Item.Fields, item, asMap(at), nil)})
+			if i >= len(list) {
+				optional(in.Items[i].Items) // a spare one may stay empty
+			}
 		}
 	case fl.Type == kind.ListOf && scalarType(fl.Item.Type):
 		in.Control = "lines"
@@ -152,6 +155,13 @@ func (f *former) input(fl kind.Field, name string, v, cur any) *input {
 		}
 	}
 	return in
+}
+
+func optional(items []*input) {
+	for _, in := range items {
+		in.Required = false
+		optional(in.Items)
+	}
 }
 
 func (f *former) mapInput(in *input, fl kind.Field, v, cur any) {
