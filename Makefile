@@ -13,7 +13,7 @@ run: setup build
 
 build:
 	@mkdir -p bin
-	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/awan ./cmd/awan
+	@go build -ldflags '$(LDFLAGS)' -o bin/awan ./cmd/awan
 
 setup:
 	@scripts/setup run

@@ -12,16 +12,15 @@ import (
 // ask reads one line. On a terminal it prompts, and hides what is typed when it is a secret; else it takes the next line
 // of standard input, so that scripts can answer.
 func (s *session) ask(prompt string, hidden bool) (string, error) {
-	if c := terminal(s.Stdin); c != nil {
+	if t := terminal(s.Stdin); t != nil {
 		fmt.Fprint(s.Stderr, prompt)
 		if hidden {
-			if err := c.DisableEcho(); err != nil {
-				return "", fail.Wrap(err, fail.Unsupported, "the terminal cannot hide what is typed")
+			line, err := t.hidden()
+			fmt.Fprintln(s.Stderr)
+			if err != nil {
+				return "", fail.Wrap(err, fail.Canceled, "nothing was typed")
 			}
-			defer func() {
-				_ = c.Reset() // the terminal went away: nothing to restore
-				fmt.Fprintln(s.Stderr)
-			}()
+			return line, nil
 		}
 	}
 	line, err := readLine(s.Stdin)

@@ -218,6 +218,11 @@ type execIn struct {
 	Instance string   `json:"instance" doc:"where"`
 }
 
+type buildLogIn struct {
+	Follow bool   `json:"follow" doc:"go on"`
+	Job    string `json:"job" doc:"which one"`
+}
+
 type logsIn struct {
 	Follow   bool   `json:"follow" doc:"go on"`
 	Tail     int    `json:"tail" doc:"last lines"`
@@ -263,7 +268,7 @@ func components() *kind.Def {
 				}
 				return s.Emit(map[string]any{"digest": fmt.Sprintf("sha256:%064x", len(b)), "size": len(b), "files": 1})
 			}},
-			{Verb: "build-log", Doc: "what the build printed", Level: kind.Read, In: logsIn{}, Serve: func(_ context.Context, r *componentRow, _ any, s kind.Stream) error {
+			{Verb: "build-log", Doc: "what the build printed", Level: kind.Read, In: buildLogIn{}, Serve: func(_ context.Context, r *componentRow, _ any, s kind.Stream) error {
 				for i := range 40 {
 					if err := line(s, fmt.Sprintf("build line %d", i)); err != nil {
 						return err

@@ -198,7 +198,7 @@ func (d *deploy) follow(ctx context.Context, j *jobView) error {
 	go func() {
 		defer close(ended)
 		defer close(lines)
-		d.readBuildLog(logs, j.Resource, func(l string) {
+		d.readBuildLog(logs, j, func(l string) {
 			last.add(l)
 			select {
 			case lines <- l:
@@ -230,8 +230,9 @@ func (d *deploy) follow(ctx context.Context, j *jobView) error {
 
 // readBuildLog reads the build's lines until it ends. A log that cannot be read is no reason to fail: the operation says
 // itself how it ends.
-func (d *deploy) readBuildLog(ctx context.Context, target string, each func(string)) {
-	_ = d.c.Lines(ctx, client.Request{Method: "POST", Path: d.path(target) + "/actions/build-log", In: map[string]any{"follow": true}}, func(line []byte) error {
+func (d *deploy) readBuildLog(ctx context.Context, j *jobView, each func(string)) {
+	in := map[string]any{"follow": true, "job": j.ID}
+	_ = d.c.Lines(ctx, client.Request{Method: "POST", Path: d.path(j.Resource) + "/actions/build-log", In: in}, func(line []byte) error {
 		var l logLine
 		if json.Unmarshal(line, &l) == nil && l.Text != nil {
 			each(strings.TrimRight(*l.Text, "\n"))

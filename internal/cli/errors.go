@@ -33,7 +33,10 @@ func (usageError) Is(t error) bool { return t == errUsage }
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
 // exitError ends with a code that something else chose: a command that awan ran.
-type exitError struct{ code int }
+type exitError struct {
+	code    int
+	because string // told to the user, where the command itself could not
+}
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
 
@@ -71,6 +74,9 @@ func (s *session) report(err error) int {
 	code := codeOf(err)
 	var exit exitError
 	if errors.As(err, &exit) {
+		if exit.because != "" {
+			fmt.Fprintf(s.Stderr, "error: %s\n", clean(exit.because))
+		}
 		return code
 	}
 	var job *jobError
@@ -120,7 +126,7 @@ awan exec ends with the exit code of the command it ran.`}
 }
 
 func environmentTopic() *cobra.Command {
-	return &cobra.Command{Use: "environment", Short: "how awan finds its cloud, and the variables it reads", Long: `awan looks for its cloud in this order:
+	return &cobra.Command{Use: "variables", Short: "how awan finds its cloud, and the variables it reads", Long: `awan looks for its cloud in this order:
 
   1. --data DIR     the folder of a cloud on this machine: DIR/admin.env, DIR/ca.pem and DIR/listen
   2. --profile NAME what awan login remembered (~/.config/awan/config.json)

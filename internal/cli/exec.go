@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -85,9 +85,7 @@ func (s *session) runRemote(ctx context.Context, k *kind.Desc, target string, co
 	in := map[string]any{"command": command, "tty": r.tty, "instance": r.instance}
 	term := terminal(s.Stdin)
 	if r.tty && term != nil {
-		if size, err := term.Size(); err == nil {
-			in["rows"], in["cols"] = size.Height, size.Width
-		}
+		in["cols"], in["rows"] = term.size()
 	}
 	b, err := json.Marshal(in)
 	if err != nil {
@@ -99,11 +97,11 @@ func (s *session) runRemote(ctx context.Context, k *kind.Desc, target string, co
 	}
 	defer conn.Close()
 	if r.tty && term != nil {
-		if err := term.SetRaw(); err != nil {
+		if err := term.raw(); err != nil {
 			return fail.Wrap(err, fail.Unsupported, "the terminal cannot be put into raw mode")
 		}
-		defer func() { _ = term.Reset() }() // the terminal went away: nothing to restore
-		stop := s.followSize(conn)
+		defer term.restore()
+		stop := followSize(conn, term)
 		defer stop()
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends the reading below
@@ -147,10 +145,10 @@ func (s *session) receive(ctx context.Context, conn *duplex.Conn) error {
 				return fail.Wrap(err, fail.Internal, "the command's end cannot be read")
 			}
 			if exit.Error != "" {
-				return fail.New(fail.Unavailable, "%s", exit.Error)
+				return exitError{code: max(exit.Code, codeFailed), because: exit.Error}
 			}
 			if exit.Code != 0 {
-				return exitError{exit.Code}
+				return exitError{code: exit.Code}
 			}
 			return nil
 		}
@@ -161,19 +159,15 @@ func (s *session) receive(ctx context.Context, conn *duplex.Conn) error {
 }
 
 // followSize tells the command's terminal when this one changes size.
-func (s *session) followSize(conn *duplex.Conn) (stop func()) {
+func followSize(conn *duplex.Conn, term *tty) (stop func()) {
 	changes, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(changes, syscall.SIGWINCH)
 	go func() {
 		defer close(done)
 		for range changes {
-			if term := terminal(s.Stdin); term != nil {
-				if size, err := term.Size(); err == nil {
-					b, _ := json.Marshal(map[string]uint16{"rows": size.Height, "cols": size.Width}) // two numbers always encode
-					if errors.Is(conn.WriteFrame(duplex.Resize, b), io.ErrClosedPipe) {
-						return
-					}
-				}
+			cols, rows := term.size()
+			if conn.WriteFrame(duplex.Resize, fmt.Appendf(nil, `{"rows":%d,"cols":%d}`, rows, cols)) != nil {
+				continue // the connection is gone, and who reads it says so
 			}
 		}
 	}()

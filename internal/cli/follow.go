@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -185,10 +186,14 @@ type progress struct {
 	frame   int
 	drawn   bool
 	undoing bool
+	spoke   time.Time // when a line was last printed, where there is no terminal
 }
 
+// silence is how long nothing is printed where there is no terminal, before a line says what is going on.
+const silence = 15 * time.Second
+
 func newProgress(out io.Writer, plain bool) *progress {
-	p := &progress{out: out}
+	p := &progress{out: out, spoke: time.Now()}
 	if p.width = terminalWidth(out); p.width > 0 && !plain {
 		p.ticker = time.NewTicker(spinEvery)
 		p.tick = p.ticker.C
@@ -223,7 +228,7 @@ func (p *progress) show(j *jobView) {
 		if j.Error != nil && j.Error.Step == st.Name {
 			break
 		}
-		fmt.Fprintf(p.out, "  %-16s %6s\n", clean(st.Name), span(st.Ended.Sub(st.Started)))
+		p.say("  %-16s %6s\n", clean(st.Name), span(st.Ended.Sub(st.Started)))
 		p.printed++
 	}
 	if j.Error != nil && j.Error.Step != "" && p.printed < len(j.Steps) {
@@ -236,7 +241,7 @@ func (p *progress) show(j *jobView) {
 			if end.IsZero() {
 				end = time.Now()
 			}
-			fmt.Fprintf(p.out, "  %-16s %6s  failed\n", clean(st.Name), span(end.Sub(st.Started)))
+			p.say("  %-16s %6s  failed\n", clean(st.Name), span(end.Sub(st.Started)))
 			p.undoing = true
 			p.printed = len(j.Steps)
 		}
@@ -244,12 +249,23 @@ func (p *progress) show(j *jobView) {
 	p.draw()
 }
 
+func (p *progress) say(format string, args ...any) {
+	fmt.Fprintf(p.out, format, args...)
+	p.spoke = time.Now()
+}
+
 // draw shows the running step on a terminal.
 func (p *progress) draw() {
-	if p.ticker == nil || p.job == nil || p.job.done() || p.job.Step >= len(p.job.Steps) {
+	if p.job == nil || p.job.done() || p.job.Step >= len(p.job.Steps) {
 		return
 	}
 	st := p.job.Steps[p.job.Step]
+	if p.ticker == nil {
+		if time.Since(p.spoke) > silence && !st.Started.IsZero() {
+			p.say("  %-16s %6s  %s\n", clean(st.Name), span(time.Since(st.Started)), clean(cmp.Or(p.job.Note, "goes on")))
+		}
+		return
+	}
 	frames := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 	name, since := st.Name, span(time.Since(st.Started))
 	if st.Started.IsZero() {

@@ -60,9 +60,9 @@ func ending(err error, name string) error {
 		return nil
 	case errors.As(err, &exit):
 		if st, ok := exit.Sys().(syscall.WaitStatus); ok && st.Signaled() {
-			return exitError{128 + int(st.Signal())}
+			return exitError{code: 128 + int(st.Signal())}
 		}
-		return exitError{exit.ExitCode()}
+		return exitError{code: exit.ExitCode()}
 	}
 	return fail.Wrap(err, fail.Unavailable, "%s could not be waited for", name)
 }

@@ -68,7 +68,11 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 		case all:
 			q.Set("limit", "1000")
 		}
-		doc, rows, err := s.pages(cmd.Context(), c, client.Request{Method: "GET", Path: s.collection(c, k), Query: q}, all)
+		request := client.Request{Method: "GET", Path: s.collection(c, k), Query: q}
+		doc, rows, err := s.pages(cmd.Context(), c, request, all)
+		if err == nil && len(rows.Items) == 0 && s.resolve(cmd.Context(), c, k, q) {
+			doc, rows, err = s.pages(cmd.Context(), c, request, all)
+		}
 		if err != nil {
 			return err
 		}
@@ -84,6 +88,27 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// resolve turns names in by.FIELD filters into ids, which most indexes hold; false when there was none to turn.
+func (s *session) resolve(ctx context.Context, c *client.Client, k *kind.Desc, q url.Values) (any bool) {
+	for _, f := range k.Spec {
+		service, name, _ := strings.Cut(f.Ref, "/")
+		of, v := s.kindOf(service, name), q.Get("by."+f.Name)
+		if of == nil || v == "" {
+			continue
+		}
+		var a struct {
+			Resource struct {
+				ID string `json:"id"`
+			} `json:"resource"`
+		}
+		if c.Do(ctx, client.Request{Method: "GET", Path: s.collection(c, of) + "/" + url.PathEscape(v)}, &a) == nil && a.Resource.ID != v {
+			q.Set("by."+f.Name, a.Resource.ID)
+			any = true
+		}
+	}
+	return any
 }
 
 func indexWords(k *kind.Desc) []string {
@@ -291,10 +316,14 @@ func (s *session) describe(k *kind.Desc, row json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	var lines [][2]string
+	var lines, blocks [][2]string
 	add := func(name string, v any) {
-		if t := text(v); t != "" {
-			lines = append(lines, [2]string{name, clean(strings.ReplaceAll(t, "\n", " "))})
+		t := clean(strings.TrimRight(text(v), "\n"))
+		switch {
+		case strings.Contains(t, "\n"): // a key, say: it must be possible to copy it
+			blocks = append(blocks, [2]string{name, t})
+		case t != "":
+			lines = append(lines, [2]string{name, t})
 		}
 	}
 	for _, name := range []string{"name", "id", "state", "reason", "job", "project", "domain", "created", "created_by", "updated", "deleted", "purge", "revision"} {
@@ -341,6 +370,11 @@ func (s *session) describe(k *kind.Desc, row json.RawMessage) error {
 			return err
 		}
 	}
+	for _, b := range blocks {
+		if _, err := fmt.Fprintf(s.Stdout, "\n%s:\n%s\n", b[0], b[1]); err != nil {
+			return err
+		}
+	}
 	for _, f := range lists {
 		if err := s.sublist(f, at(doc, f.Name)); err != nil {
 			return err
@@ -358,12 +392,16 @@ func (s *session) sublist(f kind.Field, v any) error {
 	var header []string
 	var cells [][]string
 	for _, sub := range f.Item.Fields {
-		header = append(header, strings.ToUpper(sub.Name))
+		header = append(header, strings.ToUpper(strings.ReplaceAll(sub.Name, "_", " ")))
 	}
 	for _, item := range items {
 		var line []string
 		for _, sub := range f.Item.Fields {
-			line = append(line, text(at(item, sub.Name)))
+			cell := text(at(item, sub.Name))
+			if ago := age(cell, time.Now()); sub.Type == kind.Time && ago != "" {
+				cell = ago + " ago"
+			}
+			line = append(line, cell)
 		}
 		cells = append(cells, line)
 	}

@@ -2,13 +2,10 @@ package cli
 
 import (
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/containerd/console"
 )
 
 // table prints aligned columns. On a terminal the widest columns give way until a line fits.
@@ -80,30 +77,4 @@ func clean(s string) string {
 
 func control(r rune) bool {
 	return r < ' ' && r != '\t' && r != '\n' || r == 0x7f || r >= 0x80 && r < 0xa0
-}
-
-// terminal gives the console behind a stream, or nil.
-func terminal(stream any) console.Console {
-	f, ok := stream.(*os.File)
-	if !ok {
-		return nil
-	}
-	c, err := console.ConsoleFromFile(f)
-	if err != nil {
-		return nil
-	}
-	return c
-}
-
-// terminalWidth is 0 where there is no terminal.
-func terminalWidth(stream any) int {
-	c := terminal(stream)
-	if c == nil {
-		return 0
-	}
-	size, err := c.Size()
-	if err != nil || size.Width == 0 {
-		return 80
-	}
-	return int(size.Width)
 }

@@ -252,7 +252,11 @@ func (s *session) deleteCmd(name string, k *kind.Desc) *cobra.Command {
 				return err
 			}
 			if ch.output == "table" {
-				fmt.Fprintf(s.Stderr, "deleted %s %s\n", k.Name, target)
+				word := "deleted"
+				if ch.noWait || !ch.wait {
+					word = "deleting"
+				}
+				fmt.Fprintf(s.Stderr, "%s %s %s\n", word, k.Name, target)
 			}
 		}
 		return nil

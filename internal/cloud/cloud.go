@@ -65,6 +65,7 @@ type Cloud struct {
 	Registry *registry.Registry
 	Front    *front.Front
 	Engines  Engines
+	Failed   <-chan struct{} // closed when the disk under the store failed: only a restart helps
 	close    []func() error
 }
 
@@ -152,7 +153,7 @@ func (c *Cloud) openStore(context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Store = s
+	c.Store, c.Failed = s, s.Failed()
 	c.closing(s.Close)
 	sealer, err := secret.OpenSealer(c.path("keys"))
 	if err != nil {

@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/awancloud/awan/internal/console"
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/native"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
@@ -27,11 +30,12 @@ func (c *Cloud) openRegistry(context.Context) error {
 
 // openFront starts the one listener with every dialect behind it.
 func (c *Cloud) openFront() error {
-	a := &auth.Authenticator{Ident: c.Ident, Now: time.Now, OriginalPath: originalPath}
+	a := &auth.Authenticator{Ident: c.Ident, Now: time.Now, OriginalPath: front.OriginalPath}
 	api := native.New(c.Door, a, c.Version)
 	api.Domain, api.CA = c.Domain, c.CA.Certificate
 	f, err := front.New(front.Options{Listen: c.Listen, CA: c.CA, Names: front.Names{Domain: c.Domain, Region: c.Region}, Logger: c.Log,
 		Native:   &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
+		Console:  &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen})), MaxBody: -1},
 		Services: c.services(a),
 		Apps:     c.App.Ingress.Handler})
 	if err != nil {
@@ -51,16 +55,9 @@ func (c *Cloud) openFront() error {
 
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
-	return []front.Service{
-		{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1},
-	}
-}
-
-func originalPath(r *http.Request) string {
-	if p := front.From(r.Context()).Path; p != "" {
-		return p
-	}
-	return r.URL.EscapedPath()
+	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region}
+	return append(iam.New(o).Services(), keystone.New(o).Service(),
+		front.Service{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
 
 // withRequestID hands the listener's request id to dialects that read it from the request.

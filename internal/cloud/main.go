@@ -1,13 +1,13 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/awancloud/awan/internal/cli"
 	"github.com/awancloud/awan/internal/engine/workload/containerd"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -21,29 +21,28 @@ func Main(args []string) int {
 		containerd.ShimMain()
 		return 0
 	}
-	return run(args)
+	return cli.Run(context.Background(), cli.Options{Kinds: Describe(), Version: Version, Up: up, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, args[1:])
 }
 
-// Up runs a cloud in the foreground until it is told to stop.
-func Up(ctx context.Context, o Options) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	c, err := Open(ctx, o)
+// up runs a cloud in the foreground until ctx ends.
+func up(ctx context.Context, o cli.UpOptions) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cmp.Or(o.LogLevel, "info"))); err != nil {
+		return fail.Field("log-level", "%q is not one of debug, info, warn, error", o.LogLevel)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	c, err := Open(ctx, Options{Data: o.Data, Listen: cmp.Or(o.Listen, DefaultListen), Domain: cmp.Or(o.Domain, DefaultDomain),
+		Region: cmp.Or(o.Region, DefaultRegion), Account: DefaultAccount, Version: Version, Log: log})
 	if err != nil {
 		return err
 	}
 	fmt.Printf("ready\n  console  %s/\n  API      %s/awan/v1\n", c.URL(), c.URL())
-	<-ctx.Done()
-	stop() // a second signal ends it at once
-	return c.Close()
-}
-
-func run(args []string) int {
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	err := Up(context.Background(), Options{Data: args[2], Listen: DefaultListen, Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: Version, Log: log})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error: "+fail.From(err).Error())
-		return 1
+	select {
+	case <-ctx.Done():
+		return c.Close()
+	case <-c.Failed:
+		_ = c.Close() // what failed is the disk: the error to show is that
+		return fail.New(fail.Unavailable, "the disk under %s failed, so nothing more can be stored", o.Data).
+			Then("see the log for the reason, mend the disk, and start again; what was acknowledged is there, and apps go on running")
 	}
-	return 0
 }

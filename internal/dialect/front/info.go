@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/http"
 	"net/netip"
 )
 
@@ -31,6 +32,14 @@ func From(ctx context.Context) Info {
 
 // With puts an Info into ctx, for handlers tested without a listener.
 func With(ctx context.Context, i Info) context.Context { return context.WithValue(ctx, infoKey{}, &i) }
+
+// OriginalPath is the escaped path as the client sent it, also where no Front was in the way.
+func OriginalPath(r *http.Request) string {
+	if p := From(r.Context()).Path; p != "" {
+		return p
+	}
+	return r.URL.EscapedPath()
+}
 
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(*tls.Conn); ok {

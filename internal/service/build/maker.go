@@ -31,7 +31,7 @@ func (m *Maker) Build(ctx context.Context, r Request, p Progress) (Output, error
 		return Output{}, fail.New(fail.NotFound, "the uploaded source is gone").Because(err).Then("upload it again")
 	}
 	defer func() { _ = f.Close() }()
-	if err := Unpack(f, dir, DefaultUnpackLimits()); err != nil {
+	if _, err := Unpack(f, dir, UnpackLimits{}); err != nil {
 		return Output{}, err
 	}
 	source := os.DirFS(dir)

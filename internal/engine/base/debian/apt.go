@@ -40,7 +40,8 @@ func bootstrap(ctx context.Context, r recipe, dir string, log func(string)) erro
 	}
 	args := []string{"--mode=root", "--format=directory", "--variant=" + r.Variant}
 	for _, p := range []string{"path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright",
-		"path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*", "path-exclude=/usr/share/info/*"} {
+		"path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*", "path-exclude=/usr/share/info/*",
+		"force-unsafe-io"} { // a base that a crash cuts short is made again: no fsync for each file
 		args = append(args, "--dpkgopt="+p)
 	}
 	for _, o := range aptOptions(ctx) {
@@ -303,11 +304,21 @@ var newly = regexp.MustCompile(`(\d+) newly installed`)
 
 // command runs a program, turning its output into progress lines; its last lines are the error's cause.
 func command(ctx context.Context, log func(string), name string, args ...string) error {
-	c := exec.CommandContext(ctx, name, args...)
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return err
+	}
+	return supervise(ctx, log, &exec.Cmd{Path: path, Args: append([]string{name}, args...),
+		Env: append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")})
+}
+
+// supervise runs c to its end, or until ctx ends: then it and all it started is killed.
+func supervise(ctx context.Context, log func(string), c *exec.Cmd) error {
+	if c.SysProcAttr == nil {
+		c.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	c.SysProcAttr.Setpgid = true
 	c.WaitDelay = 5 * time.Second
-	c.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
 	reader, writer := io.Pipe()
 	c.Stdout, c.Stderr = writer, writer
 	var tail []string
@@ -336,14 +347,19 @@ func command(ctx context.Context, log func(string), name string, args ...string)
 		}
 		_, _ = io.Copy(io.Discard, reader)
 	}()
-	err := c.Run()
+	err := c.Start()
+	if err == nil {
+		stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
+		err = c.Wait()
+		stop()
+	}
 	writer.Close()
 	<-done
 	if ctx.Err() != nil {
 		return fail.From(ctx.Err())
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", name, err, strings.Join(tail, "\n"))
+		return fmt.Errorf("%s: %w\n%s", c.Args[0], err, strings.Join(tail, "\n"))
 	}
 	return nil
 }

@@ -87,14 +87,18 @@ func (b *Bases) List(ctx context.Context) iter.Seq2[build.Base, error] {
 // Ensure makes the base exist in the registry and returns its reference by digest. Callers that want the same base at
 // the same time wait for one making.
 func (b *Bases) Ensure(ctx context.Context, name string, log func(line string)) (string, error) {
-	base, err := b.ensure(ctx, name, log)
+	var one sync.Mutex // two bases may be in the making at a time, and log is called by one
+	base, err := b.ensure(ctx, name, func(line string) {
+		one.Lock()
+		defer one.Unlock()
+		if log != nil {
+			log(line)
+		}
+	})
 	return base.Ref, err
 }
 
 func (b *Bases) ensure(ctx context.Context, name string, log func(line string)) (build.Base, error) {
-	if log == nil {
-		log = func(string) {}
-	}
 	r, ok := b.recipes[name]
 	if !ok {
 		return build.Base{}, fail.New(fail.NotFound, "there is no base image %s", name).
@@ -103,19 +107,42 @@ func (b *Bases) ensure(ctx context.Context, name string, log func(line string)) 
 	lock := b.lock(name)
 	lock.Lock()
 	defer lock.Unlock()
+	began := time.Now()
+	known, ok := b.recall(name)
+	var m *making
+	defer func() {
+		if m != nil {
+			m.discard()
+		}
+	}()
 	var parent build.Base
 	if r.From != "" && b.o.Upstream == "" {
 		var err error
+		if !ok { // downloads need not wait for the base below
+			if m, err = b.begin(ctx, r, log); err != nil {
+				return build.Base{}, err
+			}
+		}
 		if parent, err = b.ensure(ctx, r.From, log); err != nil {
 			return build.Base{}, err
 		}
 	}
 	key := b.key(r, parent)
-	if m, ok := b.recall(name); ok && m.Key == key && b.present(ctx, m.Base.Ref) {
-		return m.Base, nil
+	if ok && known.Key == key && b.present(ctx, known.Base.Ref) {
+		return known.Base, nil
 	}
-	began := time.Now()
-	base, err := b.produce(ctx, r, parent, log)
+	var base build.Base
+	var err error
+	if b.o.Upstream != "" {
+		base, err = b.pull(ctx, r.Name, log)
+	} else {
+		if m == nil {
+			if m, err = b.begin(ctx, r, log); err != nil {
+				return build.Base{}, err
+			}
+		}
+		base, err = m.finish(ctx, parent)
+	}
 	if err != nil {
 		return build.Base{}, err
 	}
@@ -125,13 +152,6 @@ func (b *Bases) ensure(ctx context.Context, name string, log func(line string)) 
 	}
 	b.log.Info("base image made", "name", name, "seconds", time.Since(began).Seconds(), "bytes", base.Size, "ref", base.Ref)
 	return base, nil
-}
-
-func (b *Bases) produce(ctx context.Context, r recipe, parent build.Base, log func(string)) (build.Base, error) {
-	if b.o.Upstream != "" {
-		return b.pull(ctx, r.Name, log)
-	}
-	return b.make(ctx, r, parent, log)
 }
 
 func (b *Bases) lock(name string) *sync.Mutex {
@@ -161,7 +181,7 @@ func (b *Bases) key(r recipe, parent build.Base) string {
 }
 
 // format is raised when the way of making bases changes, so that old ones are made anew.
-const format = "1"
+const format = "2"
 
 func (b *Bases) record(name string) string { return filepath.Join(b.o.Dir, "made", name+".json") }
 

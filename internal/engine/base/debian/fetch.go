@@ -17,8 +17,10 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/mod/sumdb/dirhash"
+	"golang.org/x/sys/unix"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -61,13 +63,41 @@ func (b *Bases) goToolchain(ctx context.Context, t toolchain, root, work string,
 	}
 	if len(t.Warm) > 0 {
 		log("compiling Go's standard packages in advance")
-		warm := "cd /tmp && GOCACHE=/usr/local/go-cache GOFLAGS=-trimpath CGO_ENABLED=0 GOTOOLCHAIN=local GOTELEMETRY=off " +
-			"/usr/local/go/bin/go build " + strings.Join(t.Warm, " ")
-		if err := within(ctx, root, nil, log, "sh", "-c", warm); err != nil {
+		if err := warm(ctx, root, t.Warm, log); err != nil {
 			return nil, fail.Wrap(err, fail.Internal, "compiling Go's standard packages")
 		}
 	}
 	return []string{"golang.org/toolchain " + version + " " + sum}, nil
+}
+
+// warm compiles packages into a cache that builds start from, with the toolchain at the path it will have. The
+// toolchain needs no other file, so this waits for no base.
+func warm(ctx context.Context, root string, names []string, log func(string)) error {
+	tmp, dev, cache := filepath.Join(root, "tmp"), filepath.Join(root, "dev"), filepath.Join(root, "usr/local/go-cache")
+	for _, d := range []string{tmp, dev, cache} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	defer os.RemoveAll(tmp)
+	defer os.RemoveAll(dev)
+	if err := unix.Mknod(filepath.Join(dev, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {
+		return err
+	}
+	c := &exec.Cmd{Path: "/usr/local/go/bin/go", Args: append([]string{"go", "build"}, names...), Dir: "/tmp",
+		Env: []string{"GOROOT=/usr/local/go", "GOCACHE=/usr/local/go-cache", "GOPATH=/tmp/go", "HOME=/tmp", "TMPDIR=/tmp",
+			"GOFLAGS=-trimpath -buildvcs=false", "CGO_ENABLED=0", "GOTOOLCHAIN=local", "GOTELEMETRY=off", "GO111MODULE=on"},
+		SysProcAttr: &syscall.SysProcAttr{Chroot: root}}
+	if err := supervise(ctx, log, c); err != nil {
+		return err
+	}
+	// The official image lets every user write where Go keeps things, and so do we.
+	return filepath.WalkDir(cache, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(p, 0o777)
+		}
+		return err
+	})
 }
 
 // unzipToolchain unpacks what a build needs: not the tools' own source and no tests.

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
@@ -22,27 +24,67 @@ const (
 	appID   = 10001
 )
 
-// make makes a base here and pushes it.
-func (b *Bases) make(ctx context.Context, r recipe, parent build.Base, log func(string)) (build.Base, error) {
+// making is one base in the making.
+type making struct {
+	bases   *Bases
+	recipe  recipe
+	log     func(string)
+	work    string // folder of its own
+	fetch   sync.WaitGroup
+	sources []string // what was fetched, once fetch is over
+	failed  error    // why it was not
+}
+
+// begin starts to fetch what a recipe wants beside Debian's packages. The caller calls discard in the end.
+func (b *Bases) begin(ctx context.Context, r recipe, log func(string)) (*making, error) {
 	if os.Geteuid() != 0 {
-		return build.Base{}, fail.New(fail.Unsupported, "making base images needs root").
+		return nil, fail.New(fail.Unsupported, "making base images needs root").
 			Then("run the cloud as root, or configure an upstream registry for base images")
 	}
 	work, err := os.MkdirTemp(filepath.Join(b.o.Dir, "tmp"), r.Name+"-")
 	if err != nil {
-		return build.Base{}, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
+		return nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
 	}
-	defer os.RemoveAll(work)
+	m := &making{bases: b, recipe: r, log: log, work: work}
+	if err := os.Mkdir(m.upper(), 0o755); err != nil {
+		m.discard()
+		return nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
+	}
 	log("making the base image " + r.Name + ": " + r.About)
+	m.fetch.Go(func() {
+		if r.Go != nil {
+			m.sources, m.failed = b.goToolchain(ctx, *r.Go, m.upper(), work, log)
+		} else if len(r.Npm) > 0 {
+			m.sources, m.failed = b.npmPackages(ctx, r.Npm, m.upper(), work, log)
+		}
+	})
+	return m, nil
+}
+
+// upper is the folder that becomes the base's layer.
+func (m *making) upper() string { return filepath.Join(m.work, "upper") }
+
+func (m *making) discard() {
+	m.fetch.Wait()
+	if err := os.RemoveAll(m.work); err != nil {
+		m.bases.log.Warn("cannot remove the working files of a base image", "error", err)
+	}
+}
+
+// finish makes the base on its parent and pushes it.
+func (m *making) finish(ctx context.Context, parent build.Base) (build.Base, error) {
+	m.fetch.Wait()
+	r, b := m.recipe, m.bases
 	var layers []v1.Layer
 	var sources []string
+	var err error
 	switch {
 	case r.From == "":
-		layers, sources, err = b.makeRoot(ctx, r, work, log)
+		layers, sources, err = b.makeRoot(ctx, r, m.work, m.log)
 	case r.Scratch:
-		layers, sources, err = b.makeScratch(ctx, r, parent, work)
+		layers, sources, err = b.makeScratch(ctx, r, parent, m.work)
 	default:
-		layers, sources, err = b.makeOn(ctx, r, parent, work, log)
+		layers, sources, err = m.makeOn(ctx, parent)
 	}
 	if err != nil {
 		return build.Base{}, err
@@ -56,7 +98,7 @@ func (b *Bases) make(ctx context.Context, r recipe, parent build.Base, log func(
 		return build.Base{}, err
 	}
 	base.Sources = sources
-	log("made the base image " + r.Name)
+	m.log("made the base image " + r.Name)
 	return base, nil
 }
 
@@ -88,56 +130,48 @@ func (b *Bases) makeRoot(ctx context.Context, r recipe, work string, log func(st
 }
 
 // makeOn lays packages, downloads and files over the parent's root, in an overlay whose upper half becomes the layer.
-func (b *Bases) makeOn(ctx context.Context, r recipe, parent build.Base, work string, log func(string)) ([]v1.Layer, []string, error) {
+func (m *making) makeOn(ctx context.Context, parent build.Base) ([]v1.Layer, []string, error) {
+	r, b := m.recipe, m.bases
 	lower := b.root(parent.Name)
 	if _, err := os.Stat(lower); err != nil {
 		return nil, nil, fail.New(fail.Unavailable, "the unpacked root of the base image %s is gone", parent.Name).
 			Then("remove its record under the bases' folder; it is then made again").Because(err)
 	}
-	merged := filepath.Join(work, "merged")
-	for _, d := range []string{"merged", "upper", "work"} {
-		if err := os.Mkdir(filepath.Join(work, d), 0o755); err != nil {
+	wanted := slices.Clone(r.Packages)
+	if m.failed != nil {
+		if ctx.Err() != nil {
+			return nil, nil, fail.From(ctx.Err())
+		}
+		m.log("falling back to Debian's own, older packages (" + strings.Join(r.Fallback, ", ") + "): " + reason(m.failed))
+		b.log.Warn("a base image falls back to Debian's packages", "name", r.Name, "error", m.failed)
+		wanted = append(wanted, r.Fallback...)
+		r.Links = nil
+		if err := errors.Join(os.RemoveAll(m.upper()), os.Mkdir(m.upper(), 0o755)); err != nil {
 			return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
 		}
 	}
-	options := "lowerdir=" + lower + ",upperdir=" + filepath.Join(work, "upper") + ",workdir=" + filepath.Join(work, "work")
-	if err := unix.Mount("overlay", merged, "overlay", 0, options); err != nil {
+	merged, aside := filepath.Join(m.work, "merged"), filepath.Join(m.work, "work")
+	if err := errors.Join(os.Mkdir(merged, 0o755), os.Mkdir(aside, 0o755)); err != nil {
+		return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
+	}
+	if err := unix.Mount("overlay", merged, "overlay", 0, "lowerdir="+lower+",upperdir="+m.upper()+",workdir="+aside); err != nil {
 		return nil, nil, fail.Wrap(err, fail.Unsupported, "this machine cannot overlay file systems, which base images need")
 	}
 	defer unix.Unmount(merged, unix.MNT_DETACH)
-	var sources []string
-	wanted := r.Packages
-	if r.Go != nil {
-		from, err := b.goToolchain(ctx, *r.Go, merged, work, log)
-		if err != nil {
-			log("the Go toolchain could not be had as a module (" + reason(err) + "): Debian's own, older Go is used instead")
-			wanted = append(wanted, r.Fallback...)
-		}
-		sources = append(sources, from...)
-	}
-	if len(r.Npm) > 0 {
-		from, err := b.npmPackages(ctx, r.Npm, merged, work, log)
-		if err != nil {
-			log("Node.js could not be had from the npm registry (" + reason(err) + "): Debian's own, older one is used instead")
-			wanted = append(wanted, r.Fallback...)
-			r.Links = nil
-		}
-		sources = append(sources, from...)
-	}
 	if len(wanted) > 0 {
-		if err := b.install(ctx, wanted, merged, log); err != nil {
+		if err := b.install(ctx, wanted, merged, m.log); err != nil {
 			return nil, nil, err
 		}
 	}
 	if err := place(r, merged); err != nil {
 		return nil, nil, err
 	}
-	l, err := pack(ctx, lower, merged, work)
+	l, err := pack(ctx, lower, merged, m.work)
 	if err != nil {
 		return nil, nil, err
 	}
 	installed, err := packages(ctx, merged)
-	return []v1.Layer{l}, append(sources, installed...), err
+	return []v1.Layer{l}, append(m.sources, installed...), err
 }
 
 // makeScratch copies a few paths of the parent into an empty image.

@@ -47,6 +47,23 @@ func report(b *testing.B, d []time.Duration, name string) {
 	b.ReportMetric(ms(0.99), name+"-p99-ms")
 }
 
+// BenchmarkOpen measures taking over 20 running containers, as after a restart of the cloud's process.
+func BenchmarkOpen(b *testing.B) {
+	h := harness(b)
+	for range 20 {
+		if _, err := h.Engine.Ensure(context.Background(), id.New(), workload.Want{Image: h.Image, Command: []string{"sleep", "600"}, Network: workload.Network{Tenant: "bench"}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var took []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		h = h.Reopen(b)
+		took = append(took, time.Since(begin))
+	}
+	report(b, took, "open")
+}
+
 // BenchmarkMemory tells what one more idle container takes: its shim, as resident and as private memory.
 func BenchmarkMemory(b *testing.B) {
 	e, ref := open(b)

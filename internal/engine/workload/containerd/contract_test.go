@@ -19,7 +19,8 @@ func TestContract(t *testing.T) {
 func harness(t testing.TB) workloadtest.Harness {
 	o, ref := options(t)
 	var e *containerd.Engine
-	start := func(t testing.TB) workloadtest.Harness {
+	var start func(t testing.TB) workloadtest.Harness
+	start = func(t testing.TB) workloadtest.Harness {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		var err error
@@ -27,7 +28,13 @@ func harness(t testing.TB) workloadtest.Harness {
 			_ = containerd.Purge(ctx, o.Dir, o.Key)
 			t.Fatal(err)
 		}
-		return workloadtest.Harness{Engine: e, Image: ref, Command: workloadtest.Shell, Real: true, HostIP: hostIP()}
+		return workloadtest.Harness{Engine: e, Image: ref, Command: workloadtest.Shell, Real: true, HostIP: hostIP(),
+			Reopen: func(t testing.TB) workloadtest.Harness {
+				if err := e.Close(); err != nil {
+					t.Fatal(err)
+				}
+				return start(t)
+			}}
 	}
 	h := start(t)
 	t.Cleanup(func() {
@@ -38,11 +45,5 @@ func harness(t testing.TB) workloadtest.Harness {
 		}
 		leftovers(t, o)
 	})
-	h.Reopen = func(t testing.TB) workloadtest.Harness {
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return start(t)
-	}
 	return h
 }

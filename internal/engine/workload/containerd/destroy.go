@@ -62,6 +62,13 @@ func Purge(ctx context.Context, dir, key string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(dir); err == nil {
+		lock, err := takeLock(dir)
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
+	}
 	e := &Engine{paths: paths{dir: dir, run: "/run/awan-" + key}, cg: cg}
 	e.shim = shimPath(dir)
 	e.killShims("")

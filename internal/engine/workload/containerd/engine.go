@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -169,14 +170,11 @@ func (e *Engine) directories() error {
 	if err := os.MkdirAll(e.paths.dir, 0o711); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(e.paths.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := takeLock(e.paths.dir)
 	if err != nil {
 		return err
 	}
-	e.lock = f
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fail.New(fail.Conflict, "another process uses %s", e.paths.dir).Then("stop it, or take another directory").Because(err)
-	}
+	e.lock = lock
 	if err := os.MkdirAll(e.paths.run, 0o711); err != nil {
 		return err
 	}
@@ -204,6 +202,26 @@ func (e *Engine) directories() error {
 		}
 	}
 	return nil
+}
+
+// takeLock makes this process the only one to use dir. It tries for a while: a killed process is followed for a moment by
+// children that it was just starting, which hold its files until they become shims.
+func takeLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(3 * time.Second); ; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			f.Close()
+			return nil, fail.New(fail.Conflict, "another process uses %s", dir).Then("stop it, or take another directory").Because(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // Close lets go. Containers, their shims, addresses and rules stay.

@@ -2,11 +2,13 @@ package containerd
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +33,7 @@ func (e *Engine) Logs(ctx context.Context, i id.ID, q workload.LogQuery) iter.Se
 		}
 		r := &logReader{dir: e.paths.logs(i)}
 		defer r.close()
+		r.skip(q)
 		wanted := func(l workload.Line) bool {
 			return (q.Since.IsZero() || !l.At.Before(q.Since)) && (q.Match == "" || strings.Contains(l.Text, q.Match))
 		}
@@ -55,6 +58,33 @@ type logReader struct {
 func (r *logReader) close() {
 	if r.f != nil {
 		r.f.Close()
+	}
+}
+
+// skip leaves out whole files that cannot hold anything asked for, so that the newest lines of a long log come at once.
+func (r *logReader) skip(q workload.LogQuery) {
+	seqs, err := shim.LogFiles(r.dir)
+	if err != nil || len(seqs) < 2 {
+		return
+	}
+	lines := 0
+	for _, seq := range slices.Backward(seqs) {
+		path := shim.LogFile(r.dir, seq)
+		if st, err := os.Stat(path); err != nil || st.ModTime().Before(q.Since) {
+			r.seq = seq
+			return
+		}
+		if q.Tail <= 0 || q.Match != "" {
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if lines += bytes.Count(b, []byte("\n")); lines >= q.Tail {
+			r.seq = seq - 1
+			return
+		}
 	}
 }
 

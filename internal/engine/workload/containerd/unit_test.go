@@ -2,7 +2,9 @@ package containerd
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +14,8 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/awancloud/awan/internal/engine/workload/containerd/shim"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/workload"
 )
 
@@ -144,5 +148,57 @@ func TestCopyKeepsHoles(t *testing.T) {
 	b, err := os.ReadFile(to)
 	if err != nil || len(b) != 64<<20 || string(b[32<<20:32<<20+6]) != "middle" {
 		t.Fatal(len(b), err)
+	}
+}
+
+// Whatever is left out of a rotated log, the answer is that of reading all of it.
+func TestLogsOverSeveralFiles(t *testing.T) {
+	dir := t.TempDir()
+	e := &Engine{paths: paths{dir: dir}, instances: map[id.ID]*instance{}}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	defer e.cancel()
+	i := id.New()
+	e.instances[i] = &instance{id: i, rec: &record{}}
+	logs := e.paths.logs(i)
+	if err := os.MkdirAll(logs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	n := 0
+	for seq := 3; seq <= 6; seq++ {
+		var b strings.Builder
+		for range 10 {
+			fmt.Fprintf(&b, "%s stdout line %d\n", begin.Add(time.Duration(n)*time.Second).Format(time.RFC3339Nano), n)
+			n++
+		}
+		path := shim.LogFile(logs, seq)
+		if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Chtimes(path, time.Time{}, begin.Add(time.Duration(n-1)*time.Second))
+	}
+	for _, c := range []struct {
+		q           workload.LogQuery
+		first, last string
+		n           int
+	}{
+		{workload.LogQuery{}, "line 0", "line 39", 40},
+		{workload.LogQuery{Tail: 5}, "line 35", "line 39", 5},
+		{workload.LogQuery{Tail: 25}, "line 15", "line 39", 25},
+		{workload.LogQuery{Tail: 100}, "line 0", "line 39", 40},
+		{workload.LogQuery{Tail: 2, Match: "line 1"}, "line 18", "line 19", 2},
+		{workload.LogQuery{Since: begin.Add(29 * time.Second)}, "line 29", "line 39", 11},
+		{workload.LogQuery{Since: begin.Add(15 * time.Second), Tail: 30}, "line 15", "line 39", 25},
+	} {
+		var got []string
+		for l, err := range e.Logs(t.Context(), i, c.q) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, l.Text)
+		}
+		if len(got) != c.n || got[0] != c.first || got[len(got)-1] != c.last {
+			t.Errorf("%+v gives %d lines: %q", c.q, len(got), got)
+		}
 	}
 }

@@ -256,7 +256,7 @@ func TestPowerCut(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var acknowledged [writers]int
-	more := make(chan struct{}, 1)
+	more := make(chan struct{}, 8) // writers are ahead of the cuts by this much
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() {
@@ -266,7 +266,7 @@ func TestPowerCut(t *testing.T) {
 			mu.Unlock()
 			select {
 			case more <- struct{}{}:
-			default:
+			case <-ctx.Done():
 			}
 		})
 	}()

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,24 +29,32 @@ type fuse struct {
 	blown  atomic.Bool
 	failed chan struct{} // closed when blown
 
-	mu        sync.Mutex
-	err       error
-	troubled  time.Time // of the last failed background work
-	retryWait time.Duration
+	mu       sync.Mutex
+	err      error
+	troubled time.Time // when background work last failed
+	lacking  error     // the lack of room it failed by
+	stalled  bool      // writers wait for background work
 }
 
+// retryWait is how long the library has to wait after trouble: it would try a failed flush again at once and for ever.
+const retryWait = time.Second
+
 func newFuse(log *slog.Logger) *fuse {
-	return &fuse{log: log, failed: make(chan struct{}), retryWait: time.Second}
+	return &fuse{log: log, failed: make(chan struct{})}
 }
 
 // blow stops all writing because of cause. Only the first one counts.
 func (f *fuse) blow(cause error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.blowLocked(cause)
+}
+
+func (f *fuse) blowLocked(cause error) {
 	if f.err != nil {
 		return
 	}
-	if errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, syscall.EDQUOT) {
+	if full(cause) {
 		f.err = fail.New(fail.NoSpace, "the disk of the state store became full while writing").
 			Then("free some room, then restart awan").Because(cause)
 	} else {
@@ -67,17 +76,37 @@ func (f *fuse) failure() error {
 	return f.err
 }
 
-// background hears of a failed flush or compaction. Lack of room passes; anything else will not.
+// background hears of failed flushes and compactions. Lack of room may pass, as long as no writer waits for the work;
+// what else fails stays so.
 func (f *fuse) background(err error) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.troubled = time.Now()
-	f.mu.Unlock()
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, errBlown) {
-		f.log.Warn("state store: background work failed, it will be tried again", "cause", err)
+	if !full(err) {
+		f.blowLocked(fmt.Errorf("background work: %w", err))
 		return
 	}
-	f.blow(fmt.Errorf("background work: %w", err))
+	f.lacking = err
+	f.log.Warn("state store: no room for background work, it will be tried again", "cause", err)
+	f.stuck()
 }
+
+// stall hears that writers have begun, or ceased, to wait for background work.
+func (f *fuse) stall(begins bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stalled = begins
+	f.stuck()
+}
+
+// stuck gives up when writers wait for work for which there is no room: they could do so for ever.
+func (f *fuse) stuck() {
+	if f.stalled && time.Since(f.troubled) < 5*retryWait && f.lacking != nil {
+		f.blowLocked(fmt.Errorf("background work: %w", f.lacking))
+	}
+}
+
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 func (f *fuse) corrupt(what string) { f.blow(errors.New("damaged data: " + what)) }
 
@@ -128,13 +157,19 @@ func (d disk) orDead(f vfs.File, err error, name string) (vfs.File, error) {
 	return errorfs.WrapFile(f, d.fuse), nil
 }
 
-// pause slows the library down after trouble: it retries a failed flush at once and for ever.
+// pause slows background work down after trouble, and stops it for good once the fuse is blown.
 func (f *fuse) pause() {
 	f.mu.Lock()
-	wait := f.retryWait - time.Since(f.troubled)
+	wait := retryWait - time.Since(f.troubled)
 	f.mu.Unlock()
 	if wait > 0 {
-		time.Sleep(wait)
+		select {
+		case <-f.failed:
+		case <-time.After(wait):
+		}
+	}
+	if f.blown.Load() {
+		select {} // until the process ends
 	}
 }
 
@@ -142,13 +177,15 @@ func (f *fuse) pause() {
 func (f *fuse) String() string { return "state store fuse" }
 
 // Infof is the library's chatter.
-func (f *fuse) Infof(format string, args ...any) {
-	f.log.Debug("state store: " + fmt.Sprintf(format, args...))
-}
+func (f *fuse) Infof(format string, args ...any) { f.say(slog.LevelDebug, format, args) }
 
 // Errorf is what the library wants seen.
-func (f *fuse) Errorf(format string, args ...any) {
-	f.log.Error("state store: " + fmt.Sprintf(format, args...))
+func (f *fuse) Errorf(format string, args ...any) { f.say(slog.LevelError, format, args) }
+
+func (f *fuse) say(level slog.Level, format string, args []any) {
+	if f.log.Enabled(context.Background(), level) { // its errors are costly to print
+		f.log.Log(context.Background(), level, "state store: "+fmt.Sprintf(format, args...))
+	}
 }
 
 // Fatalf is where the library expects the process to exit. The cloud should first tell its users: see Store.Failed.

@@ -54,6 +54,8 @@ func (s *Store) database(wal bool) *pebble.Options {
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 1 },
 		EventListener: &pebble.EventListener{
 			BackgroundError: s.fuse.background,
+			WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.fuse.stall(true) },
+			WriteStallEnd:   func() { s.fuse.stall(false) },
 			DataCorruption:  func(info pebble.DataCorruptionInfo) { s.fuse.corrupt(info.String()) },
 		},
 	}

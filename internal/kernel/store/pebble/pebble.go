@@ -1,9 +1,10 @@
 // Package pebble is the embedded state store: cockroachdb/pebble, one writer at a time, fsyncs shared.
 //
-// An Update runs its function under the writer token over an indexed batch, applies the batch, gives the token on and
-// only then waits for the log's sync; the next writers meanwhile join the same sync. One goroutine, publish, takes the
-// commits in order as they become durable: it moves the snapshot that Views read, tells the watchers, and lets Update
-// return. So no reader sees, and no watcher hears of, what a power cut could still undo.
+// An Update runs its function under the writer token over an indexed batch. A first goroutine, applyAll, hands the batch
+// to the library and gives the token on without waiting for the log's sync; the next writers join the same sync. A
+// second one, publish, takes the commits in order as they become durable: it moves the snapshot that Views read, tells
+// the watchers, and lets Update return. So no reader sees, and no watcher hears of, what a power cut could still undo.
+// (The library can block for ever on a failing disk. Then only these two goroutines are stuck, never a caller.)
 // It may import kernel/fail, kernel/store and its parts.
 package pebble
 
@@ -44,10 +45,11 @@ type Store struct {
 	feed      *feed.Feed
 	restoring sync.Mutex
 
-	writer  chan struct{} // holds a token while an Update or a Restore runs; guards applied and the sending to pending
+	writer  chan struct{} // holds a token from an Update's or a Restore's begin until it is applied; guards applied
 	applied store.Rev     // the newest revision in the database, durable or not
-	pending chan *commit
-	ended   chan struct{} // closed when publish has ended
+	applies chan *commit  // at most one, whose Update has handed its token over
+	pending chan *commit  // applied, in order
+	ended   chan struct{} // closed when publish, the last goroutine, has ended
 
 	mu      sync.Mutex
 	gen     *generation // in force; changed under the writer token too
@@ -73,7 +75,8 @@ func Open(dir string, opts Options) (*Store, error) {
 	f := newFuse(opts.Logger)
 	s := &Store{
 		dir: dir, opts: opts, fuse: f, fs: disk{FS: errorfs.Wrap(opts.FS, f), fuse: f},
-		writer: make(chan struct{}, 1), pending: make(chan *commit, maxPending), ended: make(chan struct{}),
+		writer: make(chan struct{}, 1), applies: make(chan *commit, 1), pending: make(chan *commit, maxPending),
+		ended: make(chan struct{}),
 	}
 	if err := makeDir(s.fs, dir); err != nil {
 		return nil, s.refuse(err)
@@ -89,6 +92,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 	s.feed = feed.New(s.applied, opts.HistoryBytes)
 	s.current = s.snapshot(s.gen, s.applied)
+	go s.applyAll()
 	go s.publish()
 	return s, nil
 }
@@ -132,7 +136,7 @@ func (s *Store) unwind() {
 	if s.marker != nil {
 		_ = s.marker.Close()
 	}
-	s.cache.Unref()
+	s.freeCache()
 	_ = s.lock.Close()
 }
 
@@ -183,8 +187,7 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) (store.Rev,
 	}
 	c, err := s.transact(ctx, fn)
 	if c != nil {
-		// No way out by ctx: the writes are applied, and the caller must learn what became of them.
-		if failed := <-c.done; failed != nil {
+		if failed := s.await(c); failed != nil {
 			return 0, failed
 		}
 	}
@@ -200,22 +203,40 @@ func (s *Store) acquireWriter(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return gate.Live(ctx)
+	case <-s.fuse.failed: // the holder may be stuck
+		return s.fuse.failure()
 	}
 }
 
-// transact runs fn and applies what it wrote, under the writer token, which it gives back. The caller must wait for the
-// commit it returns, also beside an error: fn may have decided by something that is not durable yet.
+// await waits for a commit's fate. There is no way out by a context: the writes are under way, and the caller must learn
+// what became of them.
+func (s *Store) await(c *commit) error {
+	select {
+	case err := <-c.done:
+		return err
+	case <-s.fuse.failed:
+	}
+	select {
+	case err := <-c.done:
+		return err
+	default:
+		return s.fuse.failure()
+	}
+}
+
+// transact runs fn under the writer token, which goes to applyAll with what fn wrote, or back. The caller must wait for
+// the commit it returns, also beside an error: fn may have decided by something that is not durable yet.
 func (s *Store) transact(ctx context.Context, fn func(store.Tx) error) (*commit, error) {
-	defer func() { <-s.writer }()
 	if err := s.fuse.failure(); err != nil {
+		<-s.writer
 		return nil, err
 	}
 	c := &commit{rev: s.applied, done: make(chan error, 1)}
 	batch := s.gen.db.NewIndexedBatch()
-	discard := true
-	defer func() {
-		if discard { // also when fn panics
+	defer func() { // also when fn panics
+		if c.batch == nil {
 			_ = batch.Close()
+			<-s.writer
 		}
 	}()
 	t := &tx{ctx: ctx, from: batch, batch: batch, rev: s.applied}
@@ -235,14 +256,24 @@ func (s *Store) transact(ctx context.Context, fn func(store.Tx) error) (*commit,
 		s.pending <- c
 		return c, err
 	}
-	discard = false
-	if err := s.apply(batch); err != nil {
-		return nil, err
-	}
-	s.applied++
-	c.rev, c.batch, c.version = s.applied, batch, s.snapshot(s.gen, s.applied)
-	s.pending <- c
+	c.batch = batch
+	s.applies <- c
 	return c, nil
+}
+
+// applyAll applies what Updates hand over, one at a time because each holds the writer token.
+func (s *Store) applyAll() {
+	defer close(s.pending)
+	for c := range s.applies {
+		if err := s.apply(c.batch); err != nil {
+			c.done <- err
+		} else {
+			s.applied++
+			c.rev, c.version = s.applied, s.snapshot(s.gen, s.applied)
+			s.pending <- c
+		}
+		<-s.writer
+	}
 }
 
 // apply hands the batch to the log and the memory table without waiting for the disk. The library reports a failing
@@ -311,15 +342,28 @@ func (s *Store) Close() error {
 	if !s.gate.Close() {
 		return nil
 	}
-	close(s.pending)
-	<-s.ended
+	close(s.applies)
+	select {
+	case <-s.ended:
+	case <-s.fuse.failed:
+	}
 	s.feed.Close(gate.Closed())
 	s.release(s.current)
 	s.drop(s.gen)
-	err := errors.Join(s.closing, s.marker.Close(), s.lock.Close())
-	s.cache.Unref()
+	s.freeCache()
+	s.mu.Lock()
+	err := s.closing
+	s.mu.Unlock()
+	err = errors.Join(err, s.marker.Close(), s.lock.Close())
 	if err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the state store in %s did not close cleanly", s.dir)
 	}
 	return nil
+}
+
+// freeCache lets the cache go, unless a failed database was left open over it.
+func (s *Store) freeCache() {
+	if s.fuse.failure() == nil {
+		s.cache.Unref()
+	}
 }

@@ -63,9 +63,23 @@ func (s *Store) Restore(ctx context.Context, r io.Reader) error {
 		return fail.Wrap(err, fail.Internal, "the store's generation has no number")
 	}
 	name := fmt.Sprintf("g%06d", n+1)
-	rev, err := s.fill(ctx, name, r)
+	filled := make(chan error, 1)
+	var next *generation
+	var rev store.Rev
+	go func() { // so that a disk that fails meanwhile, and blocks the library, does not block the caller
+		var err error
+		if rev, err = s.fill(ctx, name, r); err == nil {
+			next, _, err = s.open(name)
+		}
+		filled <- err
+	}()
+	select {
+	case err = <-filled:
+	case <-s.fuse.failed:
+		return s.fuse.failure()
+	}
 	if err == nil {
-		err = s.swap(ctx, name, rev)
+		err = s.swap(ctx, next, rev)
 	}
 	if failed := s.fuse.failure(); failed != nil {
 		return failed
@@ -112,19 +126,15 @@ func (s *Store) fill(ctx context.Context, name string, r io.Reader) (rev store.R
 	return rev, db.Flush()
 }
 
-// swap puts the generation called name, made from a snapshot of revision rev, in force.
-func (s *Store) swap(ctx context.Context, name string, rev store.Rev) error {
-	next, _, err := s.open(name)
-	if err != nil {
-		return err
-	}
+// swap puts the generation next, made from a snapshot of revision rev, in force.
+func (s *Store) swap(ctx context.Context, next *generation, rev store.Rev) error {
 	if err := s.acquireWriter(ctx); err != nil {
 		return errors.Join(err, s.shut(next.db))
 	}
 	defer func() { <-s.writer }()
 	before := &commit{done: make(chan error, 1)} // everything acknowledged or not by now belongs to the old state
 	s.pending <- before
-	err = <-before.done
+	err := s.await(before)
 	rev = max(rev, s.applied) + 1
 	if err == nil {
 		err = next.db.Set(keyRev, binary.BigEndian.AppendUint64(nil, uint64(rev)), pebble.Sync)
@@ -132,8 +142,8 @@ func (s *Store) swap(ctx context.Context, name string, rev store.Rev) error {
 	if err != nil {
 		return errors.Join(err, s.shut(next.db))
 	}
-	if err := s.marker.Move(name); err != nil {
-		s.fuse.blow(fmt.Errorf("moving the marker to %s: %w", name, err)) // old or new? Only the next Open can tell
+	if err := s.marker.Move(next.name); err != nil {
+		s.fuse.blow(fmt.Errorf("moving the marker to %s: %w", next.name, err)) // old or new? Only the next Open can tell
 		return s.fuse.failure()
 	}
 	_ = s.marker.RemoveObsolete()

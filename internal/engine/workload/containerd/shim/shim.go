@@ -94,7 +94,7 @@ func run() error {
 	select {
 	case <-down.Done():
 		// The reply to Shutdown is still on its way out.
-		c, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		c, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 		defer cancel()
 		_ = server.Shutdown(c)
 		return nil

@@ -1,0 +1,98 @@
+// Package iam serves Huawei Cloud's identity API (https://support.huaweicloud.com/intl/en-us/api-iam/): Keystone v3,
+// which it shares with dialect/openstack/keystone, and Huawei's own paths beside it; and of enterprise projects the one
+// that every account has, so that clients which ask for it go on. It may import the kernel,
+// dialect/{front,huawei/sign,openstack/keystone,openstack/token}.
+package iam
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/sign"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// Options are Keystone's; Dialect, Fail, Enter and Role are set here.
+type Options = keystone.Options
+
+// IAM is the API with its sister for enterprise projects.
+type IAM struct{ Identity, Enterprise *keystone.API }
+
+// New makes the APIs.
+func New(o Options) *IAM {
+	o.Dialect, o.Fail, o.Enter, o.Role = "huawei", Fail, enter, roleView
+	i := &IAM{Identity: keystone.New(o), Enterprise: keystone.Bare(o)}
+	for _, rs := range [][]keystone.Route{userRoutes(i.Identity), projectRoutes(i.Identity), keyRoutes(i.Identity), policyRoutes(i.Identity),
+		permissionRoutes(i.Identity)} {
+		for _, r := range rs {
+			i.Identity.Add(r)
+		}
+	}
+	for _, r := range enterpriseRoutes() {
+		i.Enterprise.Add(r)
+	}
+	return i
+}
+
+// Routes lists what both serve.
+func (i *IAM) Routes() []keystone.Route {
+	return append(append([]keystone.Route{}, i.Identity.Routes()...), i.Enterprise.Routes()...)
+}
+
+// Services are the APIs behind the listener. Put them before Keystone's: by path alone, this dialect takes the requests
+// that Huawei's clients sent.
+func (i *IAM) Services() []front.Service {
+	identity, enterprise := i.Identity.ServiceNamed("iam"), i.Enterprise.ServiceNamed("eps")
+	identity.Prefer = Ours
+	return []front.Service{identity, enterprise}
+}
+
+// Ours recognises the requests of Huawei's clients: signed, or sent by one that says so.
+func Ours(r *http.Request) bool {
+	return sign.Present(r) || r.Header.Get("X-Domain-Id") != "" || strings.Contains(strings.ToLower(r.UserAgent()), "huaweicloud")
+}
+
+// enter reads the headers that Huawei's clients add. They need not be signed, so they are believed only where they name
+// what is the caller's anyhow.
+func enter(x *keystone.Exchange) error {
+	h := x.R.Header
+	if h.Get("X-Security-Token") != "" {
+		return fail.New(fail.Unauthenticated, "this cloud has no temporary access keys").Then("leave X-Security-Token out and use a permanent access key, or a token")
+	}
+	domain, project := h.Get("X-Domain-Id"), h.Get("X-Project-Id")
+	if (domain == "" || domain == string(x.Who.Domain)) && project == "" {
+		return nil
+	}
+	return x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		if err := x.API.Door.Ident.MarkCloud(tx, &x.Who); err != nil {
+			return err
+		}
+		if domain != "" && domain != string(x.Who.Domain) {
+			if !x.Who.Cloud() {
+				return fail.New(fail.NotFound, "there is no domain %q", domain).Then("X-Domain-Id must be your own, %s", x.Who.Domain)
+			}
+			x.Call.Domain = domain
+		}
+		if project == "" {
+			return nil
+		}
+		pid, _ := id.Parse(project)
+		row, err := x.API.Kinds.Project.Get(tx, pid)
+		if err != nil {
+			return err
+		}
+		if row == nil || row.Domain != x.Who.Domain && !x.Who.Cloud() {
+			return fail.New(fail.NotFound, "there is no project %q", project).Then("X-Project-Id must be one of your domain's")
+		}
+		x.Call.Project = string(row.ID)
+		return nil
+	})
+}
+
+// stamp prints a time as IAM does.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }

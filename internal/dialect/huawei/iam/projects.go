@@ -1,0 +1,61 @@
+package iam
+
+import (
+	"net/http"
+
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+)
+
+func projectRoutes(a *keystone.API) []keystone.Route {
+	k, one := a.Kinds.Project.D, "/v3-ext/projects/{project_id}"
+	return []keystone.Route{
+		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showProject},
+		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: setProjectStatus},
+	}
+}
+
+const (
+	normal    = "normal"
+	suspended = "suspended"
+)
+
+// showProject is the project with its status.
+func showProject(x *keystone.Exchange) error {
+	row, err := keystone.Get(x, x.API.Kinds.Project, x.Param("project_id"))
+	if err != nil {
+		return err
+	}
+	v := struct {
+		keystone.Project
+		Status string `json:"status"`
+	}{x.ProjectView(row), normal}
+	if row.Spec.Disabled {
+		v.Status = suspended
+	}
+	return x.One(http.StatusOK, "project", v)
+}
+
+func setProjectStatus(x *keystone.Exchange) error {
+	var b struct {
+		Status string `json:"status"`
+	}
+	if err := x.Body("project", &b); err != nil {
+		return err
+	}
+	if b.Status != "" && b.Status != normal && b.Status != suspended {
+		return fail.Field("project.status", "%q is neither normal nor suspended", b.Status)
+	}
+	_, err := x.Do(x.API.Kinds.Project.D, call.Update, x.Param("project_id"), func(c *call.Call) {
+		s := keystone.Spec{}
+		if b.Status != "" {
+			s["disabled"] = b.Status == suspended
+		}
+		c.Spec = s.JSON()
+	})
+	if err != nil {
+		return err
+	}
+	return x.NoContent()
+}

@@ -1,0 +1,182 @@
+package keystone
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// Asked is what a list of role assignments is narrowed to; "" = not.
+type Asked struct {
+	Role, User, Group, Project, Domain string
+	Account                            string // the domain whose grants, when nothing else says
+	System, Effective, Inherited       bool
+}
+
+// listAssignments answers GET /v3/role_assignments.
+func listAssignments(x *Exchange) error {
+	a := Asked{Role: x.Query("role.id"), User: x.Query("user.id"), Group: x.Query("group.id"), Project: x.Query("scope.project.id"),
+		Domain: x.Query("scope.domain.id"), System: x.Query("scope.system") != "", Effective: x.flag("effective"),
+		Inherited: x.Query("scope.OS-INHERIT:inherited_to") != ""}
+	grants, err := x.Assignments(a)
+	if err != nil {
+		return err
+	}
+	n := &names{x: x, on: x.flag("include_names"), seen: map[string]map[string]any{}}
+	items := make([]any, 0, len(grants))
+	for _, g := range grants {
+		v, err := n.assignment(g, a)
+		if err != nil {
+			return err
+		}
+		items = append(items, v)
+	}
+	token.WriteList(x.W, "role_assignments", items, token.Links{Self: x.Self(x.R.URL.RequestURI()).Self})
+	return nil
+}
+
+// Assignments lists grants. With Effective, a group's are given as its members', and a project's include the domain's.
+func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
+	domain, groups, err := x.assignmentDomain(a)
+	if err != nil {
+		return nil, err
+	}
+	rows, _, err := Rows(x, x.API.Kinds.Grant, domain, kind.Filter{Where: func(r kind.AnyRow) bool {
+		g := r.(*GrantRow).Spec
+		switch {
+		case a.Role != "" && g.Policy != a.Role, a.Group != "" && g.Group != a.Group, a.System && !g.Cloud,
+			a.Domain != "" && (g.Project != "" || g.Cloud), a.Inherited && (g.Project != "" || g.Cloud):
+			return false
+		case a.User != "" && g.User != a.User && (!a.Effective || !slices.Contains(groups, g.Group)):
+			return false
+		case a.Project != "" && g.Project != a.Project && (!a.Effective || g.Project != ""):
+			return false
+		}
+		return true
+	}})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]GrantRow, 0, len(rows))
+	for _, g := range rows {
+		if a.Effective && a.Project != "" {
+			g.Spec.Project, g.Spec.Cloud = a.Project, false
+		}
+		if !a.Effective || g.Spec.Group == "" {
+			out = append(out, *g)
+			continue
+		}
+		members, _, err := Rows(x, x.API.Kinds.User, string(g.Domain), kind.Filter{Index: "group", Value: g.Spec.Group})
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range members {
+			if a.User == "" || a.User == string(u.ID) {
+				each := *g
+				each.Spec.User, each.Spec.Group = string(u.ID), ""
+				out = append(out, each)
+			}
+		}
+	}
+	return out, nil
+}
+
+// assignmentDomain gives the domain whose grants are asked for: that of the things named, else the caller's.
+func (x *Exchange) assignmentDomain(a Asked) (domain string, groups []string, err error) {
+	domain = cmp.Or(a.Domain, a.Account)
+	if a.Project != "" {
+		row, err := Get(x, x.API.Kinds.Project, a.Project)
+		if err != nil {
+			return "", nil, err
+		}
+		domain = string(row.Domain)
+	}
+	if a.User != "" {
+		row, err := Get(x, x.API.Kinds.User, a.User)
+		if err != nil {
+			return "", nil, err
+		}
+		domain, groups = string(row.Domain), row.Spec.Groups
+	}
+	if a.Group != "" {
+		row, err := Get(x, x.API.Kinds.Group, a.Group)
+		if err != nil {
+			return "", nil, err
+		}
+		domain = string(row.Domain)
+	}
+	return domain, groups, nil
+}
+
+// names fills in names beside ids, reading each row once.
+type names struct {
+	x    *Exchange
+	on   bool
+	seen map[string]map[string]any
+}
+
+func (n *names) assignment(g GrantRow, a Asked) (map[string]any, error) {
+	k := n.x.API.Kinds
+	v := map[string]any{}
+	role, err := named(n, k.Policy, g.Spec.Policy, false)
+	if err != nil {
+		return nil, err
+	}
+	v["role"] = role
+	if g.Spec.User != "" {
+		v["user"], err = named(n, k.User, g.Spec.User, true)
+	} else {
+		v["group"], err = named(n, k.Group, g.Spec.Group, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	scope, link := map[string]any{}, "/v3/domains/"+string(g.Domain)
+	switch {
+	case g.Spec.Cloud:
+		scope["system"], link = map[string]bool{"all": true}, "/v3/system"
+	case g.Spec.Project != "":
+		scope["project"], err = named(n, k.Project, g.Spec.Project, true)
+		link = "/v3/projects/" + g.Spec.Project
+	default:
+		scope["domain"], err = named(n, k.Domain, string(g.Domain), false)
+		if a.Inherited {
+			scope["OS-INHERIT:inherited_to"] = "projects"
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if g.Spec.User != "" {
+		link += "/users/" + g.Spec.User
+	} else {
+		link += "/groups/" + g.Spec.Group
+	}
+	v["scope"] = scope
+	v["links"] = map[string]string{"assignment": n.x.Self(link + "/roles/" + g.Spec.Policy).Self}
+	return v, nil
+}
+
+// named gives {id} or, where names are wanted, {id, name, domain}.
+func named[S, T any](n *names, t kind.Table[S, T], row string, withDomain bool) (map[string]any, error) {
+	if !n.on {
+		return map[string]any{"id": row}, nil
+	}
+	if v := n.seen[row]; v != nil {
+		return v, nil
+	}
+	r, err := Get(n.x, t, row)
+	if err != nil {
+		return nil, err
+	}
+	v := map[string]any{"id": row, "name": r.Name}
+	if withDomain {
+		if v["domain"], err = named(n, n.x.API.Kinds.Domain, string(r.Domain), false); err != nil {
+			return nil, err
+		}
+	}
+	n.seen[row] = v
+	return v, nil
+}

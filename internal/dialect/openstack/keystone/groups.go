@@ -1,0 +1,149 @@
+package keystone
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+func (a *API) groupRoutes() []Route {
+	k, u := a.Kinds.Group.D, a.Kinds.User.D
+	return []Route{
+		{Method: "GET", Path: "/v3/groups", Kind: k, Verb: call.List, Do: listGroups},
+		{Method: "POST", Path: "/v3/groups", Kind: k, Verb: call.Create, Do: createGroup},
+		{Method: "GET", Path: "/v3/groups/{group_id}", Kind: k, Verb: call.Get, Do: showGroup},
+		{Method: "PATCH", Path: "/v3/groups/{group_id}", Kind: k, Verb: call.Update, Do: updateGroup},
+		{Method: "DELETE", Path: "/v3/groups/{group_id}", Kind: k, Verb: call.Delete, Do: deleteGroup},
+		{Method: "GET", Path: "/v3/groups/{group_id}/users", Kind: u, Verb: call.List, Do: members},
+		{Method: "PUT", Path: "/v3/groups/{group_id}/users/{user_id}", Kind: u, Verb: call.Update, Do: addMember},
+		{Method: "GET", Path: "/v3/groups/{group_id}/users/{user_id}", Kind: u, Verb: call.Get, Do: hasMember},
+		{Method: "DELETE", Path: "/v3/groups/{group_id}/users/{user_id}", Kind: u, Verb: call.Update, Do: removeMember},
+	}
+}
+
+func (x *Exchange) groupView(r *GroupRow) map[string]any {
+	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": r.Domain, "description": r.Spec.Description, "create_time": r.Created.UnixMilli(),
+		"links": x.Self("/v3/groups/" + string(r.ID))}
+}
+
+type groupBody struct {
+	Name        *string `json:"name"`
+	DomainID    *string `json:"domain_id"`
+	Description *string `json:"description"`
+}
+
+func (b *groupBody) apply(c *call.Call) {
+	s := Spec{}
+	Set(s, "description", b.Description)
+	c.Name, c.Spec = b.Name, s.JSON()
+}
+
+func listGroups(x *Exchange) error {
+	return List(x, x.API.Kinds.Group, "groups", x.domain(nil), func(r *GroupRow) bool { return x.fits(&r.Meta, false) },
+		func(r *GroupRow) any { return x.groupView(r) })
+}
+
+func createGroup(x *Exchange) error {
+	var b groupBody
+	if err := x.Body("group", &b); err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.Group.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c) })
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusCreated, "group", x.groupView(row.(*GroupRow)))
+}
+
+func showGroup(x *Exchange) error {
+	row, err := Get(x, x.API.Kinds.Group, x.Param("group_id"))
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "group", x.groupView(row))
+}
+
+func updateGroup(x *Exchange) error {
+	var b groupBody
+	if err := x.Body("group", &b); err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.Group.D, call.Update, x.Param("group_id"), b.apply)
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "group", x.groupView(row.(*GroupRow)))
+}
+
+func deleteGroup(x *Exchange) error {
+	if _, err := x.Do(x.API.Kinds.Group.D, call.Delete, x.Param("group_id"), nil); err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+func members(x *Exchange) error {
+	g, err := Get(x, x.API.Kinds.Group, x.Param("group_id"))
+	if err != nil {
+		return err
+	}
+	return List(x, x.API.Kinds.User, "users", string(g.Domain), func(r *UserRow) bool {
+		return slices.Contains(r.Spec.Groups, string(g.ID)) && x.fits(&r.Meta, r.Spec.Disabled)
+	}, func(r *UserRow) any { return x.UserView(r) })
+}
+
+func addMember(x *Exchange) error {
+	group := x.Param("group_id")
+	err := x.changeGroups(x.Param("user_id"), func(in []string) ([]string, error) {
+		if slices.Contains(in, group) {
+			return in, nil
+		}
+		return append(slices.Clone(in), group), nil
+	})
+	if err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+// member reads group and user, and where in the user's groups this one is.
+func (x *Exchange) member() (g *GroupRow, u *UserRow, err error) {
+	if u, err = Get(x, x.API.Kinds.User, x.Param("user_id")); err != nil {
+		return nil, nil, err
+	}
+	if g, err = Get(x, x.API.Kinds.Group, x.Param("group_id")); err != nil {
+		return nil, nil, err
+	}
+	if !slices.Contains(u.Spec.Groups, string(g.ID)) {
+		return nil, nil, notMember(&u.Meta, &g.Meta)
+	}
+	return g, u, nil
+}
+
+func notMember(u, g *kind.Meta) error {
+	return fail.New(fail.NotFound, "user %s is not in group %s", u.Name, g.Name)
+}
+
+func hasMember(x *Exchange) error {
+	if _, _, err := x.member(); err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+func removeMember(x *Exchange) error {
+	g, u, err := x.member()
+	if err != nil {
+		return err
+	}
+	err = x.changeGroups(string(u.ID), func(in []string) ([]string, error) {
+		return slices.DeleteFunc(slices.Clone(in), func(s string) bool { return s == string(g.ID) }), nil
+	})
+	if err != nil {
+		return err
+	}
+	return x.NoContent()
+}

@@ -1,0 +1,140 @@
+package keystone
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// ProjectRow and the like are the rows that the wire forms are made from.
+type (
+	ProjectRow = kind.Row[ident.ProjectSpec, ident.None]
+	DomainRow  = kind.Row[ident.DomainSpec, ident.None]
+	UserRow    = kind.Row[ident.UserSpec, ident.None]
+	GroupRow   = kind.Row[ident.GroupSpec, ident.None]
+	PolicyRow  = kind.Row[ident.PolicySpec, ident.None]
+	GrantRow   = kind.Row[ident.GrantSpec, ident.None]
+	KeyRow     = kind.Row[ident.KeySpec, ident.KeyStatus]
+)
+
+// Project is a project on the wire.
+type Project = token.ProjectView
+
+func (a *API) projectRoutes() []Route {
+	k := a.Kinds.Project.D
+	return []Route{
+		{Method: "GET", Path: "/v3/projects", Kind: k, Verb: call.List, Do: listProjects},
+		{Method: "POST", Path: "/v3/projects", Kind: k, Verb: call.Create, Do: createProject},
+		{Method: "GET", Path: "/v3/projects/{project_id}", Kind: k, Verb: call.Get, Do: showProject},
+		{Method: "PATCH", Path: "/v3/projects/{project_id}", Kind: k, Verb: call.Update, Do: updateProject},
+		{Method: "DELETE", Path: "/v3/projects/{project_id}", Kind: k, Verb: call.Delete, Do: deleteProject},
+	}
+}
+
+// ProjectView is a project on the wire.
+func (x *Exchange) ProjectView(r *ProjectRow) token.ProjectView {
+	v := token.ProjectView{ID: string(r.ID), Name: r.Name, DomainID: string(r.Domain), ParentID: string(r.Domain), Description: r.Spec.Description,
+		Enabled: !r.Spec.Disabled, Tags: []string{}, Options: map[string]any{}, Links: x.Self("/v3/projects/" + string(r.ID))}
+	for _, k := range slices.Sorted(maps.Keys(r.Tags)) {
+		if t := r.Tags[k]; t != "" {
+			k += "=" + t
+		}
+		v.Tags = append(v.Tags, k)
+	}
+	return v
+}
+
+// projectBody is what clients send. Huawei's send a parent (the region's project), which says nothing here.
+type projectBody struct {
+	Name        *string        `json:"name"`
+	DomainID    *string        `json:"domain_id"`
+	ParentID    *string        `json:"parent_id"`
+	Description *string        `json:"description"`
+	Enabled     *bool          `json:"enabled"`
+	IsDomain    *bool          `json:"is_domain"`
+	Tags        *[]string      `json:"tags"`
+	Options     map[string]any `json:"options"`
+}
+
+func (b *projectBody) apply(c *call.Call) {
+	s := Spec{}
+	Set(s, "description", b.Description)
+	Not(s, "disabled", b.Enabled)
+	c.Name, c.Spec = b.Name, s.JSON()
+	if b.Tags != nil {
+		tags := map[string]string{}
+		for _, t := range *b.Tags {
+			k, v, _ := strings.Cut(t, "=")
+			tags[k] = v
+		}
+		c.Tags = &tags
+	}
+}
+
+// check refuses what this cloud's projects cannot be.
+func (b *projectBody) check(x *Exchange, domain string) error {
+	if b.IsDomain != nil && *b.IsDomain {
+		return fail.Field("project.is_domain", "a project is no domain here").Then("create a domain: POST /v3/domains")
+	}
+	if p := b.ParentID; p != nil && *p != "" && x.API.Dialect == "openstack" && *p != domain && *p != string(x.Who.Domain) {
+		return fail.Field("project.parent_id", "projects do not nest here").Then("leave it out, or give the domain's id")
+	}
+	return nil
+}
+
+func listProjects(x *Exchange) error {
+	domain := x.domain(nil)
+	return List(x, x.API.Kinds.Project, "projects", domain, func(r *ProjectRow) bool {
+		parent := x.Query("parent_id")
+		return x.fits(&r.Meta, r.Spec.Disabled) && !x.flag("is_domain") && (parent == "" || parent == string(r.Domain))
+	}, func(r *ProjectRow) any { return x.ProjectView(r) })
+}
+
+func createProject(x *Exchange) error {
+	var b projectBody
+	if err := x.Body("project", &b); err != nil {
+		return err
+	}
+	if err := b.check(x, x.domain(b.DomainID)); err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.Project.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c) })
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusCreated, "project", x.ProjectView(row.(*ProjectRow)))
+}
+
+func showProject(x *Exchange) error {
+	row, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "project", x.ProjectView(row))
+}
+
+func updateProject(x *Exchange) error {
+	var b projectBody
+	if err := x.Body("project", &b); err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.Project.D, call.Update, x.Param("project_id"), b.apply)
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "project", x.ProjectView(row.(*ProjectRow)))
+}
+
+func deleteProject(x *Exchange) error {
+	if _, err := x.Do(x.API.Kinds.Project.D, call.Delete, x.Param("project_id"), nil); err != nil {
+		return err
+	}
+	return x.NoContent()
+}

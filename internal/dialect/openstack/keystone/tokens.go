@@ -1,0 +1,234 @@
+package keystone
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/awancloud/awan/internal/dialect/login"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+func (a *API) tokenRoutes() []Route {
+	return []Route{
+		{Method: "GET", Path: "/", Open: true, Do: versions},
+		{Method: "GET", Path: "/v3", Open: true, Do: version},
+		{Method: "POST", Path: "/v3/auth/tokens", Open: true, Do: issue},
+		{Method: "GET", Path: "/v3/auth/tokens", Do: validate},
+		{Method: "DELETE", Path: "/v3/auth/tokens", Do: revoke},
+		{Method: "GET", Path: "/v3/auth/catalog", Do: catalog},
+		{Method: "GET", Path: "/v3/auth/projects", Do: ownProjects},
+		{Method: "GET", Path: "/v3/auth/domains", Do: ownDomains},
+	}
+}
+
+func versions(x *Exchange) error {
+	token.WriteVersions(x.W, token.Keystone(x.API.Base(x.R)+"/v3/"))
+	return nil
+}
+
+func version(x *Exchange) error {
+	token.WriteVersion(x.W, token.Keystone(x.API.Base(x.R)+"/v3/"))
+	return nil
+}
+
+// issue gives out a token.
+func issue(x *Exchange) error {
+	body, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, token.MaxRequest))
+	var big *http.MaxBytesError
+	switch {
+	case errors.As(err, &big):
+		return fail.New(fail.TooLarge, "a token request has at most %d bytes", token.MaxRequest)
+	case err != nil:
+		return fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
+	}
+	in, err := token.Parse(body)
+	if err != nil {
+		return err
+	}
+	if in.Credential != nil {
+		return fail.New(fail.Unsupported, "this cloud has no application credentials").Then("use a user of its own with a password, or sign with an access key")
+	}
+	c := x.Call
+	r := login.Request{From: login.From{Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, RequestID: c.RequestID}, Token: in.Token, Scope: scopeOf(in.Scope)}
+	if p := in.Password; p != nil {
+		r.Domain, r.User, r.Password = one(p.User.Domain.ID, p.User.Domain.Name), one(p.User.ID, p.User.Name), p.Password
+	}
+	s, err := login.In(x.R.Context(), x.API.Door, r)
+	if e := fail.From(err); e != nil && e.Kind == fail.Invalid && e.Field != "" {
+		err = fail.New(fail.Unauthenticated, "%s", e.Message).Because(err) // a scope one cannot have is no log-in, in Keystone's terms
+	}
+	if err != nil {
+		return err
+	}
+	view, err := x.tokenView(s.Principal, s.Token, token.WantsCatalog(x.R.URL.Query()))
+	if err != nil {
+		return err
+	}
+	token.WriteToken(x.W, http.StatusCreated, s.Text, view)
+	return nil
+}
+
+func one(id, name string) string {
+	if id != "" {
+		return id
+	}
+	return name
+}
+
+func scopeOf(s token.Scope) login.Scope {
+	switch s.Kind {
+	case token.Unscoped:
+		return login.Scope{Unscoped: true}
+	case token.ProjectScope:
+		return login.Scope{Project: one(s.Project.ID, s.Project.Name), ProjectDomain: one(s.Project.Domain.ID, s.Project.Domain.Name)}
+	case token.DomainScope:
+		return login.Scope{Domain: one(s.Domain.ID, s.Domain.Name)}
+	}
+	return login.Scope{Default: true}
+}
+
+// tokenView is what a token says.
+func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool) (token.Token, error) {
+	v := token.Token{AuditIDs: []string{t.AuditID}, Issued: token.Time(t.Issued), Expires: token.Time(t.Expires),
+		User: token.TokenUser{ScopedRef: token.ScopedRef{ID: string(p.User), Name: p.UserName, Domain: token.Ref{ID: string(p.Domain), Name: p.DomainName}}}}
+	for _, m := range t.Methods {
+		v.Methods = append(v.Methods, token.Method(m))
+	}
+	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error { // a token's own scope: part of authentication
+		i, domain := x.API.Door.Ident, p.Domain
+		switch {
+		case t.Project != "":
+			row, err := i.Kinds.Project.Get(tx, t.Project)
+			if err != nil {
+				return err
+			}
+			if row == nil {
+				return fail.New(fail.Unauthenticated, "the project of this token is no more").Then("ask for a token of another project")
+			}
+			d, err := i.Kinds.Domain.Get(tx, row.Domain)
+			if err != nil {
+				return err
+			}
+			v.Project = &token.ScopedRef{ID: string(row.ID), Name: row.Name, Domain: token.Ref{ID: string(row.Domain)}}
+			if d != nil {
+				v.Project.Domain.Name = d.Name
+			}
+			no := false
+			v.IsDomain, domain = &no, row.Domain
+		case t.Unscoped:
+			return nil
+		default:
+			v.Domain = &token.Ref{ID: string(p.Domain), Name: p.DomainName}
+		}
+		roles, err := i.Roles(tx, p, domain, t.Project)
+		for _, r := range roles {
+			v.Roles = append(v.Roles, token.Ref{ID: string(r.ID), Name: r.Name})
+		}
+		return err
+	})
+	if err == nil && withCatalog && !t.Unscoped {
+		v.Catalog = x.services(t.Project)
+	}
+	return v, err
+}
+
+// subject reads the token that a request is about, and whose it is. Its own user may do all with it; others must be
+// allowed verb on that user.
+func (x *Exchange) subject(verb string) (text string, p ident.Principal, t ident.Token, err error) {
+	text = x.R.Header.Get(token.SubjectHeader)
+	if text == "" {
+		return "", p, t, fail.Field(token.SubjectHeader, "the header is missing").Then("say which token is meant")
+	}
+	p, t, err = x.API.Door.Ident.ByToken(x.R.Context(), text)
+	if fail.Is(err, fail.Unauthenticated) {
+		return "", p, t, fail.New(fail.NotFound, "the token in %s is unknown, revoked or expired", token.SubjectHeader)
+	}
+	if err != nil || p.User == x.Who.User {
+		return text, p, t, err
+	}
+	c := x.Call
+	c.Domain = string(p.Domain)
+	if _, _, err = x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.User.D, verb, p.UserName); fail.Is(err, fail.NotFound) {
+		err = fail.New(fail.NotFound, "the token in %s is unknown, revoked or expired", token.SubjectHeader)
+	}
+	return text, p, t, err
+}
+
+// validate tells what a token says.
+func validate(x *Exchange) error {
+	text, p, t, err := x.subject(call.Get)
+	if err != nil {
+		return err
+	}
+	v, err := x.tokenView(p, t, token.WantsCatalog(x.R.URL.Query()))
+	if err != nil {
+		return err
+	}
+	token.WriteToken(x.W, http.StatusOK, text, v)
+	return nil
+}
+
+// revoke ends a token.
+func revoke(x *Exchange) error {
+	text, p, _, err := x.subject(call.Update)
+	if err != nil {
+		return err
+	}
+	c := x.Call
+	owner := &kind.Meta{Kind: x.API.Kinds.User.D.FullName(), Domain: p.Domain, ID: p.User, Name: p.UserName}
+	f := login.From{Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, RequestID: c.RequestID}
+	if err := login.Out(x.R.Context(), x.API.Door, x.Who, text, owner, f); err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+// catalog tells where the services are.
+func catalog(x *Exchange) error {
+	token.Write(x.W, http.StatusOK, map[string]any{"catalog": x.services(x.Who.Project), "links": x.Self("/v3/auth/catalog")})
+	return nil
+}
+
+// ownProjects lists the projects that the caller may have a token for: part of logging in, so no policy is asked.
+func ownProjects(x *Exchange) error { return x.projectsOf(x.Who) }
+
+func (x *Exchange) projectsOf(p ident.Principal) error {
+	var items []any
+	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		rows, err := x.API.Door.Ident.Projects(tx, p)
+		for _, row := range rows {
+			if x.fits(&row.Meta, row.Spec.Disabled) {
+				items = append(items, x.ProjectView(row))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	token.WriteList(x.W, "projects", items, token.Links{Self: x.Self(x.R.URL.Path).Self})
+	return nil
+}
+
+// ownDomains lists the caller's domain.
+func ownDomains(x *Exchange) error {
+	var items []any
+	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		row, err := x.API.Kinds.Domain.Get(tx, x.Who.Domain)
+		if row != nil {
+			items = append(items, x.domainView(row))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	token.WriteList(x.W, "domains", items, token.Links{Self: x.Self("/v3/auth/domains").Self})
+	return nil
+}

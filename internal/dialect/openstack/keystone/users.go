@@ -1,0 +1,183 @@
+package keystone
+
+import (
+	"net/http"
+
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/ledger"
+)
+
+func (a *API) userRoutes() []Route {
+	k := a.Kinds.User.D
+	return []Route{
+		{Method: "GET", Path: "/v3/users", Kind: k, Verb: call.List, Do: listUsers},
+		{Method: "POST", Path: "/v3/users", Kind: k, Verb: call.Create, Do: createUser},
+		{Method: "GET", Path: "/v3/users/{user_id}", Kind: k, Verb: call.Get, Do: showUser},
+		{Method: "PATCH", Path: "/v3/users/{user_id}", Kind: k, Verb: call.Update, Do: updateUser},
+		{Method: "DELETE", Path: "/v3/users/{user_id}", Kind: k, Verb: call.Delete, Do: deleteUser},
+		{Method: "POST", Path: "/v3/users/{user_id}/password", Do: changePassword},
+		{Method: "GET", Path: "/v3/users/{user_id}/groups", Kind: k, Verb: call.Get, Do: groupsOfUser},
+		{Method: "GET", Path: "/v3/users/{user_id}/projects", Kind: k, Verb: call.Get, Do: projectsOfUser},
+	}
+}
+
+// UserView is a user on the wire.
+func (x *Exchange) UserView(r *UserRow) token.UserView {
+	return token.UserView{ID: string(r.ID), Name: r.Name, DomainID: string(r.Domain), Description: r.Spec.Description, Email: r.Spec.Email,
+		Enabled: !r.Spec.Disabled, DefaultProject: r.Spec.DefaultProject, Options: map[string]any{}, Links: x.Self("/v3/users/" + string(r.ID))}
+}
+
+type userBody struct {
+	Name           *string        `json:"name"`
+	DomainID       *string        `json:"domain_id"`
+	Password       *string        `json:"password"`
+	Email          *string        `json:"email"`
+	Description    *string        `json:"description"`
+	DefaultProject *string        `json:"default_project_id"`
+	Enabled        *bool          `json:"enabled"`
+	Options        map[string]any `json:"options"`
+}
+
+func (b *userBody) apply(c *call.Call) {
+	s := Spec{}
+	Set(s, "password", b.Password)
+	Set(s, "email", b.Email)
+	Set(s, "description", b.Description)
+	Set(s, "default_project", b.DefaultProject)
+	Not(s, "disabled", b.Enabled)
+	c.Name, c.Spec = b.Name, s.JSON()
+}
+
+func listUsers(x *Exchange) error {
+	return List(x, x.API.Kinds.User, "users", x.domain(nil), func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
+		func(r *UserRow) any { return x.UserView(r) })
+}
+
+func createUser(x *Exchange) error {
+	var b userBody
+	if err := x.Body("user", &b); err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.User.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c) })
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusCreated, "user", x.UserView(row.(*UserRow)))
+}
+
+func showUser(x *Exchange) error {
+	row, err := Get(x, x.API.Kinds.User, x.Param("user_id"))
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "user", x.UserView(row))
+}
+
+func updateUser(x *Exchange) error {
+	var b userBody
+	if err := x.Body("user", &b); err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.User.D, call.Update, x.Param("user_id"), b.apply)
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "user", x.UserView(row.(*UserRow)))
+}
+
+func deleteUser(x *Exchange) error {
+	if _, err := x.Do(x.API.Kinds.User.D, call.Delete, x.Param("user_id"), nil); err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+// changePassword lets users change their own password: whoever knows the old one may, no policy is asked. The change
+// itself goes through the door in the cloud's name, with the user as its author.
+func changePassword(x *Exchange) error {
+	var b struct {
+		Password *string `json:"password"`
+		Original *string `json:"original_password"`
+	}
+	if err := x.Body("user", &b); err != nil {
+		return err
+	}
+	if target := x.Param("user_id"); target != string(x.Who.User) {
+		return fail.New(fail.NotFound, "only users themselves change a password here").Then("an administrator sets one with PATCH /v3/users/%s", target)
+	}
+	if b.Password == nil || b.Original == nil {
+		return fail.Field("user.password", "give both password and original_password")
+	}
+	c := x.Call
+	if _, err := x.API.Door.Ident.ByPassword(x.R.Context(), string(x.Who.Domain), string(x.Who.User), *b.Original, c.Source); err != nil {
+		e := ledger.Entry{Domain: x.Who.Domain, Actor: x.Who.String(), ActorID: x.Who.User, Source: c.Source, Agent: c.Agent, Dialect: c.Dialect,
+			Action: x.API.Kinds.User.D.Desc.Action(call.Update), Kind: x.API.Kinds.User.D.FullName(), Row: x.Who.User, Name: x.Who.UserName,
+			Outcome: ledger.Failed, Reason: fail.From(err).Public(), RequestID: c.RequestID}
+		if aerr := x.API.Door.Record(x.R.Context(), e); aerr != nil {
+			return aerr
+		}
+		return err
+	}
+	_, err := x.Do(x.API.Kinds.User.D, call.Update, string(x.Who.User), func(c *call.Call) {
+		c.Principal = ident.Principal{Method: ident.BySystem, User: x.Who.User, UserName: x.Who.UserName + " (own password)", Domain: x.Who.Domain}
+		c.Domain, c.Spec = "", Spec{"password": *b.Password}.JSON()
+	})
+	if err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+func groupsOfUser(x *Exchange) error {
+	u, err := Get(x, x.API.Kinds.User, x.Param("user_id"))
+	if err != nil {
+		return err
+	}
+	items := make([]any, 0, len(u.Spec.Groups))
+	for _, g := range u.Spec.Groups {
+		row, err := Get(x, x.API.Kinds.Group, g)
+		if err != nil {
+			return err
+		}
+		if n := x.Query("name"); n == "" || n == row.Name {
+			items = append(items, x.groupView(row))
+		}
+	}
+	token.WriteList(x.W, "groups", items, token.Links{Self: x.Self(x.R.URL.Path).Self})
+	return nil
+}
+
+// projectsOfUser lists the projects in which somebody has a role. For oneself that is part of logging in.
+func projectsOfUser(x *Exchange) error {
+	if x.Param("user_id") == string(x.Who.User) {
+		return x.projectsOf(x.Who)
+	}
+	u, err := Get(x, x.API.Kinds.User, x.Param("user_id"))
+	if err != nil {
+		return err
+	}
+	return x.projectsOf(ident.Principal{User: u.ID, UserName: u.Name, Domain: u.Domain, Groups: u.Spec.Groups})
+}
+
+// changeGroups edits the groups a user is in, again where somebody else changed the user meanwhile.
+func (x *Exchange) changeGroups(user string, edit func([]string) ([]string, error)) error {
+	for try := 0; ; try++ {
+		u, err := Get(x, x.API.Kinds.User, user)
+		if err != nil {
+			return err
+		}
+		groups, err := edit(u.Spec.Groups)
+		if err != nil {
+			return err
+		}
+		_, err = x.Do(x.API.Kinds.User.D, call.Update, string(u.ID), func(c *call.Call) {
+			c.IfRevision, c.Spec = u.Revision, Spec{"groups": groups}.JSON()
+		})
+		if !fail.Is(err, fail.Conflict) || try == 5 {
+			return Named(err)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+// Package cloudtest starts what clients that we did not write are tried on: a kernel in memory, the listener with its
+// own CA, and the dialects. Only tests import it.
+package cloudtest
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/auth"
+	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/iam"
+	"github.com/awancloud/awan/internal/dialect/native"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/kernel/kerneltest"
+	"github.com/awancloud/awan/internal/kernel/secret"
+)
+
+// Cloud is a cloud without engines.
+type Cloud struct {
+	*kerneltest.Kernel
+	CA     *secret.CA
+	CAFile string
+	Addr   string // HOST:PORT
+	URL    string // https://HOST:PORT
+}
+
+// Start starts a cloud on a free port; it ends with the test.
+func Start(t testing.TB) *Cloud {
+	t.Helper()
+	c := &Cloud{Kernel: kerneltest.Start(t, nil)}
+	dir := t.TempDir()
+	var err error
+	if c.CA, err = secret.OpenCA(filepath.Join(dir, "ca"), time.Now); err != nil {
+		t.Fatal(err)
+	}
+	c.CAFile = filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(c.CAFile, c.CA.Certificate(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &auth.Authenticator{Ident: c.Ident, Now: c.Clock.Now, OriginalPath: front.OriginalPath}
+	services := []front.Service{keystone.New(keystone.Options{Door: c.Door, Auth: a, Region: "awan-1"}).Service()}
+	services = append(iam.New(iam.Options{Door: c.Door, Auth: a, Region: "awan-1"}).Services(), services...)
+	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: c.CA, Names: front.Names{Domain: "awan.test", Region: "awan-1"},
+		Logger: slog.New(slog.DiscardHandler), Services: services,
+		Native: &front.Service{Name: "native", Handler: native.New(c.Door, a, "test")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := f.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	c.Addr = f.Addr().String()
+	c.URL = "https://" + c.Addr
+	return c
+}
+
+// Client trusts the cloud's CA.
+func (c *Cloud) Client(t testing.TB) *http.Client {
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.CA.Pool()}, ForceAttemptHTTP2: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: time.Minute}
+}
