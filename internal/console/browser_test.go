@@ -301,7 +301,9 @@ func TestBrowserEveryPageFitsEveryWindow(t *testing.T) {
 	if os.Getenv("CONSOLE_SHOTS") == "" {
 		return
 	}
-	pages = slices.DeleteFunc(pages, func(p string) bool { return strings.HasPrefix(p, "/k/identity/") && strings.Count(p, "/") != 4 || strings.Contains(p, "zz") })
+	pages = slices.DeleteFunc(pages, func(p string) bool {
+		return strings.HasPrefix(p, "/k/identity/") && strings.Count(p, "/") != 4 || strings.Contains(p, "zz")
+	})
 	for _, theme := range []string{"light", "dark"} {
 		b.run(t, command(network.SetCookie, network.SetCookieParams{Name: "__Host-awan-theme", Value: theme, URL: b.URL, Secure: ptr(true), Path: "/"}))
 		for _, p := range pages {

@@ -372,7 +372,7 @@ func (r *reader) objects(fl kind.Field, name string) any {
 		if !there {
 			break
 		}
-		if o := r.object(fl.Item.Fields, item, nil); !blank(o) {
+		if o := r.object(fl.Item.Fields, item, nil); !untouched(fl.Item.Fields, o) {
 			list = append(list, o)
 		}
 	}
@@ -382,7 +382,21 @@ func (r *reader) objects(fl kind.Field, name string) any {
 	return list
 }
 
-// blank reports that nothing was filled in; a select or a box that is not ticked says nothing.
+// untouched reports that a spare row was left as the form shows it: empty, or at its defaults.
+func untouched(fields []kind.Field, o map[string]any) bool {
+	for _, f := range fields {
+		v := o[f.Name]
+		switch {
+		case blank(v), f.Default != "" && scalar(v) == f.Default:
+		case f.Type == kind.Object && untouched(f.Fields, asMap(v)):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// blank reports that nothing was filled in; a box that is not ticked says nothing.
 func blank(v any) bool {
 	switch x := v.(type) {
 	case nil:
