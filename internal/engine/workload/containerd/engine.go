@@ -61,7 +61,7 @@ type Engine struct {
 	mu        sync.Mutex
 	instances map[id.ID]*instance
 	tenants   *tenants
-	nextHost  uint32
+	hosts     hosts
 	used      map[netip.Addr]id.ID
 	events    *broadcast
 }
