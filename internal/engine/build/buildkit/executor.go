@@ -114,7 +114,12 @@ func (s *steps) Run(ctx context.Context, id string, root executor.Mount, mounts 
 		m.Src = &shift{m.Src, s, watch, false}
 		shifted[i] = m
 	}
-	return s.Executor.Run(ctx, id, root, shifted, process, started)
+	r.cgroup.killed() // an earlier step may have lived through losing a process
+	recorder, err := s.Executor.Run(ctx, id, root, shifted, process, started)
+	if err != nil && r.cgroup.killed() {
+		r.starved.Store(true)
+	}
+	return recorder, err
 }
 
 // Exec would run something beside a step; no build needs it.
