@@ -146,6 +146,17 @@ func (c *cgroup) refused() int64 {
 	return c.seen.Load()
 }
 
+// full tells whether there were ever as many processes as the limit allows (Linux 6.1 counts that) or one was refused.
+func (c *cgroup) full(limit int64) bool {
+	for _, d := range c.dirs {
+		text, err := os.ReadFile(filepath.Join(d, "pids.peak"))
+		if n, perr := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && perr == nil && n >= limit {
+			return true
+		}
+	}
+	return c.refused() > 0
+}
+
 func counter(dir, name, key string) int64 {
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
@@ -178,6 +189,16 @@ func removeCgroup(path string) {
 	}
 	for _, root := range roots {
 		rmdirs(filepath.Join(root, path))
+	}
+}
+
+// removeEmpty takes the cloud's own group away in every tree where nothing is in it.
+func removeEmpty(key string) {
+	for _, pattern := range []string{"/awan-" + key, "/*/awan-" + key} {
+		dirs, _ := filepath.Glob(cgroupRoot + pattern)
+		for _, d := range dirs {
+			_ = unix.Rmdir(d)
+		}
 	}
 }
 

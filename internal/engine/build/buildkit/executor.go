@@ -93,7 +93,13 @@ func newExecutor(o Options, snapshots string, runs *runs) (*steps, error) {
 	return s, nil
 }
 
-func (s *steps) close() error { return unix.Unmount(s.shifted, unix.MNT_DETACH) }
+func (s *steps) close() error {
+	err := unix.Unmount(s.shifted, unix.MNT_DETACH)
+	for _, d := range []string{s.shifted, s.scratch} {
+		_ = os.Remove(d) // made again at the next start
+	}
+	return err
+}
 
 // Run runs one step within its build's limits.
 func (s *steps) Run(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo,
