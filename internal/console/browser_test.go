@@ -70,7 +70,7 @@ func openBrowser(t *testing.T) *browser {
 			if err != nil {
 				return
 			}
-			if (m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleException) && !strings.Contains(m.Text, "status of 40") {
+			if (m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleException) && !strings.Contains(m.Text, "status of 40") && !strings.Contains(m.Text, networkChanged) {
 				problem("%s", m.Text)
 			}
 		}
@@ -127,8 +127,22 @@ func (b *browser) clear(sel string) chromedp.Action[chromedp.Void] {
 
 func (b *browser) open(t *testing.T, path string) {
 	t.Helper()
-	b.run(t, chromedp.Navigate(b.URL+path))
+	b.run(t, navigate(b.URL+path))
 }
+
+// navigate tries again when another program changed this machine's network meanwhile, which makes Chromium give up.
+func navigate(url string) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) {
+		for range 10 {
+			if v, err = chromedp.Navigate(url)(ctx, t); err == nil || !strings.Contains(err.Error(), networkChanged) {
+				return v, err
+			}
+		}
+		return v, err
+	}
+}
+
+const networkChanged = "ERR_NETWORK_CHANGED"
 
 func (b *browser) eval(t *testing.T, js string) any {
 	t.Helper()
