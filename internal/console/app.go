@@ -221,7 +221,7 @@ func (q *request) appState() error {
 	if err != nil {
 		return err
 	}
-	return q.fragment("app_overview", "apphead", p)
+	return q.fragment("app_overview", "appstate", p)
 }
 
 func (q *request) appEventList(p *appPage, n int) ([]event.Event, error) {

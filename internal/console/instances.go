@@ -47,7 +47,7 @@ func (q *request) instances(p *appPage) []instanceView {
 	return out
 }
 
-// cpuOf prints an instance's use of CPU in thousandths of a core, between this reading and the one before.
+// cpuOf prints an instance's use of CPU in percent of one core, between this reading and the one before.
 func (q *request) cpuOf(in app.Instance, seconds float64) string {
 	now := q.Now()
 	before, ok := q.readings.swap(in.ID, reading{now, seconds})
@@ -58,7 +58,7 @@ func (q *request) cpuOf(in app.Instance, seconds float64) string {
 	if d <= 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.0f m", max(0, seconds-before.cpu)/d*1000)
+	return fmt.Sprintf("%.1f %%", max(0, seconds-before.cpu)/d*100)
 }
 
 // shortID is the end of an id, which differs where beginnings do not; the CLI takes it, too.
