@@ -30,7 +30,7 @@ test: setup-test build lint
 	@scripts/test
 
 test-long: test
-	@AWAN_LONG=1 go test -count=1 -timeout 60m ./test/... ./internal/engine/...
+	@AWAN_LONG=1 AWAN_BIN=$(CURDIR)/bin/awan go test -count=1 -timeout 60m ./test/... ./internal/engine/...
 
 bench: setup-test build
 	@go run ./test/bench -out '$(BENCH_OUT)'

@@ -25,7 +25,7 @@ func (s *session) upCmd() *cobra.Command {
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8443", "serve at this `HOST:PORT`")
 	f.StringVar(&o.Domain, "domain", "", "DNS `DOMAIN` under which services and apps have names")
 	f.StringVar(&o.Region, "region", "", "`NAME` of the region, and of the first project")
-	o.LogLevel = "info"
+	o.LogLevel = "warn"
 	f.Var(&choice{into: &o.LogLevel, of: []string{"debug", "info", "warn", "error"}}, "log-level", "how much to log on standard error")
 	complete(cmd, "log-level", "debug", "info", "warn", "error")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

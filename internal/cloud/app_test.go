@@ -1,11 +1,11 @@
 package cloud
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,14 +19,11 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/awancloud/awan/internal/adminenv"
 	"github.com/awancloud/awan/internal/engine/workload/containerd"
+	"github.com/awancloud/awan/test/cloudtest"
 )
 
 func TestMain(m *testing.M) {
@@ -157,35 +154,10 @@ func (c *client) component(name string) (out component) {
 // push puts an image of static busybox with the given files into the registry.
 func (c *client) push(ref string, files map[string]string, command ...string) {
 	c.t.Helper()
-	box, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		c.t.Skip("busybox-static is not installed")
+	img, err := cloudtest.Image(files, command...)
+	if errors.Is(err, cloudtest.ErrNoBusybox) {
+		c.t.Skip(err)
 	}
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
-	for _, d := range []string{"bin", "www", "tmp"} {
-		_ = w.WriteHeader(&tar.Header{Name: d + "/", Typeflag: tar.TypeDir, Mode: 0o1777})
-	}
-	_ = w.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(box))})
-	_, _ = w.Write(box)
-	for _, link := range []string{"sh", "httpd", "sleep", "cat", "echo", "nc", "dd", "id"} {
-		_ = w.WriteHeader(&tar.Header{Name: "bin/" + link, Typeflag: tar.TypeSymlink, Linkname: "busybox"})
-	}
-	for name, text := range files {
-		_ = w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(text))})
-		_, _ = w.Write([]byte(text))
-	}
-	_ = w.Close()
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	img, err = mutate.ConfigFile(img, &v1.ConfigFile{Architecture: "amd64", OS: "linux", RootFS: must(img.ConfigFile()).RootFS,
-		Config: v1.Config{Cmd: command, Env: []string{"PATH=/bin"}}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -198,13 +170,6 @@ func (c *client) push(ref string, files map[string]string, command ...string) {
 	}
 }
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
 func (c *client) get(url string) (int, string) {
 	resp, err := c.http.Get(url)
 	if err != nil {
@@ -213,10 +178,6 @@ func (c *client) get(url string) (int, string) {
 	defer func() { _ = resp.Body.Close() }()
 	b, _ := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(b)
-}
-
-func httpd(text string) (map[string]string, []string) {
-	return map[string]string{"www/index.html": text}, []string{"/bin/sh", "-c", "trap 'exit 0' TERM; httpd -f -p $PORT -h /www & wait"}
 }
 
 // load sends requests to one address from several clients until it ends.
@@ -269,7 +230,7 @@ func (l *load) end(least int64) {
 func TestAnImageRunsRollsAndRollsBackWithoutAFailedRequest(t *testing.T) {
 	c := open(t)
 	for _, v := range []string{"one", "two", "broken"} {
-		files, cmd := httpd(v)
+		files, cmd := cloudtest.Web(v)
 		if v == "broken" {
 			cmd = []string{"/bin/sh", "-c", "echo cannot go on; exit 3"}
 		}
@@ -319,7 +280,7 @@ func TestAnImageRunsRollsAndRollsBackWithoutAFailedRequest(t *testing.T) {
 
 func TestARestartAdoptsWhatRuns(t *testing.T) {
 	c := open(t)
-	files, cmd := httpd("still here")
+	files, cmd := cloudtest.Web("still here")
 	c.push("library/web:1", files, cmd...)
 	if j := c.finish("POST", components, map[string]any{"name": "web", "spec": map[string]any{"source": map[string]any{"image": "library/web:1"}, "memory": 32}}); j.State != "succeeded" {
 		t.Fatalf("%+v %v", j, j.Error)

@@ -388,8 +388,9 @@ func (q *request) appDelete() error {
 // imageName is an image by its name and the first of its digest.
 func imageName(ref string) string {
 	name, digest, ok := strings.Cut(ref, "@")
+	name = name[strings.LastIndexByte(name, '/')+1:]
 	if !ok {
-		return ref
+		return name
 	}
 	return name + "@" + cut(strings.TrimPrefix(digest, "sha256:"), 9)
 }

@@ -31,6 +31,8 @@ type Console struct {
 	pages  *pages
 	origin *http.CrossOriginProtection
 	kinds  map[string]*kind.Def // by "service/plural", as in paths
+
+	readings readings
 }
 
 // New makes the console's handler.
@@ -77,7 +79,8 @@ func (c *Console) routes() {
 		"GET /apps": (*request).apps, "GET /apps/{name}": (*request).appOverview,
 		"GET /apps/{name}/live": (*request).appLive, "GET /apps/{name}/state": (*request).appState,
 		"GET /apps/{name}/logs": (*request).appLogs, "GET /apps/{name}/log": (*request).appLogStream,
-		"GET /apps/{name}/log.txt":  (*request).appLogText,
+		"GET /apps/{name}/log.txt": (*request).appLogText, "GET /apps/{name}/build": (*request).appBuild,
+		"GET /apps/{name}/build-log": (*request).appBuildStream, "GET /apps/{name}/build-log.txt": (*request).appBuildText,
 		"GET /apps/{name}/releases": (*request).appReleases, "GET /apps/{name}/events": (*request).appEvents,
 		"GET /apps/{name}/variables": (*request).appVariables, "POST /apps/{name}/variables": (*request).appVariables,
 		"GET /apps/{name}/settings": (*request).appSettings, "POST /apps/{name}/settings": (*request).appSettings,
@@ -154,6 +157,9 @@ var headings = map[fail.Kind]string{
 
 func (q *request) showError(err error) {
 	e := fail.From(err)
+	if e.Kind == fail.Internal {
+		q.Door.Log.Error("console: a page failed", "request", q.reqID, "path", q.URL.Path, "err", err)
+	}
 	if e.Kind == fail.Canceled || q.began {
 		return
 	}

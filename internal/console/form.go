@@ -102,6 +102,9 @@ func (f *former) input(fl kind.Field, name string, v, cur any) *input {
 			item := name + "[" + strconv.Itoa(i) + "]"
 			in.Items = append(in.Items, &input{ID: in.ID + "-" + strconv.Itoa(i), Name: item, Label: fmt.Sprintf("%s %d", in.Label, i+1),
 				Control: "object", Items: f.inputs(fl.Item.Fields, item, asMap(at), nil)})
+			if i >= len(list) {
+				optional(in.Items[i].Items) // a spare one may stay empty
+			}
 		}
 	case fl.Type == kind.ListOf && scalarType(fl.Item.Type):
 		in.Control = "lines"
@@ -152,6 +155,13 @@ func (f *former) input(fl kind.Field, name string, v, cur any) *input {
 		}
 	}
 	return in
+}
+
+func optional(items []*input) {
+	for _, in := range items {
+		in.Required = false
+		optional(in.Items)
+	}
 }
 
 func (f *former) mapInput(in *input, fl kind.Field, v, cur any) {
@@ -362,7 +372,7 @@ func (r *reader) objects(fl kind.Field, name string) any {
 		if !there {
 			break
 		}
-		if o := r.object(fl.Item.Fields, item, nil); !blank(o) {
+		if o := r.object(fl.Item.Fields, item, nil); !untouched(fl.Item.Fields, o) {
 			list = append(list, o)
 		}
 	}
@@ -372,7 +382,21 @@ func (r *reader) objects(fl kind.Field, name string) any {
 	return list
 }
 
-// blank reports that nothing was filled in; a select or a box that is not ticked says nothing.
+// untouched reports that a spare row was left as the form shows it: empty, or at its defaults.
+func untouched(fields []kind.Field, o map[string]any) bool {
+	for _, f := range fields {
+		v := o[f.Name]
+		switch {
+		case blank(v), f.Default != "" && scalar(v) == f.Default:
+		case f.Type == kind.Object && untouched(f.Fields, asMap(v)):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// blank reports that nothing was filled in; a box that is not ticked says nothing.
 func blank(v any) bool {
 	switch x := v.(type) {
 	case nil:

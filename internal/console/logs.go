@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
@@ -22,19 +23,25 @@ func mustJSON(v any) json.RawMessage {
 	return b
 }
 
-func (q *request) appLogs() error {
-	p, err := q.appPage("logs")
+func (q *request) appLogs() error { return q.logPage("logs") }
+
+func (q *request) appBuild() error { return q.logPage("build") }
+
+func (q *request) logPage(tab string) error {
+	p, err := q.appPage(tab)
 	if err != nil {
 		return err
 	}
-	p.Instances = q.instances(p)
-	return q.render("app_logs", p.Name+" logs", p)
+	if tab == "logs" {
+		p.Instances = q.instances(p)
+	}
+	return q.render("app_logs", p.Name+" "+tab, p)
 }
 
-// logInput fills those fields of the log action that it has.
-func logInput(k *kind.Def, follow bool, match, instance string) json.RawMessage {
+// logInput fills those fields of a log action that it has.
+func logInput(a *kind.AnyAction, follow bool, match, instance string) json.RawMessage {
 	in := map[string]any{}
-	for _, f := range k.ActionOf(logVerb).In {
+	for _, f := range a.In {
 		switch f.Name {
 		case "follow":
 			in["follow"] = follow
@@ -53,26 +60,39 @@ func logInput(k *kind.Def, follow bool, match, instance string) json.RawMessage 
 	return mustJSON(in)
 }
 
-const logVerb = "logs"
+// The app's actions that give its logs.
+const (
+	logVerb   = "logs"
+	buildVerb = "build-log"
+)
 
-// streamLog sends the log action's lines to emit.
-func (q *request) streamLog(follow bool, emit func(v any) error, raw func(string) (io.Writer, error)) error {
+// streamLog sends a log action's lines to emit.
+func (q *request) streamLog(verb string, follow bool, emit func(v any) error, raw func(string) (io.Writer, error)) error {
 	k, row, err := q.component()
 	if err != nil {
 		return err
 	}
-	if a := k.ActionOf(logVerb); a == nil || !a.Stream {
+	a := k.ActionOf(verb)
+	if a == nil || !a.Stream {
 		return fail.New(fail.Unsupported, "this cloud keeps no logs of apps")
 	}
-	c := q.newCall(k, logVerb, string(row.ID))
-	c.In = logInput(k, follow, q.URL.Query().Get("match"), q.URL.Query().Get("instance"))
+	c := q.newCall(k, verb, string(row.ID))
+	c.In = logInput(a, follow, q.URL.Query().Get("match"), q.URL.Query().Get("instance"))
 	c.Stream = kind.Stream{Body: strings.NewReader(""), Emit: emit, Raw: raw}
 	_, err = q.do(c)
 	return err
 }
 
-// appLogStream sends the log as lines of JSON, for the page's script.
-func (q *request) appLogStream() error {
+func (q *request) appLogStream() error { return q.logStream(logVerb) }
+
+func (q *request) appBuildStream() error { return q.logStream(buildVerb) }
+
+func (q *request) appLogText() error { return q.logText(logVerb) }
+
+func (q *request) appBuildText() error { return q.logText(buildVerb) }
+
+// logStream sends a log as lines of JSON, for the page's script.
+func (q *request) logStream(verb string) error {
 	rc := http.NewResponseController(q.w)
 	enc := json.NewEncoder(q.w)
 	begin := func(typ string) {
@@ -89,7 +109,7 @@ func (q *request) appLogStream() error {
 		}
 		return rc.Flush()
 	}
-	err := q.streamLog(q.URL.Query().Get("follow") != "", emit, nil)
+	err := q.streamLog(verb, q.URL.Query().Get("follow") != "", emit, nil)
 	if err != nil && q.began && q.Context().Err() == nil {
 		e := fail.From(err)
 		return emit(map[string]any{"error": map[string]string{"message": e.Message, "next": e.Next}})
@@ -100,7 +120,7 @@ func (q *request) appLogStream() error {
 	return err
 }
 
-// logLine is what the log action emits.
+// logLine is what the log actions emit.
 type logLine struct {
 	At       string `json:"at"`
 	Instance string `json:"instance"`
@@ -108,8 +128,8 @@ type logLine struct {
 	Text     string `json:"text"`
 }
 
-// appLogText is the log as it stands, for browsers without scripts and for saving.
-func (q *request) appLogText() error {
+// logText is a log as it stands, for browsers without scripts and for saving.
+func (q *request) logText(verb string) error {
 	emit := func(v any) error {
 		if !q.began {
 			q.began = true
@@ -120,10 +140,13 @@ func (q *request) appLogText() error {
 		if json.Unmarshal(mustJSON(v), &l) != nil {
 			return nil
 		}
-		_, err := fmt.Fprintf(q.w, "%s %s %s\n", l.At, l.Instance, l.Text)
+		if l.Instance != "" {
+			l.Instance = shortID(id.ID(l.Instance)) + " "
+		}
+		_, err := fmt.Fprintf(q.w, "%s %s%s\n", l.At, l.Instance, l.Text)
 		return err
 	}
-	err := q.streamLog(false, emit, nil)
+	err := q.streamLog(verb, false, emit, nil)
 	if err == nil && !q.began {
 		q.began = true
 		q.w.Header().Set("Content-Type", "text/plain; charset=utf-8")

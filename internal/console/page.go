@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ func loadPages(c *Console) *pages {
 	p := &pages{sets: map[string]*template.Template{}, assets: loadAssets()}
 	funcs := template.FuncMap{
 		"asset": p.assets.path, "icon": icon, "age": c.age, "ago": c.ago, "in": c.in, "clock": clockText, "iso": isoText, "label": label, "dict": dict,
-		"tone": tone, "plural": plural, "number": number, "percent": percent, "lower": strings.ToLower, "join": strings.Join, "imageName": imageName, "rollbackInput": rollbackInput,
+		"tone": tone, "plural": plural, "number": number, "percent": percent, "lower": strings.ToLower, "join": strings.Join, "imageName": imageName, "cores": cores, "rollbackInput": rollbackInput,
 	}
 	common := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/form.html", "templates/app.html"))
 	files, _ := fs.Glob(templateFiles, "templates/*.html")
@@ -137,7 +138,9 @@ func (q *request) nav() []navGroup {
 	out := []navGroup{first}
 	at := map[string]int{}
 	trash := false
-	for _, k := range q.Door.Kinds {
+	kinds := slices.Clone(q.Door.Kinds)
+	slices.SortStableFunc(kinds, func(a, b *kind.Def) int { return last(a) - last(b) })
+	for _, k := range kinds {
 		if !may[action{k.Service, k.Name, call.List}] {
 			continue
 		}
@@ -175,6 +178,14 @@ func (q *request) nav() []navGroup {
 		}
 	}
 	return out
+}
+
+// last puts identity behind the services that people come for.
+func last(k *kind.Def) int {
+	if k.Service == "identity" {
+		return 1
+	}
+	return 0
 }
 
 func listPath(k *kind.Def) string { return "/k/" + k.Service + "/" + k.Plural }

@@ -232,7 +232,7 @@ func label(name string) string {
 	return strings.Join(words, " ")
 }
 
-var spellings = map[string]string{"url": "URL", "cpu": "CPU", "id": "ID", "mib": "MiB", "gib": "GiB", "ip": "IP", "dns": "DNS", "tls": "TLS", "http": "HTTP", "vpc": "VPC", "json": "JSON"}
+var spellings = map[string]string{"url": "URL", "cpu": "CPU", "id": "ID", "mib": "MiB", "gib": "GiB", "ip": "IP", "dns": "DNS", "tls": "TLS", "http": "HTTP", "vpc": "VPC", "json": "JSON", "env": "Environment variables", "pids": "Processes"}
 
 // tone is the colour class of a state, phase, outcome or level.
 func tone(s any) string {
@@ -296,6 +296,14 @@ func dict(kv ...any) map[string]any {
 		m[kv[i].(string)] = kv[i+1]
 	}
 	return m
+}
+
+// cores prints thousandths of a core: "0.5 cores".
+func cores(milli int64) string {
+	if milli == 1000 {
+		return "1 core"
+	}
+	return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64) + " cores"
 }
 
 // span prints a time roughly: "3 min".

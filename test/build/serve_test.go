@@ -64,8 +64,8 @@ func (c *cloud) serve(t *testing.T, r build.Result, path string) string {
 		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
 		_ = command.Wait()
 	}()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
+	deadline := time.Now().Add(time.Minute)
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
 		a, err := http.Get("http://" + address + path)
 		if err == nil {
 			defer a.Body.Close()
@@ -78,7 +78,6 @@ func (c *cloud) serve(t *testing.T, r build.Result, path string) string {
 		if time.Now().After(deadline) {
 			t.Fatalf("%v\n%s", err, output)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -64,7 +64,7 @@ function followLog(pane) {
     const some = document.createDocumentFragment();
     for (const line of batch.splice(0)) {
       const row = document.createElement("div"), time = document.createElement("time"), text = document.createElement("span");
-      row.className = "line" + (line.stream === "stderr" ? " err" : "");
+      row.className = "line" + (line.stream === "stderr" ? " err" : "") + (line.step ? " step" : "");
       time.textContent = (line.at || "").slice(11, 23);
       time.title = (line.at || "") + (line.instance ? " " + line.instance : "");
       text.textContent = line.text;
@@ -87,9 +87,10 @@ function followLog(pane) {
       abort = new AbortController();
       try {
         const q = new URLSearchParams({ follow: "1" });
-        if (instance.value) q.set("instance", instance.value);
+        if (instance && instance.value) q.set("instance", instance.value);
         const r = await fetch(pane.dataset.log + "?" + q, { signal: abort.signal });
         if (r.redirected || r.status === 401) { location.reload(); return; }
+        if (r.status === 404 && pane.dataset.once) { state.textContent = "there is none"; return; }
         if (!r.ok) throw new Error("answered " + r.status);
         state.textContent = "live";
         pane.replaceChildren();
@@ -108,6 +109,7 @@ function followLog(pane) {
           }
           wait = 1000;
         }
+        if (pane.dataset.once) { state.textContent = "ended"; return; }
         state.textContent = "ended; connecting again…";
       } catch (err) {
         if (err.name === "AbortError") { wait = 500; continue; }
@@ -129,7 +131,7 @@ function followLog(pane) {
   });
   el("log-clear").addEventListener("click", () => pane.replaceChildren());
   wrap.addEventListener("change", () => pane.classList.toggle("nowrap", !wrap.checked));
-  instance.addEventListener("change", () => abort.abort());
+  if (instance) instance.addEventListener("change", () => abort.abort());
   follow.addEventListener("change", toEnd);
   pane.addEventListener("scroll", () => { // looking back stops following; reaching the end follows again
     follow.checked = pane.scrollTop + pane.clientHeight >= pane.scrollHeight - 24;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
@@ -104,14 +105,17 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if c.Principal.Nobody() {
+		return fail.New(fail.Unauthenticated, "nobody is logged in")
+	}
 	if c.Principal.Method != ident.ByToken {
 		return fail.New(fail.Invalid, "only a token can be logged out").Then("delete or disable the access key instead")
 	}
 	token := r.Header.Get("X-Auth-Token")
 	if token == "" {
-		token = r.Header.Get("Authorization")[len("Bearer "):]
+		_, token, _ = strings.Cut(r.Header.Get("Authorization"), " ")
 	}
-	err = login.Out(r.Context(), a.Door, c.Principal, token, nil, login.From{Source: c.Source, Agent: c.Agent, Dialect: "native", RequestID: c.RequestID})
+	err = login.Out(r.Context(), a.Door, c.Principal, strings.TrimSpace(token), nil, login.From{Source: c.Source, Agent: c.Agent, Dialect: "native", RequestID: c.RequestID})
 	if err != nil {
 		return err
 	}

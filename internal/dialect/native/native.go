@@ -97,27 +97,44 @@ func Routes(kinds []*kind.Def) []Route {
 	return out
 }
 
+// General is a route that does not come from a kind.
+type General struct {
+	Method, Path string
+	// Needs is the action that a caller must be allowed; LogInNeeded: none, but a log-in; "": not even that.
+	Needs string
+	serve func(http.ResponseWriter, *http.Request) error
+}
+
+// LogInNeeded is what a route needs that anybody who is logged in may use.
+const LogInNeeded = "log-in"
+
+// Generals lists the routes that do not come from kinds, for OpenAPI and the coverage test.
+func Generals() []General { return new(API).general() }
+
+func (a *API) general() []General {
+	return []General{
+		{"POST", Base + "/login", "", a.login},
+		{"POST", Base + "/logout", LogInNeeded, a.logout},
+		{"GET", Base + "/whoami", LogInNeeded, a.whoami},
+		{"GET", Base + "/version", "", a.version},
+		{"GET", Base + "/ca", "", a.ca},
+		{"GET", Base + "/kinds", "", a.kinds},
+		{"GET", Base + "/openapi.json", "", a.openapi},
+		{"GET", Base + "/jobs/{id}", "job", a.job}, // that of reading what the job works on
+		{"GET", Base + "/domains/{domain}/audit", "audit:entry:list", a.audit},
+		{"GET", Base + "/projects/{project}/quota", "quota:quota:list", a.quota},
+		{"PUT", Base + "/projects/{project}/quota", "quota:quota:update", a.setQuota},
+		{"GET", Base + "/projects/{project}/usage", "billing:usage:list", a.usage},
+	}
+}
+
 func (a *API) routes() {
 	for _, r := range Routes(a.Door.Kinds) {
 		a.mux.HandleFunc(r.Method+" "+r.Path, func(w http.ResponseWriter, q *http.Request) { a.serve(w, q, r) })
 	}
-	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"POST /login":                   a.login,
-		"POST /logout":                  a.logout,
-		"GET /whoami":                   a.whoami,
-		"GET /version":                  a.version,
-		"GET /ca":                       a.ca,
-		"GET /kinds":                    a.kinds,
-		"GET /openapi.json":             a.openapi,
-		"GET /jobs/{id}":                a.job,
-		"GET /domains/{domain}/audit":   a.audit,
-		"GET /projects/{project}/quota": a.quota,
-		"PUT /projects/{project}/quota": a.setQuota,
-		"GET /projects/{project}/usage": a.usage,
-	} {
-		method, path, _ := strings.Cut(pattern, " ")
-		a.mux.HandleFunc(method+" "+Base+path, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
+	for _, g := range a.general() {
+		a.mux.HandleFunc(g.Method+" "+g.Path, func(w http.ResponseWriter, r *http.Request) {
+			if err := g.serve(w, r); err != nil {
 				WriteError(w, r, err)
 			}
 		})

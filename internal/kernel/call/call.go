@@ -220,15 +220,18 @@ func (d *Door) Job(ctx context.Context, p ident.Principal, jobID id.ID) (*job.Jo
 		return nil, fail.New(fail.NotFound, "there is no job %s", jobID)
 	}
 	c := &Call{Kind: k, Verb: Get, Principal: p, Domain: string(j.Domain), Project: string(j.Project), Target: string(j.Row)}
-	err = d.Store.View(ctx, func(tx store.Tx) error {
-		s, err := d.scope(tx, c)
-		if err != nil {
+	var s scope
+	err = d.Store.View(ctx, func(tx store.Tx) (err error) {
+		if s, err = d.scope(tx, c); err != nil {
 			return fail.New(fail.NotFound, "there is no job %s", jobID)
 		}
 		_, err = d.allowed(tx, c, s, j.Name, nil)
 		return err
 	})
-	return j, err
+	if err != nil {
+		return nil, d.refused(ctx, c, s, err)
+	}
+	return j, nil
 }
 
 // WaitJob waits for a job to end; ctx bounds it.

@@ -66,3 +66,8 @@ func (k *Kernel) LogIn(t testing.TB, user, password string) ident.Principal {
 	p.Project = k.Admin.ProjectID
 	return p
 }
+
+// Token describes a token of the administrator for the first project.
+func Token(k *Kernel) ident.Token {
+	return ident.Token{User: k.Admin.UserID, Domain: k.Admin.DomainID, Project: k.Admin.ProjectID, Methods: []string{"password"}}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -36,6 +37,8 @@ func DecodeStrict(raw []byte, v any, path string, fields []Field) error {
 		return fail.Field(join(path, te.Field), "expected %s, got %s", plainType(te.Type), te.Value)
 	case errors.As(err, &se):
 		return fail.Field(path, "not valid JSON at byte %d: %v", se.Offset, se)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fail.Field(path, "the JSON document breaks off")
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
 		name := strings.Trim(strings.TrimPrefix(err.Error(), "json: unknown field "), `"`)
 		return fail.Field(join(path, name), "there is no such field").Then("fields here: %s", strings.Join(fieldNames(fields), ", "))

@@ -4,9 +4,18 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/awancloud/awan/catalog"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -129,5 +138,52 @@ func TestResolve(t *testing.T) {
 		if image == "python:3.13" && !strings.Contains(fail.From(err).Public(), "no such version") {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// inMemory is a registry in memory, in place of the cloud's.
+type inMemory struct{ h http.Handler }
+
+func (m inMemory) Host() string                       { return "registry.test" }
+func (m inMemory) Transport(string) http.RoundTripper { return m }
+func (m inMemory) RoundTrip(q *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	in := q.Clone(q.Context())
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	m.h.ServeHTTP(w, in)
+	a := w.Result()
+	a.Request = q
+	return a, nil
+}
+
+// TestResolveUpstream: with a registry configured, names mean what they mean there.
+func TestResolveUpstream(t *testing.T) {
+	outside := httptest.NewServer(registry.New())
+	defer outside.Close()
+	host := strings.TrimPrefix(outside.URL, "http://")
+	image, err := random.Image(1000, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := image.ConfigFile()
+	if image, err = mutate.ConfigFile(image, &v1.ConfigFile{OS: "linux", Architecture: runtime.GOARCH, RootFS: c.RootFS}); err != nil {
+		t.Fatal(err)
+	}
+	ref, _ := name.ParseReference(host + "/library/golang:1.30")
+	if err := remote.Write(ref, image); err != nil {
+		t.Fatal(err)
+	}
+	r := &Resolver{Bases: fakeBases{}, Registry: inMemory{registry.New()}, Upstream: host}
+	digest, _ := image.Digest()
+	for range 2 {
+		got, err := r.Resolve(context.Background(), "p1", "golang:1.30", func(string) {})
+		if want := "library/upstream/library/golang@" + digest.String(); err != nil || got != want {
+			t.Errorf("%s %v, want %s", got, err, want)
+		}
+	}
+	if _, err := r.Resolve(context.Background(), "p1", "nosuch:1", func(string) {}); !fail.Is(err, fail.NotFound) {
+		t.Errorf("%v", err)
 	}
 }

@@ -32,6 +32,7 @@ func listRoles(x *Exchange) error {
 // createRole refuses: Keystone's role is a bare name that every service interprets, a policy here says what it allows.
 func createRole(x *Exchange) error {
 	c := x.Call
+	c.Domain = x.domain(nil)
 	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.Policy.D, call.Create, "*"); err != nil {
 		return err
 	}

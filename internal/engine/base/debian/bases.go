@@ -44,6 +44,7 @@ type Bases struct {
 
 	mu    sync.Mutex // guards locks
 	locks map[string]*sync.Mutex
+	roots sync.RWMutex // held for reading while a base is made on another's unpacked root, for writing while that is replaced
 }
 
 // New reads the catalogue; nothing is made yet.
@@ -87,18 +88,39 @@ func (b *Bases) List(ctx context.Context) iter.Seq2[build.Base, error] {
 // Ensure makes the base exist in the registry and returns its reference by digest. Callers that want the same base at
 // the same time wait for one making.
 func (b *Bases) Ensure(ctx context.Context, name string, log func(line string)) (string, error) {
-	var one sync.Mutex // two bases may be in the making at a time, and log is called by one
-	base, err := b.ensure(ctx, name, func(line string) {
+	base, err := b.ensure(ctx, name, serial(log), false)
+	return base.Ref, err
+}
+
+// Refresh makes a base anew, with the package versions of now. Bases that stand on it are made anew when they are next
+// wanted; images that were built stay what they are.
+func (b *Bases) Refresh(ctx context.Context, name string, log func(line string)) (string, error) {
+	base, err := b.ensure(ctx, name, serial(log), true)
+	return base.Ref, err
+}
+
+// serial makes log safe for two bases that are in the making at a time.
+func serial(log func(line string)) func(line string) {
+	var one sync.Mutex
+	return func(line string) {
 		one.Lock()
 		defer one.Unlock()
 		if log != nil {
 			log(line)
 		}
-	})
-	return base.Ref, err
+	}
 }
 
-func (b *Bases) ensure(ctx context.Context, name string, log func(line string)) (build.Base, error) {
+// usable tells whether a base that others stand on still has its unpacked root.
+func (b *Bases) usable(r recipe) bool {
+	if r.From != "" || b.o.Upstream != "" {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(b.root(r.Name), "etc"))
+	return err == nil
+}
+
+func (b *Bases) ensure(ctx context.Context, name string, log func(line string), again bool) (build.Base, error) {
 	r, ok := b.recipes[name]
 	if !ok {
 		return build.Base{}, fail.New(fail.NotFound, "there is no base image %s", name).
@@ -123,12 +145,12 @@ func (b *Bases) ensure(ctx context.Context, name string, log func(line string)) 
 				return build.Base{}, err
 			}
 		}
-		if parent, err = b.ensure(ctx, r.From, log); err != nil {
+		if parent, err = b.ensure(ctx, r.From, log, false); err != nil {
 			return build.Base{}, err
 		}
 	}
 	key := b.key(r, parent)
-	if ok && known.Key == key && b.present(ctx, known.Base.Ref) {
+	if ok && !again && known.Key == key && b.usable(r) && b.present(ctx, known.Base.Ref) {
 		return known.Base, nil
 	}
 	var base build.Base

@@ -117,6 +117,8 @@ func (b *Bases) makeRoot(ctx context.Context, r recipe, work string, log func(st
 		return nil, nil, err
 	}
 	// The root is kept because the other bases are made on top of it.
+	b.roots.Lock()
+	defer b.roots.Unlock()
 	old := b.root(r.Name)
 	if err := errors.Join(os.RemoveAll(old), os.Rename(fresh, old)); err != nil {
 		return nil, nil, fail.Wrap(err, fail.NoSpace, "keeping the base image %s", r.Name)
@@ -132,10 +134,12 @@ func (b *Bases) makeRoot(ctx context.Context, r recipe, work string, log func(st
 // makeOn lays packages, downloads and files over the parent's root, in an overlay whose upper half becomes the layer.
 func (m *making) makeOn(ctx context.Context, parent build.Base) ([]v1.Layer, []string, error) {
 	r, b := m.recipe, m.bases
+	b.roots.RLock()
+	defer b.roots.RUnlock()
 	lower := b.root(parent.Name)
 	if _, err := os.Stat(lower); err != nil {
 		return nil, nil, fail.New(fail.Unavailable, "the unpacked root of the base image %s is gone", parent.Name).
-			Then("remove its record under the bases' folder; it is then made again").Because(err)
+			Then("try again: it is then made again").Because(err)
 	}
 	wanted := slices.Clone(r.Packages)
 	if m.failed != nil {
@@ -176,6 +180,8 @@ func (m *making) makeOn(ctx context.Context, parent build.Base) ([]v1.Layer, []s
 
 // makeScratch copies a few paths of the parent into an empty image.
 func (b *Bases) makeScratch(ctx context.Context, r recipe, parent build.Base, work string) ([]v1.Layer, []string, error) {
+	b.roots.RLock()
+	defer b.roots.RUnlock()
 	fresh := filepath.Join(work, "root")
 	for _, d := range []string{"etc", "usr", "var", "home"} {
 		if err := os.MkdirAll(filepath.Join(fresh, d), 0o755); err != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,10 @@ type cgroup struct {
 	dirs []string // its folders, one for version 2
 	two  bool
 	seen atomic.Int64
-	oom  int // version 1: an event descriptor that counts out-of-memory kills; -1 is none
+
+	mu     sync.Mutex
+	oom    int   // version 1: an event descriptor that counts out-of-memory kills; -1 is none
+	before int64 // version 2: kills that were counted already
 }
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -113,10 +117,15 @@ func (c *cgroup) listen(dir string) error {
 	return nil
 }
 
-// killed tells whether a process was killed because the memory limit was reached.
+// killed tells whether a process was killed because the memory limit was reached, since it was last asked.
 func (c *cgroup) killed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.two {
-		return counter(c.dirs[0], "memory.events", "oom_kill") > 0
+		n := counter(c.dirs[0], "memory.events", "oom_kill")
+		more := n > c.before
+		c.before = n
+		return more
 	}
 	var count [8]byte
 	n, err := unix.Read(c.oom, count[:])
@@ -137,6 +146,17 @@ func (c *cgroup) refused() int64 {
 	return c.seen.Load()
 }
 
+// full tells whether there were ever as many processes as the limit allows (Linux 6.1 counts that) or one was refused.
+func (c *cgroup) full(limit int64) bool {
+	for _, d := range c.dirs {
+		text, err := os.ReadFile(filepath.Join(d, "pids.peak"))
+		if n, perr := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && perr == nil && n >= limit {
+			return true
+		}
+	}
+	return c.refused() > 0
+}
+
 func counter(dir, name, key string) int64 {
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
@@ -153,10 +173,12 @@ func counter(dir, name, key string) int64 {
 
 // remove takes the group away, in every controller's tree that runc made it in.
 func (c *cgroup) remove() {
+	c.mu.Lock()
 	if c.oom >= 0 {
 		unix.Close(c.oom)
 		c.oom = -1
 	}
+	c.mu.Unlock()
 	removeCgroup(c.path)
 }
 
@@ -167,6 +189,16 @@ func removeCgroup(path string) {
 	}
 	for _, root := range roots {
 		rmdirs(filepath.Join(root, path))
+	}
+}
+
+// removeEmpty takes the cloud's own group away in every tree where nothing is in it.
+func removeEmpty(key string) {
+	for _, pattern := range []string{"/awan-" + key, "/*/awan-" + key} {
+		dirs, _ := filepath.Glob(cgroupRoot + pattern)
+		for _, d := range dirs {
+			_ = unix.Rmdir(d)
+		}
 	}
 }
 

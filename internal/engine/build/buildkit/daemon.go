@@ -162,9 +162,9 @@ func (d *daemon) close() error {
 
 // forget clears what BuildKit keeps in globals about this daemon's stores: it would go on using them, closed.
 func (d *daemon) forget() {
-	infos, _ := d.worker.DiskUsage(context.Background(), client.DiskUsageInfo{})
-	for _, i := range infos {
-		contenthash.ClearCacheContext(&onlyID{id: i.ID})
+	items, _ := d.worker.MetadataStore.All() // an error leaves at most a build that must be tried again
+	for _, i := range items {
+		contenthash.ClearCacheContext(&onlyID{id: i.ID()})
 	}
 	lock := mounts.CacheMountsLocker()
 	lock.Lock()

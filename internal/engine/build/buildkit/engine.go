@@ -198,7 +198,13 @@ func (e *Engine) Close() error {
 	if e.timer != nil {
 		e.timer.Stop()
 	}
-	return e.stop()
+	err := e.stop()
+	// What is left of us on the machine is what others of this cloud use too.
+	removeEmpty(e.o.Key)
+	_ = os.RemoveAll(filepath.Join(e.o.Run, "steps"))
+	_ = os.Remove(e.o.Run)
+	_ = os.Remove(filepath.Dir(e.o.Run))
+	return err
 }
 
 // acquire starts the daemon if it is not there and keeps it until release.

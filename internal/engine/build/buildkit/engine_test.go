@@ -129,7 +129,7 @@ func open(t *testing.T, change ...func(*Options)) *Engine {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	o := Options{Dir: dir, Key: fmt.Sprintf("t%d", os.Getpid()), Registry: m, Images: names{},
-		Run: filepath.Join("/run", fmt.Sprintf("awan-t%d-%d", os.Getpid(), time.Now().UnixNano()))}
+		Run: filepath.Join("/run", fmt.Sprintf("awan-t%d-%d", os.Getpid(), time.Now().UnixNano()), "build")}
 	for _, c := range change {
 		c(&o)
 	}
@@ -144,14 +144,10 @@ func open(t *testing.T, change ...func(*Options)) *Engine {
 		if err := e.Close(); err != nil {
 			t.Error(err)
 		}
-		left, _ := filepath.Glob("/sys/fs/cgroup/*/awan-" + o.Key + "/build-*")
-		if len(left) > 0 {
-			t.Errorf("cgroups left: %v", left)
+		groups, _ := filepath.Glob("/sys/fs/cgroup/*/awan-" + o.Key)
+		if _, err := os.Stat(o.Run); err == nil || len(groups) > 0 {
+			t.Errorf("left on the machine: %v, %s: %v", groups, o.Run, err)
 		}
-		if err := os.RemoveAll(o.Run); err != nil {
-			t.Error(err)
-		}
-		removeCgroup("/awan-" + o.Key)
 	})
 	return e
 }
@@ -340,15 +336,14 @@ func TestIdle(t *testing.T) {
 	if _, _, err := try(t, e, "p1", "RUN echo once"); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for stopped := false; !stopped; {
+	deadline := time.Now().Add(30 * time.Second)
+	for tick, stopped := time.NewTicker(10*time.Millisecond), false; !stopped; <-tick.C {
 		e.mu.Lock()
 		stopped = e.daemon == nil
 		e.mu.Unlock()
 		if time.Now().After(deadline) {
 			t.Fatal("it does not stop")
 		}
-		runtime.Gosched()
 	}
 	_, r, err := try(t, e, "p1", "RUN echo once")
 	if err != nil || r.Cached == 0 {

@@ -93,7 +93,13 @@ func newExecutor(o Options, snapshots string, runs *runs) (*steps, error) {
 	return s, nil
 }
 
-func (s *steps) close() error { return unix.Unmount(s.shifted, unix.MNT_DETACH) }
+func (s *steps) close() error {
+	err := unix.Unmount(s.shifted, unix.MNT_DETACH)
+	for _, d := range []string{s.shifted, s.scratch} {
+		_ = os.Remove(d) // made again at the next start
+	}
+	return err
+}
 
 // Run runs one step within its build's limits.
 func (s *steps) Run(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo,
@@ -114,7 +120,12 @@ func (s *steps) Run(ctx context.Context, id string, root executor.Mount, mounts 
 		m.Src = &shift{m.Src, s, watch, false}
 		shifted[i] = m
 	}
-	return s.Executor.Run(ctx, id, root, shifted, process, started)
+	r.cgroup.killed() // an earlier step may have lived through losing a process
+	recorder, err := s.Executor.Run(ctx, id, root, shifted, process, started)
+	if err != nil && r.cgroup.killed() {
+		r.starved.Store(true)
+	}
+	return recorder, err
 }
 
 // Exec would run something beside a step; no build needs it.

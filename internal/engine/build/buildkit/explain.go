@@ -49,12 +49,12 @@ func (r *run) explain(ctx context.Context, err error) error {
 	}
 	var exit *gateway.ExitError
 	if errors.As(err, &exit) {
-		if r.cgroup.killed() {
+		if r.starved.Load() {
 			return fail.New(fail.Invalid, "%s was ended: the build's memory limit of %d MiB was reached", at, r.want.Limits.MemoryMiB).
 				Then("use less memory in this step, or raise the build's memory limit").Because(err)
 		}
 		extra := ""
-		if r.cgroup.refused() > 0 {
+		if r.cgroup.full(r.want.Limits.Pids) {
 			extra = fmt.Sprintf(" (the limit of %d processes was reached)", r.want.Limits.Pids)
 		}
 		return fail.New(fail.Invalid, "%s failed with exit code %d%s", at, exit.ExitCode, extra).

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	buildkit "github.com/moby/buildkit/client"
@@ -35,6 +36,7 @@ type run struct {
 	cgroup   *cgroup
 	disk     *meter
 	cancel   context.CancelCauseFunc
+	starved  atomic.Bool // a step failed, and lost a process to the memory limit
 }
 
 // runs finds a running build by what BuildKit carries through to where steps are executed.

@@ -63,13 +63,21 @@ func (e *Engine) adoptOne(ctx context.Context, i id.ID, in *instance) {
 	}
 	c, err := t.api.Connect(ctx, &taskapi.ConnectRequest{ID: string(i)})
 	if err == nil {
-		t.shim, t.pid = int(c.ShimPid), int(c.TaskPid)
+		t.shim = int(c.ShimPid)
+		if c.TaskPid > 0 {
+			t.hold(int(c.TaskPid)) // State, below, tells whether it was still the one
+		}
 	}
 	s, err := t.api.State(ctx, &taskapi.StateRequest{ID: string(i)})
 	if in == nil || err != nil {
 		e.log.Info("clearing away a container that belongs to nothing", "instance", i, "err", err)
 		e.discard(i, t)
 		return
+	}
+	if s.Status == tasktypes.Status_STOPPED {
+		if f := t.handle.Swap(nil); f != nil {
+			f.Close()
+		}
 	}
 	switch s.Status {
 	case tasktypes.Status_RUNNING, tasktypes.Status_PAUSED, tasktypes.Status_STOPPED:

@@ -74,7 +74,9 @@ func Purge(ctx context.Context, dir, key string) error {
 	e.killShims("")
 	errs := []error{network.Purge(ctx, key)}
 	errs = append(errs, cg.clearAll())
-	errs = append(errs, unmountBelow(e.paths.run))
+	if err := unmountBelow(e.paths.run); err != nil { // what is still mounted must not be removed through the mount
+		return fail.Wrap(errors.Join(append(errs, err)...), fail.Internal, "not everything could be unmounted")
+	}
 	for _, d := range []string{e.paths.run, e.paths.records(), e.paths.layers(), dir + "/logs", dir + "/images", dir + "/bin"} {
 		errs = append(errs, os.RemoveAll(d))
 	}

@@ -57,11 +57,12 @@ type Engine struct {
 	work   sync.WaitGroup // every goroutine of the engine
 	lock   *os.File
 
-	format    sync.Mutex // held while an empty layer is made
+	format    sync.Mutex // held while an empty layer or a user namespace is made
+	users     map[uint32]*os.File
 	mu        sync.Mutex
 	instances map[id.ID]*instance
 	tenants   *tenants
-	nextHost  uint32
+	hosts     hosts
 	used      map[netip.Addr]id.ID
 	events    *broadcast
 }
@@ -76,6 +77,7 @@ func (p paths) sockets() string               { return filepath.Join(p.run, "s")
 func (p paths) socket(i id.ID) string         { return filepath.Join(p.sockets(), string(i)) }
 func (p paths) bundle(i id.ID) string         { return filepath.Join(p.run, "b", string(i)) }
 func (p paths) live(i id.ID) string           { return filepath.Join(p.run, "i", string(i)) }
+func (p paths) moment() string                { return filepath.Join(p.run, "m") }
 func (p paths) rootfs(i id.ID) string         { return filepath.Join(p.live(i), "rootfs") }
 func (p paths) file(i id.ID, n string) string { return filepath.Join(p.live(i), "etc", n) }
 
@@ -112,7 +114,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{o: o, log: o.Logger, paths: paths{dir: o.Dir, run: "/run/awan-" + o.Key}, instances: map[id.ID]*instance{},
-		used: map[netip.Addr]id.ID{}, events: newBroadcast()}
+		used: map[netip.Addr]id.ID{}, users: map[uint32]*os.File{}, events: newBroadcast()}
 	e.ctx, e.cancel = context.WithCancel(inNamespace(context.Background()))
 	if err := e.open(inNamespace(ctx)); err != nil {
 		_ = e.Close()
@@ -196,6 +198,13 @@ func (e *Engine) directories() error {
 	if err := os.RemoveAll(filepath.Join(e.paths.run, "x")); err != nil {
 		return err
 	}
+	// Mounts of starts that were cut off.
+	if err := unmountBelow(e.paths.moment()); err != nil {
+		return err
+	}
+	if err := errors.Join(os.RemoveAll(e.paths.moment()), os.MkdirAll(e.paths.moment(), 0o700)); err != nil {
+		return err
+	}
 	for _, d := range []string{e.paths.sockets(), e.paths.bundle(""), e.paths.live("")} {
 		if err := os.MkdirAll(d, 0o711); err != nil {
 			return err
@@ -234,6 +243,9 @@ func (e *Engine) Close() error {
 	e.mu.Unlock()
 	e.work.Wait()
 	e.events.close()
+	for _, f := range e.users {
+		f.Close()
+	}
 	var err error
 	if e.img != nil {
 		err = e.img.close()

@@ -112,6 +112,7 @@ func (e *Engine) prepare(ctx context.Context, in *instance, want workload.Want, 
 		if err := e.net.Detach(ctx, old.port()); err != nil {
 			return fail.Wrap(err, fail.Internal, "the network attachment cannot be removed")
 		}
+		e.forgetConnections(old.Address)
 	}
 	if !next.Address.IsValid() {
 		if next.Address, err = e.address(in.id); err != nil {

@@ -54,14 +54,64 @@ func (e *Engine) mountRootfs(ctx context.Context, i id.ID, img *image, storageMi
 	if err := os.Chown(upper, int(owner), int(owner)); err != nil {
 		return "", err
 	}
-	ids := fmt.Sprintf("map=0:%d:%d", owner, idsPerTenant)
-	m := mount.Mount{Type: "overlay", Source: "overlay", Options: []string{"nodev", "index=off",
-		"uid" + ids, "gid" + ids,
-		"upperdir=" + upper, "workdir=" + work, "lowerdir=" + strings.Join(img.lower, ":")}}
-	if err := m.Mount(root); err != nil {
+	if err := e.mountOverlay(root, img.lower, upper, work, owner); err != nil {
 		return "", fmt.Errorf("mount the root file system: %w", err)
 	}
 	return root, nil
+}
+
+// mountOverlay mounts an overlay whose lower directories show the tenant's user ids. Each gets a mapped mount for the
+// moment of mounting, after which the overlay holds it by itself.
+func (e *Engine) mountOverlay(at string, lower []string, upper, work string, owner uint32) (err error) {
+	users, err := e.usersOf(owner)
+	if err != nil {
+		return fmt.Errorf("make a user namespace: %w", err)
+	}
+	dir, err := os.MkdirTemp(e.paths.moment(), "")
+	if err != nil {
+		return err
+	}
+	var mapped []string
+	defer func() {
+		for n := range lower { // never recursively: what is mounted there is the image
+			p := filepath.Join(dir, strconv.Itoa(n))
+			if n < len(mapped) {
+				err = errors.Join(err, unix.Unmount(p, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW))
+			}
+			_ = os.Remove(p)
+		}
+		_ = os.Remove(dir)
+	}()
+	for n, l := range lower {
+		p := filepath.Join(dir, strconv.Itoa(n))
+		if err := os.Mkdir(p, 0o700); err != nil {
+			return err
+		}
+		if err := mount.IDMapMountWithAttrs(l, p, int(users.Fd()), unix.MOUNT_ATTR_RDONLY, 0); err != nil {
+			return err
+		}
+		mapped = append(mapped, p)
+	}
+	options := "index=off,upperdir=" + upper + ",workdir=" + work + ",lowerdir=" + strings.Join(mapped, ":")
+	if len(options) >= os.Getpagesize() {
+		return fail.New(fail.Invalid, "the image has too many layers: %d", len(lower)).Then("build it with fewer steps")
+	}
+	return unix.Mount("overlay", at, "overlay", unix.MS_NODEV, options)
+}
+
+// usersOf gives a user namespace that maps a tenant's ids; making one starts a process, so it is kept.
+func (e *Engine) usersOf(owner uint32) (*os.File, error) {
+	e.format.Lock()
+	defer e.format.Unlock()
+	if f := e.users[owner]; f != nil {
+		return f, nil
+	}
+	ids := fmt.Sprintf("0:%d:%d", owner, idsPerTenant)
+	f, err := mount.GetUsernsFD(ids, ids)
+	if err == nil {
+		e.users[owner] = f
+	}
+	return f, err
 }
 
 func (e *Engine) mountLayer(ctx context.Context, i id.ID, at string, sizeMiB int64) error {

@@ -154,11 +154,9 @@ func (e *Engine) loadRecords() error {
 			e.used[rec.Address] = i
 		}
 	}
-	var next struct{ Next uint32 }
-	if err := readJSON(filepath.Join(e.paths.dir, "next-address.json"), &next); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := readJSON(e.hostsFile(), &e.hosts); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	e.nextHost = next.Next
 	return nil
 }
 
@@ -181,19 +179,37 @@ func (e *Engine) address(i id.ID) (netip.Addr, error) {
 	defer e.mu.Unlock()
 	base := e.o.Subnet.Masked().Addr().As4()
 	for range last {
-		if e.nextHost < first || e.nextHost > last {
-			e.nextHost = first
+		if e.hosts.Next > last {
+			e.hosts.Next, e.hosts.Again = 0, true
 		}
-		h := e.nextHost
-		e.nextHost++
+		h := max(first, e.hosts.Next)
+		e.hosts.Next = h + 1
 		a := netip.AddrFrom4([4]byte{base[0], base[1], byte(h >> 8), byte(h)})
 		if _, taken := e.used[a]; taken {
 			continue
 		}
+		if e.hosts.Again {
+			e.forgetConnections(a)
+		}
 		e.used[a] = i
-		return a, writeJSON(filepath.Join(e.paths.dir, "next-address.json"), struct{ Next uint32 }{e.nextHost})
+		return a, writeJSON(e.hostsFile(), e.hosts)
 	}
 	return netip.Addr{}, fail.New(fail.NoSpace, "all %d addresses of this machine are in use", last-first).Then("remove instances that are not needed")
+}
+
+// hosts remembers which address comes next, and whether all have been given out once.
+type hosts struct {
+	Next  uint32
+	Again bool
+}
+
+func (e *Engine) hostsFile() string { return filepath.Join(e.paths.dir, "next-address.json") }
+
+// forgetConnections is for an address that changes hands.
+func (e *Engine) forgetConnections(a netip.Addr) {
+	if err := e.net.Forget(a); err != nil {
+		e.log.Warn("forget the connections of an address", "address", a, "err", err)
+	}
 }
 
 // tenants gives every tenant a small number, from which its user ids and its network come.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,13 +29,27 @@ import (
 // task is a running shim with its container, seen from here.
 type task struct {
 	id     id.ID
-	shim   int // process id of the shim; 0 when not known yet
-	pid    int // of the container's first process
+	shim   int                     // process id of the shim; 0 when not known yet
+	pid    int                     // of the container's first process
+	handle atomic.Pointer[os.File] // its pidfd, which is safe against reuse of the number; may be nil
 	client *ttrpc.Client
 	api    taskapi.TTRPCTaskService
 }
 
-func (t *task) close() { _ = t.client.Close() }
+func (t *task) close() {
+	_ = t.client.Close()
+	if fd := t.handle.Swap(nil); fd != nil {
+		fd.Close()
+	}
+}
+
+// hold notes the container's first process, which must be alive or a zombie of the shim's now.
+func (t *task) hold(pid int) {
+	t.pid = pid
+	if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+		t.handle.Store(os.NewFile(uintptr(fd), "pidfd"))
+	}
+}
 
 // launch writes the bundle, starts a shim on it and creates the container in it, not started yet.
 func (e *Engine) launch(ctx context.Context, i id.ID, s *oci.Spec, owner uint32) (_ *task, err error) {
@@ -73,7 +88,7 @@ func (e *Engine) launch(ctx context.Context, i id.ID, s *oci.Spec, owner uint32)
 	if err != nil {
 		return nil, errgrpc.ToNative(err)
 	}
-	t.pid = int(r.Pid)
+	t.hold(int(r.Pid))
 	return t, nil
 }
 

@@ -108,8 +108,7 @@ func (n *Network) Attached(p Port) bool {
 	return err == nil && l.Attrs().Flags&net.FlagUp != 0
 }
 
-// Detach removes the port: its interface, its rules and the connections still known for its address, so that the next
-// owner of the address inherits nothing. Absent is success.
+// Detach removes the port: its interface and its rules. Absent is success.
 func (n *Network) Detach(_ context.Context, p Port) error {
 	if l, err := netlink.LinkByName(n.Interface(p.Address)); err == nil {
 		if err := netlink.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {
@@ -122,16 +121,19 @@ func (n *Network) Detach(_ context.Context, p Port) error {
 	if err != nil {
 		return fmt.Errorf("remove the port's rules: %w", err)
 	}
-	filter := &netlink.ConntrackFilter{}
-	reply := &netlink.ConntrackFilter{}
-	ip := net.IP(p.Address.AsSlice())
-	_ = filter.AddIP(netlink.ConntrackOrigSrcIP, ip)
-	_ = reply.AddIP(netlink.ConntrackOrigDstIP, ip)
-	_, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, filter, reply)
-	if err != nil {
-		n.log.Warn("forget connections of a removed instance", "address", p.Address, "err", err)
-	}
 	return nil
+}
+
+// Forget ends the connections known for an address, so that its next owner inherits nothing. It reads the host's whole
+// table, so call it only when an address changes hands.
+func (n *Network) Forget(a netip.Addr) error {
+	sent, received := &netlink.ConntrackFilter{}, &netlink.ConntrackFilter{}
+	ip := net.IP(a.AsSlice())
+	err := errors.Join(sent.AddIP(netlink.ConntrackOrigSrcIP, ip), received.AddIP(netlink.ConntrackOrigDstIP, ip))
+	if err == nil {
+		_, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, sent, received)
+	}
+	return err
 }
 
 // Traffic is what the instance received and sent, in bytes, since its interface was made.

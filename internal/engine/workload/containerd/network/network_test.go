@@ -283,7 +283,7 @@ func (l *lab) world() *host {
 	must(netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("11.99.0.1/24"))}))
 	must(netlink.LinkSetUp(link))
 	must(sysctl("ipv4/conf/"+attrs.Name+"/forwarding", "1"))
-	for _, p := range []string{resolver.String() + "/32", "192.168.77.7/32"} {
+	for _, p := range []string{resolver.String() + "/32", "192.168.77.7/32", "12.0.0.2/32"} {
 		must(netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(netip.MustParsePrefix(p)), Gw: w.addr.AsSlice()}))
 	}
 	must(w.inside(func() error {
@@ -291,7 +291,7 @@ func (l *lab) world() *host {
 		if err != nil {
 			return err
 		}
-		for _, p := range []string{"11.99.0.2/24", resolver.String() + "/32", "192.168.77.7/32"} {
+		for _, p := range []string{"11.99.0.2/24", resolver.String() + "/32", "192.168.77.7/32", "12.0.0.2/32"} {
 			if err := netlink.AddrAdd(eth, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix(p))}); err != nil {
 				return err
 			}
@@ -307,16 +307,22 @@ func (l *lab) world() *host {
 func TestEgressIsPublicOnlyAndMasqueraded(t *testing.T) {
 	l := newLab(t)
 	w := l.world()
+	// Once more, so that the network that the host is on by now is seen.
+	n, err := Open(t.Context(), Options{Key: l.n.key, Subnet: l.subnet, Log: l.n.log, Resolvers: l.n.dns}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.n = n
 	from := w.serve(":80")
 	w.serve(":53")
 	open, closed := l.instance(1, true), l.instance(1, false)
-	if !open.reaches("11.99.0.2:80", "") {
+	if !open.reaches("12.0.0.2:80", "") {
 		t.Fatal("a public address is not reached")
 	}
 	if got := <-from; got != "11.99.0.1" {
 		t.Errorf("the world sees %s", got)
 	}
-	for _, a := range []string{"192.168.77.7:80", at(resolver, 80), "169.254.169.254:80"} {
+	for _, a := range []string{"192.168.77.7:80", "11.99.0.2:80", at(resolver, 80), "169.254.169.254:80"} {
 		if open.reaches(a, "") {
 			t.Errorf("%s is reached", a)
 		}
@@ -324,7 +330,7 @@ func TestEgressIsPublicOnlyAndMasqueraded(t *testing.T) {
 	if !open.reaches(at(resolver, 53), "") {
 		t.Error("the resolver's port 53 is not reached")
 	}
-	for _, a := range []string{"11.99.0.2:80", at(resolver, 53)} {
+	for _, a := range []string{"12.0.0.2:80", at(resolver, 53)} {
 		if closed.reaches(a, "") {
 			t.Errorf("without egress %s is reached", a)
 		}
@@ -426,5 +432,21 @@ func TestPickSubnet(t *testing.T) {
 		if a.Contains(r) || b.Contains(r) {
 			t.Errorf("a range holds the resolver %s", r)
 		}
+	}
+}
+
+func TestIntervalsThatTouchAreOne(t *testing.T) {
+	var text []string
+	for _, e := range intervals([]netip.Prefix{netip.MustParsePrefix("11.0.0.0/24"), netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("224.0.0.0/3"), netip.MustParsePrefix("0.0.0.0/8")}) {
+		a, _ := netip.AddrFromSlice(e.Key)
+		if e.IntervalEnd {
+			text = append(text, "-"+a.String())
+		} else {
+			text = append(text, a.String())
+		}
+	}
+	if got := strings.Join(text, " "); got != "0.0.0.0 -1.0.0.0 10.0.0.0 -11.0.1.0 224.0.0.0" {
+		t.Error(got)
 	}
 }

@@ -4,16 +4,55 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// notPublic are the ranges that "internet" does not mean (RFC 6890, RFC 6598, RFC 5771).
+// notPublic are the ranges that "internet" never means (RFC 6890, RFC 6598, RFC 5771). Ranges for documentation are not
+// among them: nobody has a private network there.
 var notPublic = []string{"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-	"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"}
+	"192.0.0.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3"}
+
+// closed are the ranges that egress does not open: those above, and the networks the host itself is on, where its
+// neighbours and their administration are, whatever their addresses.
+func closed() []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range notPublic {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	near := onLink()
+	slices.SortFunc(near, func(a, b netip.Prefix) int { return a.Bits() - b.Bits() })
+	for _, p := range near {
+		if !slices.ContainsFunc(out, p.Overlaps) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// onLink lists the networks that the host reaches without a router.
+func onLink() []netip.Prefix {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Scope: netlink.SCOPE_LINK}, netlink.RT_FILTER_SCOPE)
+	if err != nil {
+		return nil
+	}
+	var out []netip.Prefix
+	for _, r := range routes {
+		if r.Dst == nil {
+			continue
+		}
+		a, ok := netip.AddrFromSlice(r.Dst.IP.To4())
+		if ones, _ := r.Dst.Mask.Size(); ok && ones > 0 {
+			out = append(out, netip.PrefixFrom(a, ones).Masked())
+		}
+	}
+	return out
+}
 
 // rules is the cloud's nftables table. Its sets hold the ports; the rules themselves never change.
 type rules struct {
@@ -78,7 +117,7 @@ func loadRules(n *Network, ports []Port, counting bool) (*rules, error) {
 	for _, s := range []struct {
 		set  *nftables.Set
 		vals []nftables.SetElement
-	}{{r.ports, ports4}, {r.tenants, tenants}, {r.members, members}, {r.egress, egress}, {private, intervals(notPublic)}, {dns, addresses(n.dns)}} {
+	}{{r.ports, ports4}, {r.tenants, tenants}, {r.members, members}, {r.egress, egress}, {private, intervals(closed())}, {dns, addresses(n.dns)}} {
 		if err := c.AddSet(s.set, s.vals); err != nil {
 			return nil, err
 		}
@@ -280,17 +319,27 @@ func port(proto byte, number uint16) []expr.Any {
 	}
 }
 
-func intervals(prefixes []string) []nftables.SetElement {
+// intervals gives the ranges as a set's elements. Ranges that touch become one, since a key may begin or end a range but
+// not both.
+func intervals(prefixes []netip.Prefix) []nftables.SetElement {
+	slices.SortFunc(prefixes, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 	var out []nftables.SetElement
-	for _, s := range prefixes {
-		p := netip.MustParsePrefix(s)
-		first := p.Addr().As4()
-		next := binary.BigEndian.Uint32(first[:]) + 1<<(32-p.Bits())
-		out = append(out, nftables.SetElement{Key: first[:]})
-		if next != 0 {
-			out = append(out, nftables.SetElement{Key: binary.BigEndian.AppendUint32(nil, next), IntervalEnd: true})
+	end := uint64(0)
+	finish := func() {
+		if end > 0 && end < 1<<32 {
+			out = append(out, nftables.SetElement{Key: binary.BigEndian.AppendUint32(nil, uint32(end)), IntervalEnd: true})
 		}
 	}
+	for n, p := range prefixes {
+		first := p.Addr().As4()
+		from := uint64(binary.BigEndian.Uint32(first[:]))
+		if n == 0 || from > end {
+			finish()
+			out = append(out, nftables.SetElement{Key: first[:]})
+		}
+		end = max(end, from+1<<(32-p.Bits()))
+	}
+	finish()
 	return out
 }
 
