@@ -52,7 +52,7 @@ func (b *userBody) apply(c *call.Call) {
 }
 
 func listUsers(x *Exchange) error {
-	return List(x, x.API.Kinds.User, "users", x.domain(nil), func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
+	return List(x, x.API.Kinds.User, "users", x.domain(nil), x.byName(), func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
 		func(r *UserRow) any { return x.UserView(r) })
 }
 
