@@ -123,7 +123,7 @@ func changePassword(x *Exchange) error {
 	}
 	_, err := x.Do(x.API.Kinds.User.D, call.Update, string(x.Who.User), func(c *call.Call) {
 		c.Principal = ident.Principal{Method: ident.BySystem, User: x.Who.User, UserName: x.Who.UserName + " (own password)", Domain: x.Who.Domain}
-		c.Domain, c.Spec = "", Spec{"password": *b.Password}.JSON()
+		c.Domain, c.Spec = "", Spec{"password": *b.Password, "password_reset": false}.JSON()
 	})
 	if err != nil {
 		return err
