@@ -84,6 +84,7 @@ func (c *Console) routes() {
 		"GET /apps/{name}/releases": (*request).appReleases, "GET /apps/{name}/events": (*request).appEvents,
 		"GET /apps/{name}/variables": (*request).appVariables, "POST /apps/{name}/variables": (*request).appVariables,
 		"GET /apps/{name}/settings": (*request).appSettings, "POST /apps/{name}/settings": (*request).appSettings,
+		"GET /apps/{name}/exec": (*request).appExec, "POST /apps/{name}/exec": (*request).appExec,
 		"POST /apps/{name}/actions/{verb}": (*request).appAction, "POST /apps/{name}/delete": (*request).appDelete,
 	}
 	for pattern, h := range public {

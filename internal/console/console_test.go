@@ -16,6 +16,7 @@ import (
 
 	"github.com/awancloud/awan/internal/console"
 	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/duplex"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/job"
@@ -111,6 +112,27 @@ func components() *kind.Def {
 			}{}, Change: func(_ context.Context, _ store.Tx, r *componentRow, in any) (string, error) {
 				_, err := fmt.Sscan(docString(in, "release"), &r.Status.Release)
 				return "", err
+			}},
+			{Verb: "exec", Doc: "runs a command in it", Level: kind.Write, In: struct {
+				Command  []string `json:"command" doc:"what" required:"true"`
+				Instance string   `json:"instance" doc:"where"`
+			}{}, Serve: func(_ context.Context, _ *componentRow, in any, s kind.Stream) error {
+				pipe, err := s.Duplex()
+				if err != nil {
+					return err
+				}
+				conn := duplex.NewConn(pipe)
+				b, _ := json.Marshal(in)
+				if strings.Contains(string(b), "flood") {
+					for err == nil {
+						_, err = conn.Writer(duplex.Stdout).Write([]byte(strings.Repeat("flood\n", 5000)))
+					}
+					return nil
+				}
+				if _, err := conn.Writer(duplex.Stdout).Write(append(b, "<script>alert(1)</script>"...)); err != nil {
+					return err
+				}
+				return conn.WriteFrame(duplex.Exit, []byte(`{"code":3}`))
 			}},
 			{Verb: "logs", Doc: "streams its log", Level: kind.Read, In: struct {
 				Follow   bool   `json:"follow" doc:"go on"`
@@ -308,7 +330,7 @@ func (w *world) boxID(t *testing.T, k *kind.Def, name string) string {
 func (w *world) everyPage(t *testing.T) []string {
 	t.Helper()
 	pages := []string{"/", "/deploy", "/apps", "/audit", "/audit?text=box&outcome=succeeded&since=24h", "/usage", "/usage?period=last", "/quota", "/trash",
-		"/apps/guestbook", "/apps/guestbook/logs", "/apps/guestbook/releases", "/apps/guestbook/events", "/apps/guestbook/variables", "/apps/guestbook/settings"}
+		"/apps/guestbook", "/apps/guestbook/logs", "/apps/guestbook/releases", "/apps/guestbook/events", "/apps/guestbook/variables", "/apps/guestbook/settings", "/apps/guestbook/exec"}
 	for _, k := range w.Door.Kinds {
 		list := "/k/" + k.Service + "/" + k.Plural
 		pages = append(pages, list, list+"?name=zz")
@@ -658,6 +680,15 @@ func TestAnAppsPages(t *testing.T) {
 	}
 	if text := w.get(t, "/apps/guestbook/log.txt"); text.header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(text.body, "GET /api/items") {
 		t.Errorf("the log as text is %s", text.header.Get("Content-Type"))
+	}
+	if a := w.post(t, "/apps/guestbook/exec", "/apps/guestbook/exec", url.Values{"command": {`echo "a  b" 'c'`}}); a.status != 200 || !strings.Contains(a.body, `[&#34;echo&#34;,&#34;a  b&#34;,&#34;c&#34;]`) || !strings.Contains(a.body, "exit code 3") || strings.Contains(a.body, "<script>alert") {
+		t.Errorf("running a command gives %d:\n%s", a.status, a.body)
+	}
+	if a := w.post(t, "/apps/guestbook/exec", "/apps/guestbook/exec", url.Values{"command": {"flood"}, "shell": {"true"}}); a.status != 200 || !strings.Contains(a.body, "it printed too much") || len(a.body) > 400<<10 {
+		t.Errorf("a flood gives %d and %d bytes", a.status, len(a.body))
+	}
+	if a := w.post(t, "/apps/guestbook/exec", "/apps/guestbook/exec", url.Values{"command": {`echo "`}}); !strings.Contains(a.body, "a quote is not closed") {
+		t.Errorf("an open quote gives %d", a.status)
 	}
 	if a := w.post(t, "/apps/guestbook", "/apps/guestbook/actions/scale", url.Values{"in.replicas": {"99"}}); a.status != 400 || !strings.Contains(a.body, "the most is 50") {
 		t.Errorf("scaling to 99 gives %d", a.status)
