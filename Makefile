@@ -24,7 +24,7 @@ setup-test:
 lint:
 	@test -z "$$(gofmt -l cmd internal catalog test)" || { echo "not gofmt-ed:"; gofmt -l cmd internal catalog test; exit 1; }
 	@go vet ./...
-	@go run honnef.co/go/tools/cmd/staticcheck ./...
+	@go tool staticcheck ./...
 
 test: setup-test build lint
 	@scripts/test
@@ -33,7 +33,7 @@ test-long: test
 	@AWAN_LONG=1 AWAN_BIN=$(CURDIR)/bin/awan go test -count=1 -timeout 60m ./test/... ./internal/engine/...
 
 bench: setup-test build
-	@go run ./test/bench -out '$(BENCH_OUT)'
+	@AWAN_BIN=$(CURDIR)/bin/awan go run ./test/bench -cold -out '$(BENCH_OUT)'
 
 clean:
 	rm -rf bin

@@ -21,7 +21,7 @@ func TestDeploy(t *testing.T) {
 	if code != 0 || out != "https://guest-book.test\n" {
 		t.Fatalf("deploy: %d %q %s", code, out, errs)
 	}
-	for _, w := range []string{"upload", "1 files, 12 B", "build", "start"} {
+	for _, w := range []string{"upload", "1 files, ", "build", "start"} {
 		if !strings.Contains(errs, w) {
 			t.Errorf("%q is not in\n%s", w, errs)
 		}
@@ -57,7 +57,7 @@ func TestDeploy(t *testing.T) {
 		t.Errorf("failing deploy: %d %q %s", code, out, errs)
 	}
 	for _, tc := range []struct{ args, want string }{
-		{"deploy " + filepath.Join(c.data, "none"), "is not a folder"}, {"deploy --image x", "--name"}, {"deploy " + t.TempDir() + " --image x --name y", "not both"}} {
+		{"deploy " + filepath.Join(c.data, "none"), "there is no folder"}, {"deploy --image x", "--name"}, {"deploy " + t.TempDir() + " --image x --name y", "not both"}} {
 		if _, errs, code := c.awan(strings.Split(tc.args, " ")...); code == 0 || !strings.Contains(errs, tc.want) {
 			t.Errorf("%s: %d %s", tc.args, code, errs)
 		}

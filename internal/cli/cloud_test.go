@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ type cloud struct {
 	env  map[string]string
 	in   string
 	desc []kind.Desc
+	drop atomic.Int32 // requests for a job that are cut off, as by a restart
+	seen func(stdout string)
 }
 
 func start(t *testing.T) *cloud {
@@ -50,6 +53,9 @@ func start(t *testing.T) *cloud {
 	api.Domain = "awan.localhost"
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", "req-1")
+		if strings.Contains(r.URL.Path, "/jobs/") && c.drop.Add(-1) >= 0 {
+			panic(http.ErrAbortHandler)
+		}
 		api.ServeHTTP(w, r)
 	}))
 	srv.EnableHTTP2 = true
@@ -86,7 +92,8 @@ func (c *cloud) bare(args ...string) (stdout, stderr string, code int) {
 }
 
 func (c *cloud) within(ctx context.Context, args ...string) (stdout, stderr string, code int) {
-	var out, errs lockedBuffer
+	var errs lockedBuffer
+	out := lockedBuffer{seen: c.seen}
 	code = cli.Run(ctx, cli.Options{Kinds: c.desc, Version: "1.2.3", Stdin: strings.NewReader(c.in), Stdout: &out, Stderr: &errs,
 		Env: func(name string) string {
 			if name == "HOME" {
@@ -114,13 +121,17 @@ func (c *cloud) ok(args ...string) string {
 
 // lockedBuffer may be written to by more than one goroutine.
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu   sync.Mutex
+	b    bytes.Buffer
+	seen func(string)
 }
 
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.seen != nil {
+		l.seen(string(p))
+	}
 	return l.b.Write(p)
 }
 

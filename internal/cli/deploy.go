@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/awancloud/awan/internal/cli/client"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	sources "github.com/awancloud/awan/internal/service/build"
 )
 
 // deployFlag names flags as people say them: --probe-path, --secret, --image.
@@ -149,11 +151,11 @@ func (d *deploy) upload(ctx context.Context) (digest string, err error) {
 		_ = tmp.Close() // read only from here on
 		_ = os.Remove(tmp.Name())
 	}()
-	p, err := pack(d.dir, tmp)
+	p, err := sources.Pack(d.dir, tmp)
 	if err != nil {
 		return "", err
 	}
-	if p.files == 0 {
+	if p.Files == 0 {
 		return "", fail.New(fail.Invalid, "%s holds no files", d.dir)
 	}
 	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
@@ -170,7 +172,7 @@ func (d *deploy) upload(ctx context.Context) (digest string, err error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(d.s.Stderr, "  %-16s %6s  %d files, %s\n", "upload", span(time.Since(begin)), p.files, bytesOf(p.size))
+	fmt.Fprintf(d.s.Stderr, "  %-16s %6s  %d files, %s\n", "upload", span(time.Since(begin)), p.Files, bytesOf(p.Archive))
 	return up.Digest, nil
 }
 
@@ -287,4 +289,23 @@ func bytesOf(n int64) string {
 		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 	}
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+// nameOf makes an app's name from a folder's.
+func nameOf(dir string) string {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, r := range strings.ToLower(filepath.Base(abs)) {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9' && b.Len() > 0:
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+	}
+	name := b.String()
+	return strings.Trim(name[:min(len(name), 63)], "-")
 }

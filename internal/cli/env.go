@@ -26,13 +26,12 @@ type pair struct{ name, value string }
 // place is the cloud as other tools must be told of it.
 type place struct {
 	client.Target
-	host     string // HOST:PORT
-	region   string
-	cloud    string // the DNS domain
-	caFile   string // the cloud's CA
-	bundle   string // the system's CAs and the cloud's
-	account  string
-	password string
+	host    string // HOST:PORT
+	region  string
+	cloud   string // the DNS domain
+	caFile  string // the cloud's CA
+	bundle  string // the system's CAs and the cloud's
+	account string
 }
 
 func (s *session) envCmd() *cobra.Command {

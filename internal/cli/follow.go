@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -129,9 +130,8 @@ func (s *session) follow(ctx context.Context, c *client.Client, id string, lines
 			}
 		case st := <-states:
 			if st.err != nil {
-				if fail.Is(st.err, fail.Canceled) {
-					p.close()
-					fmt.Fprintf(s.Stderr, "the operation goes on in the cloud; see it with: awan job wait %s\n", id)
+				if ctx.Err() != nil {
+					st.err = notWaitedFor(ctx, id)
 				}
 				return last, st.err
 			}
@@ -145,6 +145,15 @@ func (s *session) follow(ctx context.Context, c *client.Client, id string, lines
 			}
 		}
 	}
+}
+
+// notWaitedFor says why following ended before the operation did.
+func notWaitedFor(ctx context.Context, id string) error {
+	e := fail.New(fail.Canceled, "interrupted")
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		e = fail.New(fail.Timeout, "the operation did not end in time")
+	}
+	return e.Then("it goes on in the cloud; follow it with: awan job wait %s", id)
 }
 
 // watchJob sends a job's states until it ends, riding over a restart of the cloud.
@@ -161,7 +170,7 @@ func watchJob(ctx context.Context, c *client.Client, id string, out chan<- snaps
 				case <-time.After(breath):
 					continue
 				case <-ctx.Done():
-					err = fail.New(fail.Canceled, "interrupted")
+					err = ctx.Err()
 				}
 			}
 		} else {

@@ -1,13 +1,7 @@
 package cli
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
-	"errors"
-	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,61 +9,6 @@ import (
 
 	"github.com/containerd/console"
 )
-
-func TestPackTakesTheSourceAndNothingElse(t *testing.T) {
-	dir := t.TempDir()
-	for path, text := range map[string]string{"main.go": "package main", "a/b.txt": "b", ".git/config": "x", "web/node_modules/x/y.js": "y", "secret.env": "z",
-		"keep.env": "k", ".dockerignore": "*.env\n!keep.env\n", "run.sh": "#!/bin/sh"} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(os.Chmod(filepath.Join(dir, "run.sh"), 0o700), os.Symlink("a/b.txt", filepath.Join(dir, "link"))); err != nil {
-		t.Fatal(err)
-	}
-	var one, two bytes.Buffer
-	p, err := pack(dir, &one)
-	if err != nil {
-		t.Fatal(err)
-	}
-	later := time.Now().Add(time.Hour)
-	if err := os.Chtimes(filepath.Join(dir, "main.go"), later, later); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := pack(dir, &two); err != nil || !bytes.Equal(one.Bytes(), two.Bytes()) {
-		t.Errorf("the same source gives other bytes: %v", err)
-	}
-	gz, err := gzip.NewReader(&one)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for tr := tar.NewReader(gz); ; {
-		h, err := tr.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, h.Name)
-		if h.Name == "run.sh" && h.Mode != 0o755 || h.Name == "main.go" && h.Mode != 0o644 || h.Name == "link" && h.Linkname != "a/b.txt" {
-			t.Errorf("entry %+v", h)
-		}
-	}
-	if want := ".dockerignore a/ a/b.txt keep.env link main.go run.sh web/"; strings.Join(names, " ") != want || p.files != 6 {
-		t.Errorf("packed %v, %d files", names, p.files)
-	}
-	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "out")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := pack(dir, io.Discard); err == nil || !strings.Contains(err.Error(), "leads out of the folder") {
-		t.Errorf("a link out: %v", err)
-	}
-}
 
 func TestNamesFromFolders(t *testing.T) {
 	for dir, want := range map[string]string{"/x/guestbook": "guestbook", "/x/My Shop_2": "my-shop-2", "/x/9lives": "lives", "/x/---": "", "/x/über": "ber"} {

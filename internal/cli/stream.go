@@ -1,13 +1,17 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -61,6 +65,56 @@ func (s *session) streamCmd(name string, k *kind.Desc, a *kind.ActionDesc) *cobr
 	return cmd
 }
 
+// items prints a list that no kind describes: its fields, in the order they come in, are the columns.
+func (s *session) items(items []json.RawMessage) error {
+	var names []string
+	var docs []map[string]any
+	for _, item := range items {
+		doc, err := decode(item)
+		if err != nil {
+			return err
+		}
+		docs = append(docs, doc)
+		d := json.NewDecoder(bytes.NewReader(item))
+		depth := 0
+		for t, err := d.Token(); err == nil; t, err = d.Token() {
+			name, isName := t.(string)
+			switch {
+			case t == json.Delim('{') || t == json.Delim('['):
+				depth++
+			case t == json.Delim('}') || t == json.Delim(']'):
+				depth--
+			case depth == 1 && isName && !slices.Contains(names, name):
+				if _, is := doc[name]; is {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	header, rows := make([]string, len(names)), make([][]string, len(docs))
+	for i, name := range names {
+		header[i] = strings.ToUpper(strings.ReplaceAll(strings.TrimSuffix(name, "_bytes"), "_", " "))
+		for j, doc := range docs {
+			rows[j] = append(rows[j], figure(name, text(doc[name])))
+		}
+	}
+	return s.table(header, rows)
+}
+
+// figure prints bytes and times as people read them.
+func figure(name, v string) string {
+	if n, err := strconv.ParseInt(v, 10, 64); err == nil && strings.HasSuffix(name, "_bytes") {
+		return bytesOf(n)
+	}
+	if f, err := strconv.ParseFloat(v, 64); err == nil && strings.HasSuffix(name, "_seconds") {
+		return strconv.FormatFloat(f, 'f', 2, 64)
+	}
+	if ago := age(v, time.Now()); ago != "" {
+		return ago + " ago"
+	}
+	return v
+}
+
 // open opens a file to send; - is standard input.
 func (s *session) open(file string) (io.ReadCloser, error) {
 	if file == "-" {
@@ -82,8 +136,14 @@ func (s *session) streamLine(output string, line []byte) error {
 		return s.document(output, line)
 	}
 	var l logLine
-	if output == "table" && json.Unmarshal(line, &l) == nil && l.Text != nil {
-		line = []byte(s.logText(*l.Text))
+	if output == "table" {
+		var list page
+		if json.Unmarshal(line, &list) == nil && len(list.Items) > 0 {
+			return s.items(list.Items)
+		}
+		if json.Unmarshal(line, &l) == nil && l.Text != nil {
+			line = []byte(s.logText(*l.Text))
+		}
 	}
 	_, err := fmt.Fprintf(s.Stdout, "%s\n", line)
 	return err

@@ -224,7 +224,7 @@ func (c *Cloud) writeAdmin(a *ident.Admin) error {
 		return err
 	}
 	file := c.path(adminenv.File)
-	vars := map[string]string{}
+	var vars map[string]string
 	if a != nil {
 		vars = map[string]string{adminenv.User: a.User, adminenv.Password: a.Password, adminenv.Domain: a.Domain, adminenv.Project: a.Project,
 			adminenv.AccessKey: a.AccessKey, adminenv.SecretKey: a.SecretKey}

@@ -38,6 +38,7 @@ type UserSpec struct {
 	Groups         []string `json:"groups" doc:"groups it is in" ref:"identity/group" max:"100"`
 	Phone          string   `json:"phone" doc:"country code and number" pattern:"^[0-9]{1,8}-[0-9]{1,32}$" example:"0062-81122334455"`
 	DefaultProject string   `json:"default_project" doc:"the project it works in when it does not say" ref:"identity/project"`
+	PasswordReset  bool     `json:"password_reset" doc:"the user is asked, not forced, to choose a new password; cleared when the user does"`
 	Disabled       bool     `json:"disabled" doc:"cannot log in; its tokens and keys stop working at once"`
 }
 

@@ -2,6 +2,7 @@ package kind
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -189,6 +190,7 @@ func (d *Def) Remove(tx store.Tx, row AnyRow) error {
 type Filter struct {
 	Index, Value string            // rows that this index holds under this value
 	Name         string            // substring
+	Exact        string            // the whole name; found without reading others where names are unique
 	State        State             // "" = all but trashed
 	Tags         map[string]string // all of them; an empty value means "has the key"
 	After        id.ID             // page on: rows after this one
@@ -213,7 +215,9 @@ func (d *Def) List(tx store.Tx, scope string, f Filter) ([]AnyRow, id.ID, error)
 		return true
 	}
 	var err error
-	if f.Index != "" {
+	if f.Exact != "" && !d.AnyName && scope != "" {
+		err = d.byName(tx, scope, f, take)
+	} else if f.Index != "" {
 		err = d.scanIndex(tx, scope, f, take)
 	} else {
 		err = d.scanRows(tx, scope, f, take)
@@ -222,6 +226,22 @@ func (d *Def) List(tx store.Tx, scope string, f Filter) ([]AnyRow, id.ID, error)
 		return out, "", err
 	}
 	return out, out[len(out)-1].M().ID, nil
+}
+
+func (d *Def) byName(tx store.Tx, scope string, f Filter, take func(AnyRow) bool) error {
+	row, ok, err := tx.Get(d.nameKey(scope, f.Exact))
+	if err != nil || !ok || f.After != "" && id.ID(row) <= f.After {
+		return err
+	}
+	r, err := d.read(tx, d.key(scope, id.ID(row)))
+	if err != nil || r == nil {
+		return err
+	}
+	if f.Index != "" && !slices.Contains(d.Indexes(r)[f.Index], f.Value) {
+		return nil
+	}
+	take(r)
+	return nil
 }
 
 func (d *Def) scanRows(tx store.Tx, scope string, f Filter, take func(AnyRow) bool) error {
@@ -263,7 +283,7 @@ func (f Filter) match(r AnyRow) bool {
 	if f.State == "" && m.State == Trashed || f.State != "" && f.State != m.State {
 		return false
 	}
-	if f.Name != "" && !strings.Contains(m.Name, f.Name) {
+	if f.Name != "" && !strings.Contains(m.Name, f.Name) || f.Exact != "" && f.Exact != m.Name {
 		return false
 	}
 	for k, v := range f.Tags {

@@ -39,7 +39,6 @@ type buildLog struct {
 	mu   sync.Mutex
 	f    *os.File
 	size int
-	step string
 }
 
 func (s *Service) openBuildLog(component, job id.ID) (*buildLog, error) {

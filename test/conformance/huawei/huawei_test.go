@@ -141,7 +141,7 @@ func TestIdentity(t *testing.T) {
 	t.Run("users", func(t *testing.T) {
 		made := must[*model.CreateUserResponse](t)(cl.CreateUser(&model.CreateUserRequest{Body: &model.CreateUserRequestBody{User: &model.CreateUserOption{
 			Name: "alice", DomainId: domain, Password: ptr("correct-horse"), Email: ptr("alice@example.org"), Areacode: ptr("0062"), Phone: ptr("811223344"),
-			Description: ptr("tester"), Enabled: ptr(true), AccessMode: ptr("default")}}}))
+			Description: ptr("tester"), Enabled: ptr(true), AccessMode: ptr("default"), PwdStatus: ptr(true)}}}))
 		alice = made.User.Id
 		list := must[*model.KeystoneListUsersResponse](t)(cl.KeystoneListUsers(&model.KeystoneListUsersRequest{Name: ptr("alice")}))
 		if len(*list.Users) != 1 || (*list.Users)[0].Id != alice {
@@ -150,7 +150,7 @@ func TestIdentity(t *testing.T) {
 		must[*model.UpdateUserResponse](t)(cl.UpdateUser(&model.UpdateUserRequest{UserId: alice, Body: &model.UpdateUserRequestBody{User: &model.UpdateUserOption{
 			Email: ptr("a@example.org"), Enabled: ptr(true)}}}))
 		show := must[*model.ShowUserResponse](t)(cl.ShowUser(&model.ShowUserRequest{UserId: alice}))
-		if u := show.User; u.Name != "alice" || *u.Email != "a@example.org" || *u.Areacode != "0062" || *u.Phone != "811223344" || !u.Enabled || u.AccessMode != "default" {
+		if u := show.User; u.Name != "alice" || *u.Email != "a@example.org" || *u.Areacode != "0062" || *u.Phone != "811223344" || !u.Enabled || u.AccessMode != "default" || !*u.PwdStatus {
 			t.Errorf("show: %v", show)
 		}
 		must[*model.ShowUserLoginProtectResponse](t)(cl.ShowUserLoginProtect(&model.ShowUserLoginProtectRequest{UserId: alice}))

@@ -46,7 +46,7 @@ func policyView(x *keystone.Exchange, r *keystone.PolicyRow) map[string]any {
 // listRoles lists what may be granted; with a domain_id only what that domain made itself.
 func listRoles(x *keystone.Exchange) error {
 	q := x.R.URL.Query()
-	return keystone.List(x, x.API.Kinds.Policy, "roles", q.Get("domain_id"), func(r *keystone.PolicyRow) bool {
+	return keystone.List(x, x.API.Kinds.Policy, "roles", q.Get("domain_id"), kind.Filter{}, func(r *keystone.PolicyRow) bool {
 		v := policyView(x, r)
 		for param, field := range map[string]string{"display_name": "display_name", "catalog": "catalog"} {
 			if want := q.Get(param); want != "" && want != v[field] {

@@ -16,11 +16,11 @@ func userRoutes(a *keystone.API) []keystone.Route {
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showUser},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: updateUser},
 		{Method: "GET", Path: one + "/login-protect", Kind: k, Verb: call.Get, Do: showLoginProtect},
+		{Method: "PUT", Path: one + "/login-protect", Kind: k, Verb: call.Update, Do: setLoginProtect},
 	}
 }
 
-// userBody is a user as Huawei's clients send one. PwdStatus (change the password at the first log-in) is read and not
-// kept: the answer says that no change is needed.
+// userBody is a user as Huawei's clients send one. PwdStatus asks for a new password at the next log-in.
 type userBody struct {
 	Name        *string `json:"name"`
 	DomainID    *string `json:"domain_id"`
@@ -62,6 +62,7 @@ func (b *userBody) apply(c *call.Call) {
 	keystone.Set(s, "email", b.Email)
 	keystone.Set(s, "description", b.Description)
 	keystone.Not(s, "disabled", b.Enabled)
+	keystone.Set(s, "password_reset", b.PwdStatus)
 	if b.Phone != nil {
 		s["phone"] = ""
 		if *b.Phone != "" {
@@ -74,7 +75,7 @@ func (b *userBody) apply(c *call.Call) {
 func userView(x *keystone.Exchange, r *keystone.UserRow) map[string]any {
 	area, phone, _ := strings.Cut(r.Spec.Phone, "-")
 	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": r.Domain, "enabled": !r.Spec.Disabled, "description": r.Spec.Description,
-		"email": r.Spec.Email, "areacode": area, "phone": phone, "access_mode": "default", "pwd_status": false, "is_domain_owner": false,
+		"email": r.Spec.Email, "areacode": area, "phone": phone, "access_mode": "default", "pwd_status": r.Spec.PasswordReset, "is_domain_owner": false,
 		"xuser_id": "", "xuser_type": "", "create_time": stamp(r.Created), "update_time": stamp(r.Updated), "password_expires_at": nil,
 		"default_project_id": r.Spec.DefaultProject, "links": x.Self("/v3/users/" + string(r.ID))}
 }
@@ -129,4 +130,28 @@ func showLoginProtect(x *keystone.Exchange) error {
 		return err
 	}
 	return x.One(http.StatusOK, "login_protect", map[string]any{"user_id": row.ID, "enabled": false, "verification_method": ""})
+}
+
+// setLoginProtect takes a no for an answer, for there is no second factor to ask for.
+func setLoginProtect(x *keystone.Exchange) error {
+	var b struct {
+		Enabled bool   `json:"enabled"`
+		Method  string `json:"verification_method"`
+	}
+	if err := x.Body("login_protect", &b); err != nil {
+		return err
+	}
+	c := x.Call
+	row, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+	if err != nil {
+		return err
+	}
+	c.Domain = string(row.Domain)
+	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.User.D, call.Update, row.Name); err != nil {
+		return err
+	}
+	if b.Enabled {
+		return fail.New(fail.Unsupported, "this cloud has no second factors yet").Then("leave login protection off")
+	}
+	return showLoginProtect(x)
 }

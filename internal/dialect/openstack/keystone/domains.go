@@ -38,7 +38,7 @@ func (b *domainBody) apply(c *call.Call) {
 }
 
 func listDomains(x *Exchange) error {
-	return List(x, x.API.Kinds.Domain, "domains", "", func(r *DomainRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
+	return List(x, x.API.Kinds.Domain, "domains", "", x.byName(), func(r *DomainRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
 		func(r *DomainRow) any { return x.domainView(r) })
 }
 

@@ -69,9 +69,9 @@ func Rows[S, T any](x *Exchange, t kind.Table[S, T], domain string, f kind.Filte
 	}
 }
 
-// List answers with the rows of a domain that fit the query: match decides, after name and enabled.
-func List[S, T any](x *Exchange, t kind.Table[S, T], plural, domain string, match func(*kind.Row[S, T]) bool, view func(*kind.Row[S, T]) any) error {
-	f := kind.Filter{Where: func(r kind.AnyRow) bool { return match == nil || match(r.(*kind.Row[S, T])) }}
+// List answers with the rows of a domain that f and match let through, as far as the query's paging goes.
+func List[S, T any](x *Exchange, t kind.Table[S, T], plural, domain string, f kind.Filter, match func(*kind.Row[S, T]) bool, view func(*kind.Row[S, T]) any) error {
+	f.Where = func(r kind.AnyRow) bool { return match(r.(*kind.Row[S, T])) }
 	p, err := pageOf(x.R.URL.Query())
 	if err != nil {
 		return err
@@ -224,6 +224,9 @@ func (x *Exchange) flag(name string) bool {
 	}
 	return true
 }
+
+// byName selects the name that the query asks for.
+func (x *Exchange) byName() kind.Filter { return kind.Filter{Exact: x.Query("name")} }
 
 // fits tells whether a row has the name and the state that the query asks for.
 func (x *Exchange) fits(m *kind.Meta, disabled bool) bool {

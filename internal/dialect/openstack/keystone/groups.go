@@ -42,7 +42,7 @@ func (b *groupBody) apply(c *call.Call) {
 }
 
 func listGroups(x *Exchange) error {
-	return List(x, x.API.Kinds.Group, "groups", x.domain(nil), func(r *GroupRow) bool { return x.fits(&r.Meta, false) },
+	return List(x, x.API.Kinds.Group, "groups", x.domain(nil), x.byName(), func(r *GroupRow) bool { return x.fits(&r.Meta, false) },
 		func(r *GroupRow) any { return x.groupView(r) })
 }
 
@@ -90,9 +90,8 @@ func members(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	return List(x, x.API.Kinds.User, "users", string(g.Domain), func(r *UserRow) bool {
-		return slices.Contains(r.Spec.Groups, string(g.ID)) && x.fits(&r.Meta, r.Spec.Disabled)
-	}, func(r *UserRow) any { return x.UserView(r) })
+	return List(x, x.API.Kinds.User, "users", string(g.Domain), kind.Filter{Index: "group", Value: string(g.ID), Exact: x.Query("name")},
+		func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) }, func(r *UserRow) any { return x.UserView(r) })
 }
 
 func addMember(x *Exchange) error {

@@ -143,11 +143,11 @@ func BaseOf(r *http.Request) string {
 	if !info.Secure && r.TLS == nil {
 		scheme = "http"
 	}
-	prefix := strings.TrimSuffix(strings.TrimSuffix(info.Path, "/"), strings.TrimSuffix(r.URL.EscapedPath(), "/"))
-	if prefix == info.Path {
-		prefix = ""
+	prefix, ok := strings.CutSuffix(strings.TrimSuffix(info.Path, "/"), strings.TrimSuffix(r.URL.EscapedPath(), "/"))
+	if !ok {
+		prefix = "" // without a listener in the way
 	}
-	return scheme + "://" + r.Host + strings.TrimSuffix(prefix, "/")
+	return scheme + "://" + r.Host + prefix
 }
 
 // Exchange is one request on its way to the door.

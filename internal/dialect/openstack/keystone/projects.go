@@ -91,7 +91,7 @@ func (b *projectBody) check(x *Exchange, domain string) error {
 
 func listProjects(x *Exchange) error {
 	domain := x.domain(nil)
-	return List(x, x.API.Kinds.Project, "projects", domain, func(r *ProjectRow) bool {
+	return List(x, x.API.Kinds.Project, "projects", domain, x.byName(), func(r *ProjectRow) bool {
 		parent := x.Query("parent_id")
 		return x.fits(&r.Meta, r.Spec.Disabled) && !x.flag("is_domain") && (parent == "" || parent == string(r.Domain))
 	}, func(r *ProjectRow) any { return x.ProjectView(r) })

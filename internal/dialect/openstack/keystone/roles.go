@@ -25,7 +25,7 @@ func (x *Exchange) RoleView(r *PolicyRow) map[string]any {
 }
 
 func listRoles(x *Exchange) error {
-	return List(x, x.API.Kinds.Policy, "roles", x.domain(nil), func(r *PolicyRow) bool { return x.fits(&r.Meta, false) },
+	return List(x, x.API.Kinds.Policy, "roles", x.domain(nil), x.byName(), func(r *PolicyRow) bool { return x.fits(&r.Meta, false) },
 		func(r *PolicyRow) any { return x.API.roleView(x, r) })
 }
 

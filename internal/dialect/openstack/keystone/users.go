@@ -52,7 +52,7 @@ func (b *userBody) apply(c *call.Call) {
 }
 
 func listUsers(x *Exchange) error {
-	return List(x, x.API.Kinds.User, "users", x.domain(nil), func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
+	return List(x, x.API.Kinds.User, "users", x.domain(nil), x.byName(), func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
 		func(r *UserRow) any { return x.UserView(r) })
 }
 
@@ -123,7 +123,7 @@ func changePassword(x *Exchange) error {
 	}
 	_, err := x.Do(x.API.Kinds.User.D, call.Update, string(x.Who.User), func(c *call.Call) {
 		c.Principal = ident.Principal{Method: ident.BySystem, User: x.Who.User, UserName: x.Who.UserName + " (own password)", Domain: x.Who.Domain}
-		c.Domain, c.Spec = "", Spec{"password": *b.Password}.JSON()
+		c.Domain, c.Spec = "", Spec{"password": *b.Password, "password_reset": false}.JSON()
 	})
 	if err != nil {
 		return err

@@ -38,6 +38,7 @@ type Options struct {
 	Registry build.Registry
 	Images   build.Images // what FROM means
 	Net      Net          // nil: build steps have no network, whatever is wanted
+	Env      []string     // set in every RUN step that does not set them itself, and in no image: this machine's package mirrors
 	Limits   build.Limits // for what a build's own limits leave at zero
 	Builds   int          // how many run at a time; 0 is 2
 	Idle     time.Duration

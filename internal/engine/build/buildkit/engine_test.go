@@ -183,7 +183,7 @@ func TestBombs(t *testing.T) {
 		{"memory", "RUN tail /dev/zero", build.Limits{MemoryMiB: 64}, []string{"RUN tail /dev/zero", "memory limit of 64 MiB", "line 2"}},
 		{"memory in a child", "RUN (tail /dev/zero) || exit 3", build.Limits{MemoryMiB: 64}, []string{"memory limit of 64 MiB"}},
 		{"disk", "RUN yes > /big", build.Limits{StorageMiB: 200}, []string{"disk limit of 200 MiB", "RUN yes"}},
-		{"disk of a cache", "RUN --mount=type=cache,target=/c yes > /c/big", build.Limits{StorageMiB: 200}, []string{"disk limit of 200 MiB"}},
+		{"disk of a cache", "RUN --mount=type=cache,target=/c yes > /c/big", build.Limits{StorageMiB: 200}, []string{"disk limit of 200 MiB (in step [stage-0 2/2] RUN yes > /c/big)"}},
 		{"many files", "RUN i=0; while true; do mkdir /d$i; i=$((i+1)); done", build.Limits{StorageMiB: 20}, []string{"disk limit of 20 MiB"}},
 		{"processes", "RUN f() { f | f & }; f; while true; do sleep 100 & done", build.Limits{Pids: 50, Time: time.Minute}, []string{"limit of 50", "RUN f()"}},
 		{"time", "RUN sleep 1000", build.Limits{Time: time.Second}, []string{"limit of 1s", "RUN sleep 1000"}},
@@ -214,7 +214,7 @@ func TestBombs(t *testing.T) {
 // TestConfinement: what a step can see and do.
 func TestConfinement(t *testing.T) {
 	t.Setenv("AWAN_SECRET", "hunter2")
-	e := open(t)
+	e := open(t, func(o *Options) { o.Env = []string{"MIRROR=https://mirror.example", "PATH=/nowhere"} })
 	p, _, err := try(t, e, "p1", `RUN id -u; cat /proc/self/uid_map; hostname; env; ls /sys; cat /proc/net/dev; touch /x && chown 1000 /x && ls -ln /x
 RUN ls -ln /x; ! mknod /dev/sda b 8 0; ! mount -t tmpfs t /tmp; ! echo 1 > /proc/sys/kernel/panic; ! dmesg
 WORKDIR /deep/er
@@ -225,6 +225,9 @@ RUN touch /tmp/y 2>/dev/null; id -u`)
 		t.Fatal(err, "\n", p.Text())
 	}
 	text := p.Text()
+	if !strings.Contains(text, "MIRROR=https://mirror.example") || strings.Contains(text, "/nowhere") {
+		t.Errorf("the machine's mirrors are not set, or more than that:\n%s", text)
+	}
 	if !strings.Contains(text, "1879048192") {
 		t.Errorf("root is root outside:\n%s", text)
 	}

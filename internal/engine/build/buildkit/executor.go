@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -45,6 +46,7 @@ const ids = 65536
 type steps struct {
 	executor.Executor
 	runs      *runs
+	env       []string
 	snapshots string // where snapshots lie, and
 	shifted   string // where the shifted view of them is mounted
 	scratch   string // mount points for preparing a root, and for caches that steps share
@@ -58,7 +60,7 @@ func newExecutor(o Options, snapshots string, runs *runs) (*steps, error) {
 	if err := os.MkdirAll(o.Run, 0o711); err != nil {
 		return nil, fail.Wrap(err, fail.NoSpace, "preparing to run build steps")
 	}
-	s := &steps{runs: runs, snapshots: snapshots, shifted: filepath.Join(o.Run, "snapshots"), scratch: filepath.Join(o.Run, "scratch"),
+	s := &steps{runs: runs, env: o.Env, snapshots: snapshots, shifted: filepath.Join(o.Run, "snapshots"), scratch: filepath.Join(o.Run, "scratch"),
 		shared: map[string]*sharedMount{}}
 	for _, d := range []string{s.shifted, s.scratch} {
 		_ = unix.Unmount(d, unix.MNT_DETACH)
@@ -133,7 +135,7 @@ func (s *steps) Exec(context.Context, string, executor.ProcessInfo) error {
 	return errors.New("nothing is run beside a build step")
 }
 
-// owner finds the build that a step belongs to and takes the marker out of the step's environment.
+// owner finds the build that a step belongs to, takes the marker out of the step's environment and adds the machine's.
 func (s *steps) owner(meta *executor.Meta) *run {
 	var owner *run
 	kept := make([]string, 0, len(meta.Env))
@@ -145,6 +147,12 @@ func (s *steps) owner(meta *executor.Meta) *run {
 			continue
 		}
 		kept = append(kept, e)
+	}
+	for _, e := range s.env {
+		name, _, _ := strings.Cut(e, "=")
+		if !slices.ContainsFunc(kept, func(k string) bool { return strings.HasPrefix(k, name+"=") }) {
+			kept = append(kept, e)
+		}
 	}
 	meta.Env = kept
 	return owner

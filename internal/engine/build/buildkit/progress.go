@@ -2,6 +2,7 @@ package buildkit
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -66,8 +67,12 @@ func (r *reporter) follow(statuses <-chan *client.SolveStatus) {
 }
 
 func (r *reporter) vertex(v *client.Vertex) {
-	r.names[v.Digest.String()] = v.Name
-	step := build.Step{ID: v.Digest.String(), Name: v.Name, Cached: v.Cached, Err: v.Error}
+	if strings.HasPrefix(v.Name, "[internal]") { // how the frontend reads the Dockerfile and the source
+		return
+	}
+	name := display(v.Name)
+	r.names[v.Digest.String()] = name
+	step := build.Step{ID: v.Digest.String(), Name: name, Cached: v.Cached, Err: v.Error}
 	if v.Started != nil {
 		step.Started = v.Started.UTC()
 	}
@@ -82,21 +87,31 @@ func (r *reporter) vertex(v *client.Vertex) {
 			step.Started = step.Ended
 		}
 		r.flush(v.Digest)
-		if !strings.HasPrefix(v.Name, "[internal]") && strings.HasPrefix(v.Name, "[") {
+		if strings.HasPrefix(v.Name, "[") {
 			r.steps++
 			if v.Cached {
 				r.cached++
 			}
 		}
-		if v.Error != "" && !strings.HasPrefix(v.Name, "[internal]") {
+		if v.Error != "" {
 			if cut := strings.Contains(v.Error, "context canceled"); cut && r.cut == "" {
-				r.cut = v.Name
+				r.cut = name
 			} else if !cut && r.failed == "" {
-				r.failed = v.Name
+				r.failed = name
 			}
 		}
 		r.step(step)
 	}
+}
+
+var (
+	digestOf  = regexp.MustCompile(`@sha256:[0-9a-f]{64}`)
+	mountFlag = regexp.MustCompile(` --mount=\S+`)
+)
+
+// display is a step's name as a person reads it: on one line, without digests and cache mounts.
+func display(name string) string {
+	return strings.Join(strings.Fields(mountFlag.ReplaceAllString(digestOf.ReplaceAllString(name, ""), "")), " ")
 }
 
 func (r *reporter) step(s build.Step) {
@@ -154,7 +169,7 @@ func (r *reporter) counts() (steps, cached int) {
 func (r *reporter) failure(vertex string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if step := r.names[vertex]; step != "" && !strings.HasPrefix(step, "[internal]") {
+	if step := r.names[vertex]; step != "" {
 		return step
 	}
 	if r.failed != "" {
