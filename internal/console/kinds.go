@@ -53,6 +53,14 @@ func (q *request) kindList() error {
 	if !k.AnyName {
 		p.Command += " NAME"
 	}
+	for _, f := range k.Spec {
+		if f.Required && scalarType(f.Type) {
+			p.Command += " --" + strings.ReplaceAll(f.Name, "_", "-") + " " + strings.ToUpper(f.Name)
+		} else if f.Required {
+			p.Command += " -f FILE.yaml"
+			break
+		}
+	}
 	if k.Scope == kind.InProject && q.project.ID == "" {
 		p.NeedsPlace = true
 		return q.render("list", label(k.Plural), p)
@@ -110,6 +118,7 @@ type rowPage struct {
 	App           string // the app page, when the row is an app's component
 	Tags          []string
 	Spec, Status  []shown
+	Tables        []shown // lists of objects, which need the page's whole width
 	Events        []event.Event
 	Job           *jobView
 	JSON          string
@@ -156,6 +165,7 @@ func (q *request) rowPage(k *kind.Def, row kind.AnyRow) (rowPage, error) {
 	if k.FullName() == componentKind && m.State != kind.Trashed {
 		p.App = "/apps/" + pathEscape(m.Name)
 	}
+	p.Spec, p.Status = p.takeTables(p.Spec), p.takeTables(p.Status)
 	asks := []action{{k.Service, k.Name, call.Update}, {k.Service, k.Name, call.Delete}, {k.Service, k.Name, call.Restore}, {k.Service, k.Name, call.Events}}
 	for _, a := range k.Desc.Actions {
 		asks = append(asks, action{k.Service, k.Name, a.Verb})
@@ -189,6 +199,19 @@ func (q *request) rowPage(k *kind.Def, row kind.AnyRow) (rowPage, error) {
 	return p, nil
 }
 
+// takeTables moves the lists of objects out of the properties.
+func (p *rowPage) takeTables(from []shown) []shown {
+	var rest []shown
+	for _, s := range from {
+		if s.Table != nil {
+			p.Tables = append(p.Tables, s)
+		} else {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}
+
 // kindLive is the state line of a row that is busy.
 func (q *request) kindLive() error {
 	k, err := q.kindOf()
@@ -220,7 +243,7 @@ var tagField = kind.Field{Name: "tags", Type: kind.MapOf, Doc: "free labels, for
 // rowForm is the form that creates a row or changes one: name, tags, then what the kind's fields say.
 func (q *request) rowForm(k *kind.Def, row kind.AnyRow, name string, tags, spec map[string]any, err *fail.Error, more string) form {
 	f := &former{suggest: q.suggest, err: err, more: more}
-	out := form{CSRF: q.csrf(), Submit: "Create " + k.Name, To: listPath(k), Cancel: listPath(k)}
+	out := form{CSRF: q.csrf(), Submit: "Create " + strings.ToLower(label(k.Name)), To: listPath(k), Cancel: listPath(k)}
 	var current map[string]any
 	if row != nil {
 		current = asMap(docOf(row)["spec"])
