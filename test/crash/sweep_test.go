@@ -179,6 +179,8 @@ var story = []struct {
 	{"create", call.Create, m{"source": m{"image": "library/a:1"}, "replicas": 2, "secrets": m{"KEY": "hush"}, "probe": m{"type": "none"}}, nil},
 	{"update", call.Update, m{"env": m{"COLOR": "red"}}, nil},
 	{"scale", "scale", nil, m{"replicas": 3}},
+	{"scale to none", "scale", nil, m{"replicas": 0}},
+	{"scale back", "scale", nil, m{"replicas": 2}},
 	{"stop", "stop", nil, nil},
 	{"start", "start", nil, nil},
 	{"rollback", "rollback", nil, m{"release": 1}},
@@ -336,7 +338,9 @@ func (in *incarnation) check(what string) {
 				continue
 			}
 			for d, n := range in.app.Component.D.QuotaOf(r) {
-				quota[d] += n
+				if n != 0 {
+					quota[d] += n
+				}
 			}
 			for d, n := range in.app.Component.D.MeterOf(r) {
 				if n > 0 {
