@@ -177,14 +177,6 @@ func (q *request) showError(err error) {
 	}
 }
 
-// banner makes an error show at the top of a form unless one of its inputs takes it.
-func asFail(err error) *fail.Error {
-	if err == nil {
-		return nil
-	}
-	return fail.From(err)
-}
-
 // ownPath gives back p when it is a path of this console, and "/" when it could lead elsewhere.
 func ownPath(p string) string {
 	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t\x00") {

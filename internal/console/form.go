@@ -47,7 +47,6 @@ type pair struct {
 
 // former makes inputs from fields.
 type former struct {
-	doc     map[string]any // what the controls show
 	current map[string]any // what is stored; nil at creation
 	suggest func(ref string) []string
 	more    string // the list or map that the user wants more room in

@@ -81,11 +81,18 @@ func (f *Front) finish(x *exchange) {
 	}
 }
 
-// access writes one line a request. The query is left out: signatures and one-time credentials travel in it.
+// access writes one line a request; one that an app answered is detail, for apps have logs of their own and may be asked
+// thousands of times a second. The query is left out: signatures and one-time credentials travel in it.
 func (f *Front) access(x *exchange) {
 	level, in := slog.LevelInfo, int64(0)
-	if x.w.status >= 500 {
+	switch {
+	case x.info.Service == "app":
+		level = slog.LevelDebug
+	case x.w.status >= 500:
 		level = slog.LevelWarn
+	}
+	if !f.log.Enabled(x.r.Context(), level) {
+		return
 	}
 	if x.body != nil {
 		in = x.body.bytes.Load()

@@ -25,6 +25,7 @@ type Ingress struct {
 	byHost    map[string]*backend // host name or address literal
 	byID      map[id.ID]*backend
 	instances map[id.ID]*endpoint
+	buffers   buffers
 }
 
 type backend struct {
@@ -36,6 +37,13 @@ type backend struct {
 	all       []*endpoint
 	next      atomic.Uint32
 	proxy     *httputil.ReverseProxy
+}
+
+// ServeHTTP passes a request on to a ready instance.
+func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l := &lazy{ResponseWriter: w}
+	defer l.end()
+	b.proxy.ServeHTTP(l, r)
 }
 
 type endpoint struct {
@@ -60,7 +68,7 @@ func (g *Ingress) Expose(component id.ID, name string, addr netip.Addr, host str
 	b := g.byID[component]
 	if b == nil {
 		b = &backend{component: component, name: name}
-		b.proxy = &httputil.ReverseProxy{Transport: &balancer{g, b}, Rewrite: rewrite, ErrorHandler: g.failed, FlushInterval: -1,
+		b.proxy = &httputil.ReverseProxy{Transport: &balancer{g, b}, Rewrite: rewrite, ErrorHandler: g.failed, BufferPool: &g.buffers,
 			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
 		g.byID[component] = b
 	}
@@ -169,7 +177,7 @@ func (g *Ingress) Handler(host string) http.Handler {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if b := g.byHost[strings.ToLower(host)]; b != nil {
-		return b.proxy
+		return b
 	}
 	return nil
 }
@@ -203,7 +211,7 @@ type balancer struct {
 var errNoInstance = errors.New("no instance is ready")
 
 func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
-	tried := map[*endpoint]bool{}
+	var tried map[*endpoint]bool
 	for {
 		e := t.b.pick(tried)
 		if e == nil {
@@ -215,6 +223,9 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 			e.inflight.Add(-1)
 			var op *net.OpError
 			if errors.As(err, &op) && op.Op == "dial" && r.Context().Err() == nil {
+				if tried == nil {
+					tried = map[*endpoint]bool{}
+				}
 				tried[e] = true
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -13,6 +14,7 @@ func projectRoutes(a *keystone.API) []keystone.Route {
 	return []keystone.Route{
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showProject},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: setProjectStatus},
+		{Method: "DELETE", Path: "/v3/projects/{project_id}", Kind: k, Verb: call.Delete, Do: deleteProject},
 	}
 }
 
@@ -58,4 +60,13 @@ func setProjectStatus(x *keystone.Exchange) error {
 		return err
 	}
 	return x.NoContent()
+}
+
+// deleteProject answers 200, the one status for success that Huawei's Terraform provider takes here.
+func deleteProject(x *keystone.Exchange) error {
+	if _, err := x.Do(x.API.Kinds.Project.D, call.Delete, x.Param("project_id"), nil); err != nil {
+		return err
+	}
+	token.Write(x.W, http.StatusOK, struct{}{})
+	return nil
 }
