@@ -225,7 +225,7 @@ func (q *request) kindLive() error {
 	if row.M().Job == "" {
 		q.w.Header().Set("HX-Refresh", "true")
 	}
-	return q.fragment("row", "rowstate", rowPage{Kind: &k.Desc, Meta: row.M(), Path: rowPath(k, row.M())})
+	return q.fragment("row", "rowlive", rowPage{Kind: &k.Desc, Meta: row.M(), Path: rowPath(k, row.M()), Job: q.jobOf(row.M())})
 }
 
 // formPage is a create, edit or action form.

@@ -64,6 +64,7 @@ type view struct {
 	Version, URL  string
 	Data          any
 	CanSeeOwnUser bool
+	CanSeeKeys    bool
 }
 
 type navGroup struct {
@@ -87,6 +88,9 @@ func (q *request) renderStatus(status int, page, title string, data any) error {
 		v.Path = q.URL.Path
 	}
 	if v.LoggedIn {
+		own, keys := action{"identity", "user", call.Get}, action{"identity", "access-key", call.List}
+		may := q.may([]action{own, keys})
+		v.CanSeeOwnUser, v.CanSeeKeys = may[own], may[keys]
 		v.Nav = q.nav()
 	}
 	return q.write(status, page, "layout", v)
