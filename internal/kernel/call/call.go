@@ -89,6 +89,7 @@ type Door struct {
 	kinds map[string]*kind.Def
 	jobs  *job.Runner
 	loops *loops
+	holds holds
 }
 
 // NewDoor wires the pipeline; jobs and loops run after Start.

@@ -109,8 +109,17 @@ func (l *loops) round(k *kind.Def) {
 	wg.Wait()
 }
 
-// one converges a row. Its status is stored only when nobody changed the row meanwhile; else the next round sees it.
+// one converges a row, if it is still idle. Its status is stored only when nobody changed the row meanwhile; else the
+// next round sees it.
 func (l *loops) one(k *kind.Def, row kind.AnyRow) {
+	defer l.d.holds.take(row.M().ID)()
+	err := l.d.Store.View(l.ctx, func(tx store.Tx) (err error) {
+		row, err = k.Get(tx, row.M().ID)
+		return err
+	})
+	if err != nil || row == nil || row.M().State != kind.Active || row.M().Job != "" {
+		return // a job works on it, or it is gone: nothing for a loop to do
+	}
 	changed, err := k.LoopDo(l.ctx, row)
 	if err != nil && l.ctx.Err() == nil {
 		l.d.Log.Warn("row cannot be converged", "kind", k.FullName(), "row", row.M().ID, "name", row.M().Name, "err", err)

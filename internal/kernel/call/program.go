@@ -35,6 +35,9 @@ func (p *program) Load(tx store.Tx, row id.ID) (any, error) {
 // Turn reports whether it is the job's turn: another that runs on the row goes first.
 func (p *program) Turn(row any, j *job.Job) bool { return row.(kind.AnyRow).M().Job == j.ID }
 
+// Hold keeps the row's loop away while a step works on it.
+func (p *program) Hold(row id.ID) (release func()) { return p.d.holds.take(row) }
+
 // Save stores the row as a step left it. What the step changed is its spec and status; the rest is the stored row's.
 func (p *program) Save(_ context.Context, tx store.Tx, row any) error {
 	r := row.(kind.AnyRow)

@@ -20,6 +20,8 @@ type Program interface {
 	Load(tx store.Tx, row id.ID) (any, error)
 	// Turn reports whether it is the job's turn: another one that runs on the row goes first.
 	Turn(row any, j *Job) bool
+	// Hold keeps everybody else from working on the row until it is released.
+	Hold(row id.ID) (release func())
 	// Save stores the row as a step left it.
 	Save(ctx context.Context, tx store.Tx, row any) error
 	// Finish settles the row, the quota, the meters and the audit entry in the transaction in which the job ends. It
@@ -193,7 +195,7 @@ func (r *Runner) run(jobID id.ID, a *active) (next id.ID) {
 		case <-r.ctx.Done():
 			return ""
 		}
-		next, err := r.advance(j, row, a)
+		next, err := r.hold(j, a)
 		<-r.slots
 		if r.ctx.Err() != nil {
 			return ""
@@ -208,6 +210,16 @@ func (r *Runner) run(jobID id.ID, a *active) (next id.ID) {
 			return next
 		}
 	}
+}
+
+// hold advances the job while nobody else works on its row, from what is stored then.
+func (r *Runner) hold(j *Job, a *active) (next id.ID, err error) {
+	defer r.programs(j.Kind).Hold(j.Row)()
+	j, row, err := r.load(j.ID)
+	if err != nil || j.Done() {
+		return "", err
+	}
+	return r.advance(j, row, a)
 }
 
 // wait sleeps d, until woken, or until the runner closes (false).

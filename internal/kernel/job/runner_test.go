@@ -71,6 +71,8 @@ func (p *program) Load(tx store.Tx, _ id.ID) (any, error) {
 
 func (p *program) Turn(any, *job.Job) bool { return true }
 
+func (p *program) Hold(id.ID) func() { return func() {} }
+
 func (p *program) Save(_ context.Context, tx store.Tx, r any) error {
 	b, _ := json.Marshal(r)
 	return tx.Put("row", b)
