@@ -262,7 +262,7 @@ func (u *user) next() (method, path string, in any, then belief) {
 	act := "/" + u.app + "/actions/"
 	switch u.random.IntN(6) {
 	case 0:
-		then.replicas, then.stopped = 1+u.random.Int64N(3), false
+		then.replicas, then.stopped = u.random.Int64N(4), false
 		return "POST", act + "scale", map[string]any{"replicas": then.replicas}, then
 	case 1:
 		then.image = image()

@@ -130,7 +130,10 @@ func (in *incarnation) close() {
 
 // do sends a call and waits for its job; acknowledged is false when no answer came.
 func (in *incarnation) do(verb, target string, spec any, action any) (acknowledged bool, err error) {
-	c := &call.Call{Kind: in.app.Component.D, Verb: verb, Target: target, Principal: in.root, Purge: verb == call.Delete}
+	c := &call.Call{Kind: in.app.Component.D, Verb: verb, Target: target, Principal: in.root}
+	if verb == purge {
+		c.Verb, c.Purge = call.Delete, true
+	}
 	if verb == call.Create {
 		c.Name, c.Target = &target, ""
 	}
@@ -176,11 +179,18 @@ var story = []struct {
 	{"create", call.Create, m{"source": m{"image": "library/a:1"}, "replicas": 2, "secrets": m{"KEY": "hush"}, "probe": m{"type": "none"}}, nil},
 	{"update", call.Update, m{"env": m{"COLOR": "red"}}, nil},
 	{"scale", "scale", nil, m{"replicas": 3}},
+	{"scale to none", "scale", nil, m{"replicas": 0}},
+	{"scale back", "scale", nil, m{"replicas": 2}},
 	{"stop", "stop", nil, nil},
 	{"start", "start", nil, nil},
 	{"rollback", "rollback", nil, m{"release": 1}},
 	{"delete", call.Delete, nil, nil},
+	{"restore", call.Restore, nil, nil},
+	{"purge", purge, nil, nil},
 }
+
+// purge is a delete without the trash.
+const purge = "purge"
 
 func TestDieAtEveryMoment(t *testing.T) {
 	const width = 96 // lives that are lived side by side: they mostly wait
@@ -241,7 +251,7 @@ func dieAt(t *testing.T, n int) (fired bool) {
 		}
 	}
 	if in.row() != nil {
-		if _, err := in.do(call.Delete, "web", nil, nil); err != nil {
+		if _, err := in.do(purge, "web", nil, nil); err != nil {
 			t.Errorf("%s: cleaning up: %v", what, err)
 		}
 		in.settles(what)
@@ -295,7 +305,7 @@ func (in *incarnation) unsettled() (why string) {
 			}
 		}
 		want := row.Spec.Replicas
-		if row.Spec.Stopped || !row.Made {
+		if row.Spec.Stopped || !row.Made || row.State == kind.Trashed {
 			want = 0
 		}
 		if len(known) != want {
@@ -324,8 +334,13 @@ func (in *incarnation) check(what string) {
 			return err
 		}
 		for _, r := range rows {
+			if !r.M().Deleted.IsZero() {
+				continue
+			}
 			for d, n := range in.app.Component.D.QuotaOf(r) {
-				quota[d] += n
+				if n != 0 {
+					quota[d] += n
+				}
 			}
 			for d, n := range in.app.Component.D.MeterOf(r) {
 				if n > 0 {

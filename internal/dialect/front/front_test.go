@@ -62,7 +62,7 @@ func start(t testing.TB, change func(*front.Options)) *cloud {
 	}
 	o := front.Options{
 		Listen: "127.0.0.1:0", CA: c.ca, Names: front.Names{Domain: "awan.localhost", Region: "awan-1", More: []string{"awan.test"}},
-		Logger: slog.New(slog.NewJSONHandler(c, nil)),
+		Logger: slog.New(slog.NewJSONHandler(c, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Services: []front.Service{
 			{Name: "iam", Handler: echo("iam"), Routes: []string{"GET /", "GET /v3", "POST /v3/auth/tokens", "GET /v3/{p}/quotas"}},
 			{Name: "ecs", Handler: echo("ecs"), Routes: []string{"GET /v1/{p}/cloudservers/{id}", "GET /v1/{p}/jobs/{id}"}},

@@ -85,9 +85,9 @@ func stateDuring(flow string) kind.State {
 	return kind.Updating
 }
 
-// held is what a row takes of the quota; a row in the trash takes none.
+// held is what a row takes of the quota. A row in the trash takes none, also while it is being purged.
 func held(k *kind.Def, row kind.AnyRow) map[ledger.Dim]int64 {
-	if row == nil || row.M().State == kind.Trashed {
+	if row == nil || !row.M().Deleted.IsZero() {
 		return nil
 	}
 	return k.QuotaOf(row)
@@ -149,8 +149,6 @@ func (d *Door) remove(ctx context.Context, c *Call) (Reply, error) {
 		row := c.Kind.Clone(old)
 		if c.Kind.Retention > 0 && !c.Purge && m.Made {
 			flow = "park"
-			row.M().Deleted = d.now()
-			row.M().Purge = d.now().Add(c.Kind.Retention)
 		}
 		r.Job, err = d.end(ctx, tx, c, *s, old, row, flow, why)
 		return err
@@ -208,9 +206,7 @@ func (d *Door) settleEnd(ctx context.Context, tx store.Tx, k *kind.Def, old, row
 	m := row.M()
 	if flow == "park" {
 		m.State, m.Job, m.Reason, m.Updated = kind.Trashed, "", "", d.now()
-		if m.Purge.IsZero() {
-			m.Deleted, m.Purge = d.now(), d.now().Add(k.Retention)
-		}
+		m.Deleted, m.Purge = d.now(), d.now().Add(k.Retention)
 		if err := d.quota(tx, k, old, row); err != nil {
 			return err
 		}

@@ -8,6 +8,8 @@ package id
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +44,18 @@ func New() ID {
 	b[7] = byte(seq)
 	b[8] = b[8]&0x3f | 0x80
 	return ID(hex.EncodeToString(b[:]))
+}
+
+// At gives the smallest id that could be made at t, for scans by time.
+func At(t time.Time) ID { return ID(fmt.Sprintf("%012x%020d", max(t.UnixMilli(), 0), 0)) }
+
+// Time is when the id was made, to the millisecond.
+func (i ID) Time() (time.Time, bool) {
+	if len(i) != 32 {
+		return time.Time{}, false
+	}
+	ms, err := strconv.ParseInt(string(i[:12]), 16, 64)
+	return time.UnixMilli(ms), err == nil
 }
 
 // Dashed prints the id in UUID form, 8-4-4-4-12.

@@ -52,7 +52,7 @@ type Meta struct {
 	CreatedBy  string            `json:"created_by,omitempty" doc:"who created it"`
 	Created    time.Time         `json:"created" doc:"RFC 3339"`
 	Updated    time.Time         `json:"updated" doc:"RFC 3339"`
-	Deleted    time.Time         `json:"deleted,omitzero" doc:"when it was deleted, while it is in the trash"`
+	Deleted    time.Time         `json:"deleted,omitzero" doc:"when it came into the trash; set only while it is there"`
 	Purge      time.Time         `json:"purge,omitzero" doc:"when it leaves the trash for good"`
 	Made       bool              `json:"made,omitempty" doc:"its creation was completed once"`
 }

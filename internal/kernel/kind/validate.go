@@ -149,7 +149,7 @@ func check(v reflect.Value, path string, f Field) error {
 			}
 			return nil
 		}
-		v = v.Elem()
+		v, f.Required = v.Elem(), false // it was said, and may be zero
 	}
 	if f.Required && v.IsZero() {
 		e := fail.Field(path, "is required")

@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,44 +103,68 @@ type Query struct {
 	Limit    int
 }
 
-// Search gives the newest matching entries first, and the marker of the next page ("" at the end).
+// Search gives the newest matching entries first, and the marker of the next page ("" at the end). Keys are in the order
+// of time and a scan goes forward only, so it looks at the last moments first and then at ever longer times before: the
+// newest page of a long log costs no more than that of a short one.
 func Search(tx store.Tx, q Query) ([]Entry, id.ID, error) {
-	p := strings.TrimSuffix(auditKey(q.Domain, "x"), "x")
-	var keys []string
-	for k := range tx.Scan(p, "") {
-		if q.Before != "" && id.ID(k[len(p):]) >= q.Before {
-			break
-		}
-		keys = append(keys, k)
-	}
-	if err := tx.ScanErr(); err != nil {
-		return nil, "", err
-	}
 	var out []Entry
-	for i := len(keys) - 1; i >= 0; i-- {
-		b, ok, err := tx.Get(keys[i])
-		if err != nil {
+	p, below, at := strings.TrimSuffix(auditKey(q.Domain, "x"), "x"), string(q.Before), time.Now()
+	if t, ok := q.Before.Time(); ok {
+		at = t
+	}
+	for span := firstSpan; ; span *= 4 {
+		above := ""
+		if at = at.Add(-span); span < lastSpan {
+			above = string(id.At(at))
+		}
+		var keys []string
+		for k := range tx.Scan(p, p+above) {
+			if below != "" && k[len(p):] >= below {
+				break
+			}
+			keys = append(keys, k)
+		}
+		if err := tx.ScanErr(); err != nil {
 			return nil, "", err
 		}
-		if !ok {
-			continue
+		for _, k := range slices.Backward(keys) {
+			e, raw, err := read(tx, k)
+			if err != nil {
+				return nil, "", err
+			}
+			if !q.Since.IsZero() && e.At.Before(q.Since) {
+				return out, "", nil
+			}
+			if !q.match(e, raw) {
+				continue
+			}
+			if len(out) == q.Limit {
+				return out, out[len(out)-1].ID, nil
+			}
+			out = append(out, e)
 		}
-		var e Entry
-		if err := json.Unmarshal(b, &e); err != nil {
-			return nil, "", fail.Wrap(err, fail.Internal, "an audit entry cannot be read")
+		if above == "" {
+			return out, "", nil
 		}
-		if !q.Since.IsZero() && e.At.Before(q.Since) {
-			break
-		}
-		if !q.match(e, b) {
-			continue
-		}
-		if len(out) == q.Limit {
-			return out, out[len(out)-1].ID, nil
-		}
-		out = append(out, e)
+		below = above
 	}
-	return out, "", nil
+}
+
+// The times that Search looks at in one go: from the first, by fours, until all that is left is one.
+const (
+	firstSpan = 2 * time.Second
+	lastSpan  = 365 * 24 * time.Hour
+)
+
+func read(tx store.Tx, key string) (e Entry, raw []byte, err error) {
+	raw, ok, err := tx.Get(key)
+	if err != nil || !ok {
+		return e, nil, err
+	}
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return e, nil, fail.Wrap(err, fail.Internal, "an audit entry cannot be read")
+	}
+	return e, raw, nil
 }
 
 func (q Query) match(e Entry, raw []byte) bool {

@@ -13,7 +13,7 @@ import (
 
 // Scale is the input of scaling by hand.
 type Scale struct {
-	Replicas int `json:"replicas" doc:"instances wanted" min:"0" max:"50" required:"true" example:"3"`
+	Replicas *int `json:"replicas" doc:"instances wanted" min:"0" max:"50" required:"true" example:"3"` // nil: not said; 0 is a wish
 }
 
 // Rollback is the input of a roll back.
@@ -26,7 +26,7 @@ type action = kind.Action[ComponentSpec, ComponentStatus]
 func (s *Service) componentActions() []action {
 	return []action{
 		{Verb: "scale", Doc: "set how many instances run", Level: kind.Write, In: Scale{}, Change: func(_ context.Context, _ store.Tx, r *componentRow, in any) (string, error) {
-			r.Spec.Replicas, r.Spec.Stopped = in.(*Scale).Replicas, false
+			r.Spec.Replicas, r.Spec.Stopped = *in.(*Scale).Replicas, false
 			return "update", nil
 		}},
 		{Verb: "stop", Doc: "stop every instance; the address and the releases stay", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {

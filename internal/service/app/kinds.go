@@ -232,8 +232,13 @@ func (s *Service) commitLive(_ context.Context, tx store.Tx, row *componentRow) 
 		switch {
 		case r.ID == row.Status.ReleaseID:
 			r.Status.State = "live"
-			if was != "live" {
-				r.Status.Live = s.Now().UTC()
+			if was == "live" {
+				break
+			}
+			r.Status.Live = s.Now().UTC()
+			text := fmt.Sprintf("release %d is live (%s, by %s)", r.Spec.Number, r.Spec.Note, r.Spec.By)
+			if err := event.Emit(tx, row.ID, event.Event{At: s.Now().UTC(), Level: event.Info, Type: "Released", Text: text}); err != nil {
+				return err
 			}
 		case was == "live":
 			r.Status.State = "superseded"

@@ -2,7 +2,9 @@ package build
 
 import (
 	"context"
+	"io"
 	"iter"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -44,7 +46,7 @@ func TestDetect(t *testing.T) {
 		{"a Dockerfile goes first", map[string]string{"Dockerfile": "FROM debian", "go.mod": "module x"}, "dockerfile", []string{"FROM debian"}},
 		{"an empty Dockerfile", map[string]string{"Dockerfile": " \n"}, "", []string{"empty"}},
 		{"Go", map[string]string{"go.mod": "module x", "main.go": main, "templates/a.html": ""}, "go",
-			[]string{"registry.test/library/go", "-o /out/app .", "COPY templates ./templates", "USER 10001", "found go.mod"}},
+			[]string{"registry.test/library/gobuild", "-o /out/app .", "COPY templates ./templates", "USER 10001", "found go.mod"}},
 		{"Go under cmd", map[string]string{"go.mod": "module x", "lib.go": "package x", "cmd/serve/main.go": main}, "go", []string{"./cmd/serve"}},
 		{"Go named like the module", map[string]string{"go.mod": "module a.example/x", "cmd/x/main.go": main, "cmd/y/main.go": main}, "go", []string{"./cmd/x"}},
 		{"several Go programs", map[string]string{"go.mod": "module z", "cmd/x/main.go": main, "cmd/y/main.go": main}, "", []string{"several programs", "./cmd/y"}},
@@ -160,7 +162,8 @@ func (m inMemory) RoundTrip(q *http.Request) (*http.Response, error) {
 
 // TestResolveUpstream: with a registry configured, names mean what they mean there.
 func TestResolveUpstream(t *testing.T) {
-	outside := httptest.NewServer(registry.New())
+	silent := log.New(io.Discard, "", 0)
+	outside := httptest.NewServer(registry.New(registry.Logger(silent)))
 	defer outside.Close()
 	host := strings.TrimPrefix(outside.URL, "http://")
 	image, err := random.Image(1000, 1)
@@ -175,7 +178,7 @@ func TestResolveUpstream(t *testing.T) {
 	if err := remote.Write(ref, image); err != nil {
 		t.Fatal(err)
 	}
-	r := &Resolver{Bases: fakeBases{}, Registry: inMemory{registry.New()}, Upstream: host}
+	r := &Resolver{Bases: fakeBases{}, Registry: inMemory{registry.New(registry.Logger(silent))}, Upstream: host}
 	digest, _ := image.Digest()
 	for range 2 {
 		got, err := r.Resolve(context.Background(), "p1", "golang:1.30", func(string) {})

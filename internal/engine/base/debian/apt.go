@@ -2,6 +2,7 @@ package debian
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,23 +21,16 @@ import (
 )
 
 // bootstrap makes a minimal Debian in dir.
-func bootstrap(ctx context.Context, r recipe, dir string, log func(string)) error {
+func (b *Bases) bootstrap(ctx context.Context, r recipe, dir string, log func(string)) error {
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
 		return fail.New(fail.Unsupported, "base images are made with mmdebstrap, which is not installed").
 			Then("install the Debian package mmdebstrap, or configure an upstream registry for base images").Because(err)
 	}
-	suite, err := codename()
+	b.apt.Lock() // the files of the sources are shared
+	suite, files, err := b.writeSources()
+	b.apt.Unlock()
 	if err != nil {
 		return err
-	}
-	text := sources(suite)
-	if text == "" {
-		return fail.New(fail.Unsupported, "this machine has no package source for Debian %s", suite).
-			Then("add one under /etc/apt, or configure an upstream registry for base images")
-	}
-	list := dir + ".sources"
-	if err := os.WriteFile(list, []byte(text), 0o644); err != nil {
-		return fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
 	}
 	args := []string{"--mode=root", "--format=directory", "--variant=" + r.Variant}
 	for _, p := range []string{"path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright",
@@ -50,24 +44,102 @@ func bootstrap(ctx context.Context, r recipe, dir string, log func(string)) erro
 	if len(r.Packages) > 0 {
 		args = append(args, "--include="+strings.Join(r.Packages, ","))
 	}
-	args = append(args, suite, dir, list)
+	args = append(append(args, suite, dir), files...)
 	if err := command(ctx, log, "mmdebstrap", args...); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "Debian %s could not be installed into the base image %s", suite, r.Name).
 			Then("check that this machine's own 'apt-get update' works")
 	}
-	if err := copyKeys(text, dir); err != nil {
-		return fail.Wrap(err, fail.Internal, "copying the package sources' keys")
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err == nil {
+			err = copyKeys(string(text), dir)
+		}
+		if err != nil {
+			return fail.Wrap(err, fail.Internal, "copying the package sources' keys")
+		}
 	}
 	return trust(ctx, dir, log)
 }
 
+// lists is where package lists are kept, for this machine's apt and for that in bases alike.
+func (b *Bases) lists() string { return filepath.Join(b.o.Dir, "apt", "lists") }
+
+// options are what every call of apt here is told.
+func options(ctx context.Context) []string {
+	o := []string{"-q", "-y", "-o", "Acquire::Languages=none", "-o", "APT::Install-Recommends=false", "-o", "Dpkg::Use-Pty=0",
+		"-o", "APT::Sandbox::User=root", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="}
+	for _, a := range aptOptions(ctx) {
+		o = append(o, "-o", strings.TrimSuffix(strings.Replace(strings.ReplaceAll(a, `"`, ""), " ", "=", 1), ";"))
+	}
+	return o
+}
+
+// update reads the package lists, unless that was done within the hour, and returns how to call this machine's apt on
+// them. b.apt is held.
+func (b *Bases) update(ctx context.Context, log func(string)) ([]string, error) {
+	_, files, err := b.writeSources()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range []string{b.lists(), filepath.Join(b.o.Dir, "apt", "archives")} {
+		if err := os.MkdirAll(filepath.Join(d, "partial"), 0o755); err != nil {
+			return nil, fail.Wrap(err, fail.NoSpace, "installing packages")
+		}
+	}
+	call := append(options(ctx), "-o", "Dir::Etc::SourceList=/dev/null", "-o", "Dir::Etc::SourceParts="+filepath.Dir(files[0]),
+		"-o", "Dir::State::Lists="+b.lists(), "-o", "Dir::Cache::Archives="+filepath.Join(b.o.Dir, "apt", "archives"))
+	stamp := filepath.Join(b.lists(), "updated")
+	if i, err := os.Stat(stamp); err == nil && time.Since(i.ModTime()) < time.Hour {
+		return call, nil
+	}
+	log("reading the package lists")
+	if err := command(ctx, log, "apt-get", append(slices.Clone(call), "update")...); err != nil {
+		return nil, fail.Wrap(err, fail.Unavailable, "the package lists could not be read").
+			Then("check that this machine's own 'apt-get update' works")
+	}
+	if err := os.WriteFile(stamp, nil, 0o644); err != nil {
+		return nil, fail.Wrap(err, fail.NoSpace, "installing packages")
+	}
+	return call, nil
+}
+
+// unpack downloads packages and unpacks them into dir without installing them: no dependency, no script.
+func (b *Bases) unpack(ctx context.Context, names []string, dir, work string, log func(string)) (versions []string, err error) {
+	b.apt.Lock()
+	defer b.apt.Unlock()
+	call, err := b.update(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	debs := filepath.Join(work, "debs")
+	if err := os.Mkdir(debs, 0o755); err != nil {
+		return nil, fail.Wrap(err, fail.NoSpace, "downloading packages")
+	}
+	log("downloading " + strings.Join(names, " "))
+	script := `cd "$1" && shift && exec apt-get "$@"`
+	if err := command(ctx, log, "sh", append(append([]string{"-c", script, "sh", debs}, append(call, "download")...), names...)...); err != nil {
+		return nil, fail.Wrap(err, fail.Unavailable, "the packages %s could not be downloaded", strings.Join(names, " ")).
+			Then("check that this machine's package sources have them")
+	}
+	files, _ := filepath.Glob(filepath.Join(debs, "*.deb"))
+	for _, f := range files {
+		if err := command(ctx, log, "dpkg-deb", "--extract", f, dir); err != nil {
+			return nil, fail.Wrap(err, fail.NoSpace, "unpacking packages")
+		}
+		name := strings.Split(strings.TrimSuffix(filepath.Base(f), ".deb"), "_")
+		if len(name) >= 2 {
+			versions = append(versions, name[0]+" "+strings.ReplaceAll(name[1], "%3a", ":"))
+		}
+	}
+	return versions, nil
+}
+
 // install adds packages to a root that has apt.
 func (b *Bases) install(ctx context.Context, names []string, root string, log func(string)) error {
-	lists, archives := filepath.Join(b.o.Dir, "apt", "lists"), filepath.Join(b.o.Dir, "apt", "archives")
-	for _, d := range []string{lists, archives} {
-		if err := os.MkdirAll(filepath.Join(d, "partial"), 0o755); err != nil {
-			return fail.Wrap(err, fail.NoSpace, "installing packages")
-		}
+	b.apt.Lock()
+	defer b.apt.Unlock()
+	if _, err := b.update(ctx, log); err != nil {
+		return err
 	}
 	// Nothing may start while packages are set up.
 	guard := filepath.Join(root, "usr/sbin/policy-rc.d")
@@ -82,28 +154,11 @@ func (b *Bases) install(ctx context.Context, names []string, root string, log fu
 		}
 		defer os.Remove(resolver)
 	}
-	binds := [][2]string{{lists, "/var/lib/apt/lists"}, {archives, "/var/cache/apt/archives"}, {"/etc/resolv.conf", "/etc/resolv.conf"}}
-	options := []string{"-q", "-y", "-o", "Acquire::Languages=none", "-o", "APT::Install-Recommends=false", "-o", "Dpkg::Use-Pty=0",
-		"-o", "APT::Sandbox::User=root", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="}
-	for _, o := range aptOptions(ctx) {
-		options = append(options, "-o", strings.TrimSuffix(strings.Replace(strings.ReplaceAll(o, `"`, ""), " ", "=", 1), ";"))
-	}
-	apt := func(args ...string) error {
-		return within(ctx, root, binds, log, append(append([]string{"apt-get"}, options...), args...)...)
-	}
-	stamp := filepath.Join(lists, "updated")
-	if i, err := os.Stat(stamp); err != nil || time.Since(i.ModTime()) > time.Hour {
-		log("reading the package lists")
-		if err := apt("update"); err != nil {
-			return fail.Wrap(err, fail.Unavailable, "the package lists could not be read").
-				Then("check that this machine's own 'apt-get update' works")
-		}
-		if err := os.WriteFile(stamp, nil, 0o644); err != nil {
-			return fail.Wrap(err, fail.NoSpace, "installing packages")
-		}
-	}
+	binds := [][2]string{{b.lists(), "/var/lib/apt/lists"}, {filepath.Join(b.o.Dir, "apt", "archives"), "/var/cache/apt/archives"},
+		{filepath.Join(b.o.Dir, "apt", "sources"), "/etc/apt/sources.list.d"}, {"/etc/resolv.conf", "/etc/resolv.conf"}}
 	log("installing " + strings.Join(names, " "))
-	if err := apt(append([]string{"install", "--no-install-recommends"}, names...)...); err != nil {
+	args := append(append([]string{"apt-get"}, options(ctx)...), append([]string{"install", "--no-install-recommends"}, names...)...)
+	if err := within(ctx, root, binds, log, args...); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the packages %s could not be installed", strings.Join(names, " ")).
 			Then("check that this machine's package sources have them")
 	}
@@ -153,6 +208,29 @@ func trust(ctx context.Context, root string, log func(string)) error {
 
 const localTrust = "/usr/local/share/ca-certificates"
 
+// bundle writes the certificates of the unpacked ca-certificates package and of this machine into one file in to: what
+// the package does when it is installed.
+func bundle(from, to string) error {
+	var all []byte
+	paths, _ := filepath.Glob(filepath.Join(from, "usr/share/ca-certificates/mozilla/*.crt"))
+	if len(paths) == 0 {
+		return fail.New(fail.Internal, "the package ca-certificates holds no certificate")
+	}
+	local, _ := filepath.Glob(filepath.Join(localTrust, "*.crt"))
+	for _, p := range append(paths, local...) {
+		text, err := os.ReadFile(p)
+		if err != nil {
+			return fail.Wrap(err, fail.Internal, "collecting certificates")
+		}
+		all = append(append(all, bytes.TrimSpace(text)...), '\n')
+	}
+	file := filepath.Join(to, "etc/ssl/certs/ca-certificates.crt")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, all, 0o644)); err != nil {
+		return fail.Wrap(err, fail.NoSpace, "collecting certificates")
+	}
+	return nil
+}
+
 // localCertificates is the text of those certificates.
 func localCertificates() []string {
 	var out []string
@@ -181,31 +259,59 @@ func codename() (string, error) {
 }
 
 // sources is the part of this machine's package sources that is the release itself (its updates and security fixes
-// too), without what other vendors add.
-func sources(suite string) string {
-	var out strings.Builder
-	paths, _ := filepath.Glob("/etc/apt/sources.list.d/*")
-	for _, p := range append([]string{"/etc/apt/sources.list"}, paths...) {
+// too), without what other vendors add: in apt's two formats. etc is /etc/apt.
+func sources(etc, suite string) (lines, stanzas string) {
+	paths, _ := filepath.Glob(filepath.Join(etc, "sources.list.d", "*"))
+	var list, parts strings.Builder
+	for _, p := range append([]string{filepath.Join(etc, "sources.list")}, paths...) {
 		text, err := os.ReadFile(p)
 		if err != nil {
 			continue
 		}
-		switch {
-		case strings.HasSuffix(p, ".list"):
+		switch filepath.Ext(p) {
+		case ".list":
 			for line := range strings.Lines(string(text)) {
 				if ofRelease(oneLine(line), suite) {
-					out.WriteString(strings.TrimSpace(line) + "\n")
+					list.WriteString(strings.TrimSpace(line) + "\n")
 				}
 			}
-		case strings.HasSuffix(p, ".sources"):
+		case ".sources":
 			for _, stanza := range strings.Split(string(text), "\n\n") {
 				if ofRelease(stanzaWords(stanza), suite) {
-					out.WriteString(strings.TrimSpace(stanza) + "\n\n")
+					parts.WriteString(strings.TrimSpace(stanza) + "\n\n")
 				}
 			}
 		}
 	}
-	return out.String()
+	return list.String(), parts.String()
+}
+
+// writeSources puts those sources into files under the bases' folder and names them, with the release's name.
+func (b *Bases) writeSources() (suite string, files []string, err error) {
+	if suite, err = codename(); err != nil {
+		return "", nil, err
+	}
+	lines, stanzas := sources("/etc/apt", suite)
+	dir := filepath.Join(b.o.Dir, "apt", "sources")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", nil, fail.Wrap(err, fail.NoSpace, "writing the package sources")
+	}
+	for name, text := range map[string]string{"release.list": lines, "release.sources": stanzas} {
+		p := filepath.Join(dir, name)
+		if text == "" {
+			_ = os.Remove(p)
+			continue
+		}
+		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+			return "", nil, fail.Wrap(err, fail.NoSpace, "writing the package sources")
+		}
+		files = append(files, p)
+	}
+	if len(files) == 0 {
+		return "", nil, fail.New(fail.Unsupported, "this machine has no package source for Debian %s", suite).
+			Then("add one under /etc/apt, or configure an upstream registry for base images")
+	}
+	return suite, files, nil
 }
 
 // ofRelease tells whether a source (its suites, then "|", then its components) is the release's own.

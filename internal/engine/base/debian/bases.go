@@ -44,6 +44,7 @@ type Bases struct {
 
 	mu    sync.Mutex // guards locks
 	locks map[string]*sync.Mutex
+	apt   sync.Mutex   // apt's lists and archives are used by one
 	roots sync.RWMutex // held for reading while a base is made on another's unpacked root, for writing while that is replaced
 }
 
@@ -113,7 +114,7 @@ func serial(log func(line string)) func(line string) {
 
 // usable tells whether a base that others stand on still has its unpacked root.
 func (b *Bases) usable(r recipe) bool {
-	if r.From != "" || b.o.Upstream != "" {
+	if r.From != "" || r.Scratch || b.o.Upstream != "" {
 		return true
 	}
 	_, err := os.Stat(filepath.Join(b.root(r.Name), "etc"))
@@ -164,6 +165,10 @@ func (b *Bases) ensure(ctx context.Context, name string, log func(line string), 
 			}
 		}
 		base, err = m.finish(ctx, parent)
+		if m.failed != nil && r.Else != "" && ctx.Err() == nil {
+			log("the base image " + r.Else + " takes the place of " + name + ": " + reason(m.failed))
+			return b.ensure(ctx, r.Else, log, false) // not remembered: the next build tries again
+		}
 	}
 	if err != nil {
 		return build.Base{}, err
@@ -203,7 +208,7 @@ func (b *Bases) key(r recipe, parent build.Base) string {
 }
 
 // format is raised when the way of making bases changes, so that old ones are made anew.
-const format = "2"
+const format = "3"
 
 func (b *Bases) record(name string) string { return filepath.Join(b.o.Dir, "made", name+".json") }
 

@@ -44,7 +44,7 @@ func TestEnsure(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Minute)
 	defer cancel()
-	for _, name := range []string{"debian", "static", "go", "node", "python", "web"} {
+	for _, name := range []string{"static", "gobuild", "debian", "go", "node", "python", "web"} {
 		began := time.Now()
 		ref, err := b.Ensure(ctx, name, func(line string) { t.Logf("%6.1f s  %s: %s", time.Since(began).Seconds(), name, line) })
 		if err != nil {
@@ -85,13 +85,34 @@ func TestSources(t *testing.T) {
 	}
 }
 
+// TestBothFormats reads sources in apt's two formats.
+func TestBothFormats(t *testing.T) {
+	etc := t.TempDir()
+	for name, text := range map[string]string{
+		"sources.list":                  "# a comment\ndeb http://a.example/debian bookworm main\ndeb-src http://a.example/debian bookworm main\n",
+		"sources.list.d/vendor.list":    "deb http://b.example/apt stable main\n",
+		"sources.list.d/debian.sources": "Types: deb\nURIs: http://c.example/debian\nSuites: bookworm-security\nComponents: main\n\nTypes: deb\nURIs: http://d.example\nSuites: other\nComponents: main\n",
+		"sources.list.d/off.disabled":   "deb http://e.example/debian bookworm main\n",
+	} {
+		p := etc + "/" + name
+		_ = os.MkdirAll(etc+"/sources.list.d", 0o755)
+		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines, stanzas := sources(etc, "bookworm")
+	if lines != "deb http://a.example/debian bookworm main\n" || !strings.Contains(stanzas, "c.example") || strings.Contains(stanzas, "d.example") {
+		t.Errorf("%q\n%q", lines, stanzas)
+	}
+}
+
 func TestCatalogueReads(t *testing.T) {
 	recipes, err := read(catalog.Files())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, r := range recipes {
-		if r.From == "" && r.Variant == "" {
+		if r.From == "" && r.Variant == "" && !r.Scratch {
 			t.Errorf("%s stands on nothing", name)
 		}
 		if !slices.ContainsFunc(settings(r).Env, func(e string) bool { return strings.HasPrefix(e, "PATH=") }) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -79,21 +80,17 @@ func (m *making) finish(ctx context.Context, parent build.Base) (build.Base, err
 	var sources []string
 	var err error
 	switch {
+	case r.Scratch:
+		layers, sources, err = m.makeScratch(ctx)
 	case r.From == "":
 		layers, sources, err = b.makeRoot(ctx, r, m.work, m.log)
-	case r.Scratch:
-		layers, sources, err = b.makeScratch(ctx, r, parent, m.work)
 	default:
 		layers, sources, err = m.makeOn(ctx, parent)
 	}
 	if err != nil {
 		return build.Base{}, err
 	}
-	below := parent
-	if r.Scratch {
-		below = build.Base{}
-	}
-	base, err := b.push(ctx, r, below, layers)
+	base, err := b.push(ctx, r, parent, layers)
 	if err != nil {
 		return build.Base{}, err
 	}
@@ -107,7 +104,7 @@ func (b *Bases) root(name string) string { return filepath.Join(b.o.Dir, "root",
 
 func (b *Bases) makeRoot(ctx context.Context, r recipe, work string, log func(string)) ([]v1.Layer, []string, error) {
 	fresh := filepath.Join(work, "root")
-	if err := bootstrap(ctx, r, fresh, log); err != nil {
+	if err := b.bootstrap(ctx, r, fresh, log); err != nil {
 		return nil, nil, err
 	}
 	if err := users(fresh); err != nil {
@@ -150,7 +147,9 @@ func (m *making) makeOn(ctx context.Context, parent build.Base) ([]v1.Layer, []s
 		b.log.Warn("a base image falls back to Debian's packages", "name", r.Name, "error", m.failed)
 		wanted = append(wanted, r.Fallback...)
 		r.Links = nil
-		if err := errors.Join(os.RemoveAll(m.upper()), os.Mkdir(m.upper(), 0o755)); err != nil {
+		// The recipe for Go mounts its cache from there.
+		err := errors.Join(os.RemoveAll(m.upper()), os.MkdirAll(filepath.Join(m.upper(), "usr/local/go-cache"), 0o755))
+		if err != nil {
 			return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
 		}
 	}
@@ -178,42 +177,68 @@ func (m *making) makeOn(ctx context.Context, parent build.Base) ([]v1.Layer, []s
 	return []v1.Layer{l}, append(m.sources, installed...), err
 }
 
-// makeScratch copies a few paths of the parent into an empty image.
-func (b *Bases) makeScratch(ctx context.Context, r recipe, parent build.Base, work string) ([]v1.Layer, []string, error) {
-	b.roots.RLock()
-	defer b.roots.RUnlock()
-	fresh := filepath.Join(work, "root")
-	for _, d := range []string{"etc", "usr", "var", "home"} {
-		if err := os.MkdirAll(filepath.Join(fresh, d), 0o755); err != nil {
+// makeScratch fills an empty root with parts of a few packages, certificates and users.
+func (m *making) makeScratch(ctx context.Context) ([]v1.Layer, []string, error) {
+	r, root := m.recipe, m.upper()
+	if m.failed != nil {
+		return nil, nil, m.failed
+	}
+	for _, d := range []string{"bin", "etc", "usr", "var", "home", "root", "tmp", "var/tmp"} {
+		p, mode := filepath.Join(root, d), fs.FileMode(0o755)
+		if strings.HasSuffix(d, "tmp") {
+			mode = 0o777 | fs.ModeSticky
+		}
+		if err := errors.Join(os.MkdirAll(p, 0o755), os.Chmod(p, mode)); err != nil {
 			return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
 		}
 	}
-	for _, d := range []string{"tmp", "var/tmp"} {
-		p := filepath.Join(fresh, d)
-		if err := errors.Join(os.MkdirAll(p, 0o777), os.Chmod(p, 0o777|fs.ModeSticky)); err != nil {
-			return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
-		}
+	unpacked := filepath.Join(m.work, "unpacked")
+	versions, err := m.bases.unpack(ctx, append([]string{"ca-certificates"}, r.Debs...), unpacked, m.work, m.log)
+	if err != nil {
+		return nil, nil, err
 	}
-	for _, p := range r.Copy {
-		if err := copyTree(filepath.Join(b.root(parent.Name), p), filepath.Join(fresh, p)); err != nil {
+	if err := bundle(unpacked, root); err != nil {
+		return nil, nil, err
+	}
+	for _, p := range r.Keep {
+		if err := copyTree(filepath.Join(unpacked, p), filepath.Join(root, p)); err != nil {
 			return nil, nil, fail.Wrap(err, fail.Internal, "copying %s into the base image %s", p, r.Name)
 		}
 	}
 	text := map[string]string{
-		"etc/passwd":        "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n",
+		"etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n",
 		"etc/group":         "root:x:0:\nnogroup:x:65534:\n",
 		"etc/nsswitch.conf": "hosts: files dns\n",
 	}
 	for p, t := range text {
-		if err := os.WriteFile(filepath.Join(fresh, p), []byte(t), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(root, p), []byte(t), 0o644); err != nil {
 			return nil, nil, fail.Wrap(err, fail.NoSpace, "making the base image %s", r.Name)
 		}
 	}
-	if err := errors.Join(users(fresh), place(r, fresh)); err != nil {
+	if r.Busybox {
+		if err := applets(ctx, root); err != nil {
+			return nil, nil, fail.Wrap(err, fail.Internal, "installing busybox into the base image %s", r.Name)
+		}
+	}
+	if err := errors.Join(users(root), place(r, root)); err != nil {
 		return nil, nil, err
 	}
-	l, err := pack(ctx, "", fresh, work)
-	return []v1.Layer{l}, []string{"copied from " + parent.Ref}, err
+	l, err := pack(ctx, "", root, m.work)
+	return []v1.Layer{l}, append(m.sources, versions...), err
+}
+
+// applets links busybox's commands in /bin.
+func applets(ctx context.Context, root string) error {
+	list, err := exec.CommandContext(ctx, filepath.Join(root, "bin/busybox"), "--list").Output()
+	if err != nil {
+		return err
+	}
+	for _, name := range strings.Fields(string(list)) {
+		if err := os.Symlink("busybox", filepath.Join(root, "bin", name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // users adds the user that is not root.
@@ -284,6 +309,10 @@ func copyTree(from, to string) error {
 			}
 			return os.Symlink(link, target)
 		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
 		text, err := os.ReadFile(p)
 		if err != nil {
 			return err
@@ -291,7 +320,7 @@ func copyTree(from, to string) error {
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return err
 		}
-		return os.WriteFile(target, text, 0o644)
+		return os.WriteFile(target, text, info.Mode().Perm())
 	})
 }
 

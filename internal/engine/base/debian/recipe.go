@@ -15,15 +15,18 @@ type recipe struct {
 	Name     string
 	About    string
 	From     string   // the base below this one; "" is the root, made by the bootstrap
-	Scratch  bool     // the image begins empty; From is then only where Copy comes from
+	Scratch  bool     // the image begins empty and gets what Keep names of Debs, without a package manager
+	Debs     []string // Debian packages that are unpacked, not installed
+	Keep     []string // paths in them that are kept
 	Variant  string   // the bootstrap's package set, for a root
 	Packages []string // Debian packages
 	Fallback []string // Debian packages instead of Go or Npm where those cannot be had
-	Copy     []string // paths taken over from From, for Scratch
 	Go       *toolchain
 	Npm      []npmPackage
 	Files    map[string]file
 	Links    map[string]string // link to target
+	Else     string            // the base that takes this one's place where Go cannot be had, for Scratch
+	Busybox  bool              // /bin holds busybox's commands
 	Env      map[string]string
 	Ports    []int
 	User     string
@@ -75,8 +78,10 @@ func read(catalog fs.FS) (map[string]recipe, error) {
 		out[r.Name] = r
 	}
 	for _, r := range out {
-		if _, known := out[r.From]; r.From != "" && !known {
-			return nil, fail.New(fail.Invalid, "the catalogue's base %s stands on %s, which there is not", r.Name, r.From)
+		for _, other := range []string{r.From, r.Else} {
+			if _, known := out[other]; other != "" && !known {
+				return nil, fail.New(fail.Invalid, "the catalogue's base %s names %s, which there is not", r.Name, other)
+			}
 		}
 	}
 	return out, nil

@@ -2,6 +2,8 @@ package debian
 
 import (
 	"context"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -38,7 +40,8 @@ func (m memory) RoundTrip(q *http.Request) (*http.Response, error) {
 // TestUpstream takes bases from the operator's registry instead of making them.
 func TestUpstream(t *testing.T) {
 	ctx := context.Background()
-	outside := httptest.NewServer(registry.New())
+	silent := log.New(io.Discard, "", 0)
+	outside := httptest.NewServer(registry.New(registry.Logger(silent)))
 	defer outside.Close()
 	host := strings.TrimPrefix(outside.URL, "http://")
 	image, err := random.Image(1000, 2)
@@ -53,7 +56,7 @@ func TestUpstream(t *testing.T) {
 	if err := remote.Write(ref, image); err != nil {
 		t.Fatal(err)
 	}
-	b, err := New(Options{Dir: t.TempDir(), Registry: memory{registry.New()}, Catalog: catalog.Files(), Upstream: host + "/bases"})
+	b, err := New(Options{Dir: t.TempDir(), Registry: memory{registry.New(registry.Logger(silent))}, Catalog: catalog.Files(), Upstream: host + "/bases"})
 	if err != nil {
 		t.Fatal(err)
 	}
