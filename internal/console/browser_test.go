@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -35,11 +36,18 @@ type browser struct {
 
 func openBrowser(t *testing.T) *browser {
 	t.Helper()
+	b := openGated(t)
+	close(b.gate)
+	return b
+}
+
+func openGated(t *testing.T) *browser {
+	t.Helper()
 	bin, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("chromium is not installed")
 	}
-	b := &browser{world: start(t), shots: os.Getenv("CONSOLE_SHOTS")}
+	b := &browser{world: startGated(t), shots: os.Getenv("CONSOLE_SHOTS")}
 	if b.shots == "" {
 		b.shots = t.TempDir()
 	}
@@ -169,7 +177,7 @@ func (b *browser) waitFor(t *testing.T, js string) {
 	defer tick.Stop()
 	end := time.After(20 * time.Second)
 	for {
-		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](js))
+		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+js+")"))
 		if ok && err == nil {
 			return
 		}
@@ -289,6 +297,30 @@ func TestBrowserSeesAnAppLive(t *testing.T) {
 	b.waitFor(t, `[...document.querySelectorAll("#log .line")].filter(l => l.offsetParent).length === 1`)
 	b.run(t, chromedp.Click("#log-pause"))
 	b.waitFor(t, `document.querySelector("#log-pause").getAttribute("aria-pressed") === "true"`)
+}
+
+func TestBrowserSeesARunningOperation(t *testing.T) {
+	b := openGated(t)
+	b.enter(t)
+	b.open(t, "/apps/guestbook")
+	b.run(t, chromedp.Click("#press-restart"))
+	b.waitFor(t, `document.querySelector("#app-job .steps .now")?.textContent.includes("roll") && !document.querySelector("#press-restart")`)
+	b.waitFor(t, `document.querySelector("#app-job .note")?.textContent === "waiting for 1 of 3 instances"`)
+	b.shot(t, "running")
+	close(b.gate)
+	b.waitFor(t, `!document.querySelector("#app-job .steps") && document.querySelector("#press-restart")`)
+}
+
+// Without scripts everything but what is live works.
+func TestBrowserWithoutScripts(t *testing.T) {
+	b := openBrowser(t)
+	b.run(t, command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+	b.open(t, "/login")
+	b.run(t, chromedp.SendKeys("#domain", b.Admin.Domain), chromedp.SendKeys("#user", b.Admin.User), chromedp.SendKeys("#password", b.Admin.Password+kb.Enter), chromedp.WaitVisible("nav.side"))
+	b.open(t, "/new/identity/groups")
+	b.run(t, chromedp.SendKeys("#f-name", "writers"), chromedp.SendKeys("#f-spec-description", "they write"), chromedp.Click(".form-end .primary"), chromedp.WaitVisible("#row-state"))
+	b.run(t, chromedp.Click(".card.danger summary"), chromedp.WaitVisible(".confirm-body"), chromedp.Click(".confirm-body .button"))
+	b.waitFor(t, `document.querySelector(".flash")?.textContent.includes("writers was deleted")`)
 }
 
 // Every page at the width of a small phone and of a desk, in both themes: nothing sticks out of the window sideways.

@@ -88,15 +88,28 @@ type componentRow = kind.Row[app.ComponentSpec, app.ComponentStatus]
 
 type releaseRow = kind.Row[app.ReleaseSpec, app.ReleaseStatus]
 
-func components() *kind.Def {
+// components are apps without instances behind them. Their updates wait for the gate.
+func components(gate <-chan struct{}) *kind.Def {
 	flag := func(verb string, stopped bool) kind.Action[app.ComponentSpec, app.ComponentStatus] {
 		return kind.Action[app.ComponentSpec, app.ComponentStatus]{Verb: verb, Doc: verb + "s it", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
 			r.Spec.Stopped = stopped
+			if verb == "restart" {
+				return "update", nil
+			}
 			return "", nil
 		}}
 	}
 	return kind.Kind[app.ComponentSpec, app.ComponentStatus]{Service: "app", Name: "component", Scope: kind.InProject, NoRename: true, Doc: "One deployable part of an application.",
 		Columns: []string{"spec.replicas", "status.url"}, Retention: 7 * 24 * time.Hour,
+		Update: job.Flow[componentRow]{{Name: "roll", Do: func(ctx context.Context, _ *componentRow) error {
+			job.Note(ctx, "waiting for 1 of 3 instances")
+			select {
+			case <-gate:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}},
 		Quota: map[ledger.Dim]func(app.ComponentSpec) int64{"app.memory (MiB)": func(s app.ComponentSpec) int64 { return s.Memory * int64(s.Replicas) },
 			"app.components": func(app.ComponentSpec) int64 { return 1 }},
 		Meter: map[ledger.Dim]func(app.ComponentSpec, app.ComponentStatus) int64{"app.memory (MiB)": func(s app.ComponentSpec, _ app.ComponentStatus) int64 { return s.Memory * int64(s.Replicas) }},
@@ -173,11 +186,21 @@ type world struct {
 	box    *kind.Def
 	app    *kind.Def
 	rel    *kind.Def
+	gate   chan struct{}
 }
 
 func start(t *testing.T) *world {
 	t.Helper()
-	w := &world{box: boxes(), app: components(), rel: releases()}
+	w := startGated(t)
+	close(w.gate)
+	return w
+}
+
+// startGated makes a world in which updates of apps wait until its gate is closed.
+func startGated(t *testing.T) *world {
+	t.Helper()
+	gate := make(chan struct{})
+	w := &world{box: boxes(), app: components(gate), rel: releases(), gate: gate}
 	w.Kernel = kerneltest.Start(t, func(d ledger.Dim) (int64, bool) { return 4096, true }, w.box, w.app, w.rel)
 	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: w.Clock.Now, Version: "test", URL: "https://cloud.example:7443"}))
 	t.Cleanup(s.Close)
@@ -709,6 +732,11 @@ func TestAnAppsPages(t *testing.T) {
 	r, err := w.Door.Do(t.Context(), &call.Call{Kind: w.app, Verb: call.Get, Target: "guestbook", Principal: w.Root})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if j := r.Row.M().Job; j != "" {
+		if _, err := w.Door.WaitJob(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if s := r.Row.(*componentRow).Spec; s.Env["NEW"] != "x y" || s.Env["GREETING"] != "hi" || len(s.Secrets) != 2 || s.Replicas != 2 || s.Memory != 256 {
 		t.Errorf("the app is now %+v", s)
