@@ -55,10 +55,10 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	var in Login
 	fields := kind.FieldsOf(in)
+	kind.SetDefaults(&in, fields)
 	if err := kind.DecodeStrict(b, &in, "", fields); err != nil {
 		return err
 	}
-	kind.SetDefaults(&in, fields)
 	if err := kind.Validate(&in, "", fields); err != nil {
 		return err
 	}

@@ -220,9 +220,10 @@ func decodeIn(a *kind.AnyAction, raw json.RawMessage) (any, error) {
 		return nil, nil
 	}
 	in := a.NewIn()
+	kind.SetDefaults(in, a.In)
 	if err := kind.DecodeStrict(raw, in, "", a.In); err != nil {
 		return nil, err
 	}
-	kind.SetDefaults(in, a.In)
+	kind.FillDefaults(in, a.In)
 	return in, kind.Validate(in, "", a.In)
 }

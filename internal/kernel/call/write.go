@@ -51,10 +51,11 @@ func (d *Door) create(ctx context.Context, c *Call) (Reply, error) {
 	if c.Tags != nil {
 		m.Tags = *c.Tags
 	}
+	kind.SetDefaults(base.SpecPtr(), c.Kind.Spec)
 	if err := kind.DecodeStrict(c.Spec, base.SpecPtr(), "spec", c.Kind.Spec); err != nil {
 		return Reply{}, err
 	}
-	kind.SetDefaults(base.SpecPtr(), c.Kind.Spec)
+	kind.FillDefaults(base.SpecPtr(), c.Kind.Spec)
 	if err := d.mayCreate(ctx, c); err != nil {
 		return Reply{}, err
 	}
@@ -379,10 +380,11 @@ func (d *Door) merged(c *Call, old kind.AnyRow) (kind.AnyRow, error) {
 		return nil, err
 	}
 	reflect.ValueOf(row.SpecPtr()).Elem().SetZero()
+	kind.SetDefaults(row.SpecPtr(), c.Kind.Spec)
 	if err := kind.DecodeStrict(merged, row.SpecPtr(), "spec", c.Kind.Spec); err != nil {
 		return nil, err
 	}
-	kind.SetDefaults(row.SpecPtr(), c.Kind.Spec)
+	kind.FillDefaults(row.SpecPtr(), c.Kind.Spec)
 	return row, d.validMerged(c.Kind, old, row)
 }
 

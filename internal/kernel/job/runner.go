@@ -49,6 +49,7 @@ type active struct {
 	wake chan struct{}      // the stored job changed: look again
 	cut  context.CancelFunc // cuts the running step short
 	note string
+	from time.Time // when the running step was first called
 	done chan struct{}
 }
 
@@ -155,8 +156,13 @@ func (r *Runner) Get(ctx context.Context, jobID id.ID) (*Job, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a := r.active[jobID]; a != nil && a.note != "" && !j.Done() {
-		j.Note = a.note
+	if a := r.active[jobID]; a != nil && !j.Done() {
+		if a.note != "" {
+			j.Note = a.note
+		}
+		if j.State == Running && j.Step < len(j.Steps) && j.Steps[j.Step].Started.IsZero() {
+			j.Steps[j.Step].Started = a.from // stored when the step has been called once
+		}
 	}
 	return j, nil
 }
@@ -265,6 +271,9 @@ func (r *Runner) call(j *Job, a *active, deadline time.Time, f func(context.Cont
 	})
 	r.mu.Lock()
 	a.cut, a.note = cancel, ""
+	if j.Try <= 1 {
+		a.from = r.now()
+	}
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()

@@ -70,27 +70,44 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// SetDefaults fills zero fields that have a default.
-func SetDefaults(v any, fields []Field) { setDefaults(reflect.ValueOf(v).Elem(), fields) }
+// SetDefaults fills a fresh value with its fields' defaults, before a document is decoded over it: what the document
+// says then wins, a zero included.
+func SetDefaults(v any, fields []Field) {
+	eachDefault(reflect.ValueOf(v).Elem(), fields, func(fv reflect.Value, _ Field) bool { return fv.IsZero() })
+}
 
-func setDefaults(v reflect.Value, fields []Field) {
+// FillDefaults fills, after decoding, what a document cannot have meant: empty strings that have a default, and the
+// fields of objects in lists, which were not there before.
+func FillDefaults(v any, fields []Field) {
+	var walk func(v reflect.Value, fields []Field, all bool)
+	walk = func(v reflect.Value, fields []Field, all bool) {
+		eachDefault(v, fields, func(fv reflect.Value, f Field) bool { return fv.IsZero() && (all || f.Type == String) })
+		for _, f := range fields {
+			fv := v.FieldByIndex(f.index)
+			switch {
+			case f.Type == Object && fv.Kind() == reflect.Struct:
+				walk(fv, f.Fields, all)
+			case f.Type == ListOf && f.Item.Type == Object:
+				for i := range fv.Len() {
+					walk(fv.Index(i), f.Item.Fields, true)
+				}
+			}
+		}
+	}
+	walk(reflect.ValueOf(v).Elem(), fields, false)
+}
+
+// eachDefault sets every field that has a default and for which empty says so, nested objects included.
+func eachDefault(v reflect.Value, fields []Field, empty func(reflect.Value, Field) bool) {
 	for _, f := range fields {
 		fv := v.FieldByIndex(f.index)
-		if f.Default != "" && fv.IsZero() {
+		if f.Default != "" && empty(fv, f) {
 			if err := parseInto(fv, f.Default); err != nil {
 				panic(fmt.Sprintf("default of %s: %v", f.Name, err))
 			}
 		}
-		for fv.Kind() == reflect.Pointer && !fv.IsNil() {
-			fv = fv.Elem()
-		}
-		switch {
-		case f.Type == Object && fv.Kind() == reflect.Struct:
-			setDefaults(fv, f.Fields)
-		case f.Type == ListOf && f.Item.Type == Object:
-			for i := range fv.Len() {
-				setDefaults(fv.Index(i), f.Item.Fields)
-			}
+		if f.Type == Object && fv.Kind() == reflect.Struct {
+			eachDefault(fv, f.Fields, empty)
 		}
 	}
 }
