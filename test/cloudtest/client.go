@@ -49,6 +49,9 @@ func (p *Process) Admin() *Client {
 		p.t.Fatalf("%v", err)
 	}
 	c := &Client{URL: "https://" + p.addr, HTTP: p.HTTPClient(64), T: p.t}
+	if p.Before != nil {
+		c.HTTP = p.Inside(c.HTTP)
+	}
 	return c.LogIn(env[adminenv.Domain], env[adminenv.User], env[adminenv.Password], env[adminenv.Project])
 }
 
