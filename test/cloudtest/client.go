@@ -24,6 +24,7 @@ type Client struct {
 	Project string // id
 	HTTP    *http.Client
 	T       T
+	login   [3]string // domain, user, password
 }
 
 // Components is the collection of the client's project.
@@ -66,15 +67,14 @@ func (c *Client) LogIn(domain, user, password, project string) *Client {
 	}
 	c.Do("POST", "/login", map[string]any{"domain": domain, "user": user, "password": password, "project": project}, &s)
 	out := *c
-	out.Token, out.Project = s.Token, s.Who.ProjectID
+	out.Token, out.Project, out.login = s.Token, s.Who.ProjectID, [3]string{domain, user, password}
 	return &out
 }
 
-// In gives a client for another project of the same log-in.
+// In gives a client of the same user that is logged in to another project.
 func (c *Client) In(project string) *Client {
-	out := *c
-	out.Project = project
-	return &out
+	c.T.Helper()
+	return c.LogIn(c.login[0], c.login[1], c.login[2], project)
 }
 
 // Refused is an answer that says no.
@@ -216,4 +216,12 @@ func (c *Client) Get(url string) (int, string) {
 		return 0, err.Error()
 	}
 	return resp.StatusCode, string(drain(resp.Body))
+}
+
+// LogInAs gives a client that uses somebody's token, if the cloud takes it.
+func (c *Client) LogInAs(token string) (*Client, error) {
+	out := *c
+	out.Token = token
+	_, err := out.Try(context.Background(), "GET", "/whoami", nil, nil)
+	return &out, err
 }
