@@ -38,9 +38,9 @@ func isolated(t *testing.T) (*cloudtest.Process, *cloudtest.Client) {
 	return p, c
 }
 
-// proveS15 runs the cloud where there is no route: all that it does works, and it tried to reach nothing. The kernel
+// programAlone runs the program where there is no route: all that it does works, and it tried to reach nothing. The kernel
 // counts every packet and every connection for which there was no route.
-func proveS15(t *testing.T) {
+func programAlone(t *testing.T) {
 	p, c := isolated(t)
 	c.Must("POST", c.Components()+"/web/actions/scale", map[string]any{"replicas": 2})
 	c.Must("DELETE", c.Components()+"/web?purge=true", nil)

@@ -28,7 +28,7 @@ func properties() []property {
 		{"S12", "undetected remote access", "a first-seen administrator's address, a new listener, a new route raise an alert", nil, "alerts"},
 		{"S13", "layout differs from design", "what drifts from the desired state is found and reported daily, signed", nil, "the drift report"},
 		{"S14", "layout differs from design", "the as-built document is generated from the running system", nil, "the as-built report"},
-		{"S15", "fear of a vendor's back door", "no outbound connection by default", proveS15, "support access, which needs two persons and ends by itself"},
+		{"S15", "fear of a vendor's back door", "no outbound connection by default", all(proveS15, programAlone), "support access, which needs two persons and ends by itself"},
 		{"S16", "fear of a vendor's back door", "no default, shared or hard-coded credential", proveS16, "reproducible builds, an SBOM and signed releases"},
 		{"S17", "phishing", "a second factor for every human with write rights; tokens of at most 24 h, revocable within 1 s", nil, "second factors"},
 		{"S18", "phishing", "a new user may do nothing; no standing super-administrator", proveS18, "privileged roles on request, with four eyes"},
