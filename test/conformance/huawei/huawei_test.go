@@ -127,7 +127,7 @@ func TestIdentity(t *testing.T) {
 		must[*model.UpdateProjectStatusResponse](t)(cl.UpdateProjectStatus(&model.UpdateProjectStatusRequest{ProjectId: pid, Body: &model.UpdateProjectStatusRequestBody{
 			Project: &model.UpdateProjectOption{Status: model.GetUpdateProjectOptionStatusEnum().SUSPENDED}}}))
 		status := must[*model.ShowProjectDetailsAndStatusResponse](t)(cl.ShowProjectDetailsAndStatus(&model.ShowProjectDetailsAndStatusRequest{ProjectId: pid}))
-		if status.Project.Status != "suspended" || status.Project.Enabled {
+		if status.Project.Status != "suspended" || !status.Project.Enabled {
 			t.Errorf("status: %v", status)
 		}
 		_, err := cl.KeystoneShowProject(&model.KeystoneShowProjectRequest{ProjectId: "0123456789abcdef0123456789abcdef"})

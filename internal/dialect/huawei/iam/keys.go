@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
@@ -58,12 +59,9 @@ func createKey(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "credential", v)
 }
 
+// listKeys lists a user's keys; the caller's own where none is named.
 func listKeys(x *keystone.Exchange) error {
-	f := kind.Filter{}
-	if u := x.Query("user_id"); u != "" {
-		f.Index, f.Value = "user", u
-	}
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Key, "", f)
+	rows, _, err := keystone.Rows(x, x.API.Kinds.Key, "", kind.Filter{Index: "user", Value: cmp.Or(x.Query("user_id"), string(x.Who.User))})
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ func showProject(x *keystone.Exchange) error {
 		keystone.Project
 		Status string `json:"status"`
 	}{x.ProjectView(row), normal}
-	if row.Spec.Disabled {
-		v.Status = suspended
+	if row.Spec.Disabled { // which Huawei says by the status alone
+		v.Status, v.Enabled = suspended, true
 	}
 	return x.One(http.StatusOK, "project", v)
 }
