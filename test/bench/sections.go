@@ -160,7 +160,7 @@ func rows(b *bench) {
 	token := []string{"X-Auth-Token", c.Token}
 	r := load(at(p, func(i int64) []byte {
 		return send("POST", "127.0.0.1", listing, fmt.Appendf(nil, `{"name":"key-%d","spec":{"public_key":%q}}`, i, publicKey), token...)
-	}), 64, 100*time.Second, b.nrows)
+	}), 64, 75*time.Second, b.nrows)
 	if r.err != nil {
 		b.Fatalf("create: %v", r.err)
 	}
