@@ -32,7 +32,7 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 	if err != nil {
 		return Engines{}, err
 	}
-	maker, close, err := c.maker(ctx, run)
+	maker, close, err := c.maker(run)
 	if err != nil {
 		return Engines{}, errors.Join(err, run.Close())
 	}
@@ -40,7 +40,7 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 }
 
 // maker wires builds: base images from the machine's packages, recipes from the catalogue, BuildKit.
-func (c *Cloud) maker(ctx context.Context, run *containerd.Engine) (*build.Maker, func() error, error) {
+func (c *Cloud) maker(run *containerd.Engine) (*build.Maker, func() error, error) {
 	stacks, err := build.ReadStacks(catalog.Files())
 	if err != nil {
 		return nil, nil, err
@@ -54,7 +54,7 @@ func (c *Cloud) maker(ctx context.Context, run *containerd.Engine) (*build.Maker
 		return nil, nil, err
 	}
 	engine, err := buildkit.New(buildkit.Options{Dir: c.path("build"), Key: c.Key, Registry: c.Registry,
-		Images: &build.Resolver{Bases: bases, Registry: c.Registry, Aliases: aliases}, Net: guests{run}, Env: build.MachineEnv(ctx), Logger: c.Log})
+		Images: &build.Resolver{Bases: bases, Registry: c.Registry, Aliases: aliases}, Net: guests{run}, Env: build.MachineEnv, Logger: c.Log})
 	if err != nil {
 		return nil, nil, err
 	}

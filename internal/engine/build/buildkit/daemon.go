@@ -67,7 +67,7 @@ func start(ctx context.Context, o Options, runs *runs) (_ *daemon, err error) {
 		return nil, fmt.Errorf("snapshots: %w", err)
 	}
 	d.onClose(snapshots.Close)
-	exe, err := newExecutor(o, at("snapshots"), runs)
+	exe, err := newExecutor(ctx, o, at("snapshots"), runs)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,9 @@ type Options struct {
 	Registry build.Registry
 	Images   build.Images // what FROM means
 	Net      Net          // nil: build steps have no network, whatever is wanted
-	Env      []string     // set in every RUN step that does not set them itself, and in no image: this machine's package mirrors
+	// Env gives what is set in every RUN step that does not set it itself, and in no image: this machine's package
+	// mirrors. It is asked when the engine starts, which is at the first build.
+	Env      func(context.Context) []string
 	Limits   build.Limits // for what a build's own limits leave at zero
 	Builds   int          // how many run at a time; 0 is 2
 	Idle     time.Duration

@@ -214,7 +214,9 @@ func TestBombs(t *testing.T) {
 // TestConfinement: what a step can see and do.
 func TestConfinement(t *testing.T) {
 	t.Setenv("AWAN_SECRET", "hunter2")
-	e := open(t, func(o *Options) { o.Env = []string{"MIRROR=https://mirror.example", "PATH=/nowhere"} })
+	e := open(t, func(o *Options) {
+		o.Env = func(context.Context) []string { return []string{"MIRROR=https://mirror.example", "PATH=/nowhere"} }
+	})
 	p, _, err := try(t, e, "p1", `RUN id -u; cat /proc/self/uid_map; hostname; env; ls /sys; cat /proc/net/dev; touch /x && chown 1000 /x && ls -ln /x
 RUN ls -ln /x; ! mknod /dev/sda b 8 0; ! mount -t tmpfs t /tmp; ! echo 1 > /proc/sys/kernel/panic; ! dmesg
 WORKDIR /deep/er

@@ -56,11 +56,15 @@ type steps struct {
 }
 
 // newExecutor mounts the shifted view and makes the executor.
-func newExecutor(o Options, snapshots string, runs *runs) (*steps, error) {
+func newExecutor(ctx context.Context, o Options, snapshots string, runs *runs) (*steps, error) {
 	if err := os.MkdirAll(o.Run, 0o711); err != nil {
 		return nil, fail.Wrap(err, fail.NoSpace, "preparing to run build steps")
 	}
-	s := &steps{runs: runs, env: o.Env, snapshots: snapshots, shifted: filepath.Join(o.Run, "snapshots"), scratch: filepath.Join(o.Run, "scratch"),
+	var env []string
+	if o.Env != nil {
+		env = o.Env(ctx)
+	}
+	s := &steps{runs: runs, env: env, snapshots: snapshots, shifted: filepath.Join(o.Run, "snapshots"), scratch: filepath.Join(o.Run, "scratch"),
 		shared: map[string]*sharedMount{}}
 	for _, d := range []string{s.shifted, s.scratch} {
 		_ = unix.Unmount(d, unix.MNT_DETACH)
