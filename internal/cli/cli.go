@@ -39,6 +39,8 @@ type UpOptions struct {
 	Domain   string // DNS domain under which services and apps have names
 	Region   string
 	LogLevel string // debug, info, warn, error
+	Upstream string // registry that images this cloud lacks are pulled from
+	Bases    string // registry and path that base images are pulled from, instead of being made
 }
 
 // session is one run of the command line.

@@ -25,6 +25,8 @@ func (s *session) upCmd() *cobra.Command {
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8443", "serve at this `HOST:PORT`")
 	f.StringVar(&o.Domain, "domain", "", "DNS `DOMAIN` under which services and apps have names")
 	f.StringVar(&o.Region, "region", "", "`NAME` of the region, and of the first project")
+	f.StringVar(&o.Upstream, "upstream-registry", "", "pull images that this cloud lacks from the registry at this `HOST`; empty: from nowhere")
+	f.StringVar(&o.Bases, "upstream-bases", "", "pull base images from `HOST/PATH` instead of making them from Debian packages")
 	o.LogLevel = "warn"
 	f.Var(&choice{into: &o.LogLevel, of: []string{"debug", "info", "warn", "error"}}, "log-level", "how much to log on standard error")
 	complete(cmd, "log-level", "debug", "info", "warn", "error")

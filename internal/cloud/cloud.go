@@ -32,8 +32,11 @@ type Options struct {
 	Domain  string // DNS domain of the cloud; DefaultDomain needs no DNS
 	Region  string
 	Account string // name of the first domain
-	Version string
-	Log     *slog.Logger
+	// Upstream is the host of a registry that images are pulled from when this cloud lacks them, UpstreamBases the host
+	// and path that base images are pulled from instead of being made. Empty: nothing is pulled from anywhere.
+	Upstream, UpstreamBases string
+	Version                 string
+	Log                     *slog.Logger
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }

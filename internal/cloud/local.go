@@ -49,12 +49,13 @@ func (c *Cloud) maker(run *containerd.Engine) (*build.Maker, func() error, error
 	if err != nil {
 		return nil, nil, err
 	}
-	bases, err := debian.New(debian.Options{Dir: c.path("bases"), Registry: c.Registry, Catalog: catalog.Files(), Logger: c.Log})
+	bases, err := debian.New(debian.Options{Dir: c.path("bases"), Registry: c.Registry, Catalog: catalog.Files(),
+		Upstream: c.UpstreamBases, Logger: c.Log})
 	if err != nil {
 		return nil, nil, err
 	}
 	engine, err := buildkit.New(buildkit.Options{Dir: c.path("build"), Key: c.Key, Registry: c.Registry,
-		Images: &build.Resolver{Bases: bases, Registry: c.Registry, Aliases: aliases}, Net: guests{run}, Env: build.MachineEnv, Logger: c.Log})
+		Images: &build.Resolver{Bases: bases, Registry: c.Registry, Aliases: aliases, Upstream: c.Upstream}, Net: guests{run}, Env: build.MachineEnv, Logger: c.Log})
 	if err != nil {
 		return nil, nil, err
 	}
