@@ -25,7 +25,9 @@ type Options struct {
 	Kinds   []kind.Desc
 	Version string
 	// Up runs the cloud in the foreground until ctx ends.
-	Up     func(ctx context.Context, o UpOptions) error
+	Up func(ctx context.Context, o UpOptions) error
+	// Down stops the cloud that serves a data folder.
+	Down   func(ctx context.Context, o DownOptions) error
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
@@ -41,6 +43,12 @@ type UpOptions struct {
 	LogLevel string // debug, info, warn, error
 	Upstream string // registry that images this cloud lacks are pulled from
 	Bases    string // registry and path that base images are pulled from, instead of being made
+}
+
+// DownOptions are what awan down was told.
+type DownOptions struct {
+	Data  string
+	Purge bool // also take its containers, networks and rules off this machine
 }
 
 // session is one run of the command line.

@@ -68,7 +68,7 @@ func TestTheLifeOfAResource(t *testing.T) {
 		{"version", 0, []string{"awan 1.2.3", "cloud 1.2.3 at https://127.0.0.1"}, nil},
 		{"job show 0123456789abcdef0123456789abcdef", 4, nil, []string{"there is no job"}},
 		{"ca --fingerprint", 0, []string{" "}, nil},
-		{"down", 1, nil, []string{"SIGTERM"}},
+		{"down", 1, nil, []string{"client only"}},
 		{"help exit-codes", 0, []string{"not logged in, or not allowed"}, nil},
 	} {
 		out, errs, code := c.awan(strings.Fields(tc.args)...)

@@ -45,12 +45,26 @@ func (s *session) upCmd() *cobra.Command {
 }
 
 func (s *session) downCmd() *cobra.Command {
-	return &cobra.Command{Use: "down", Short: "how to stop a cloud", Long: "A cloud runs in the foreground as awan up; this says how to stop it.", Args: cobra.NoArgs,
-		Example: examples("awan down"),
-		RunE: func(*cobra.Command, []string) error {
-			return fail.New(fail.Unsupported, "awan up runs in the foreground and is stopped where it runs").
-				Then("press Ctrl-C there, or send it SIGTERM: kill PID, or systemctl stop of its unit; apps go on running and are taken up again")
-		}}
+	o := new(DownOptions)
+	cmd := &cobra.Command{Use: "down", Short: "stop the cloud that runs on this machine",
+		Long: "Stop the cloud that keeps its data in DIR on this machine. Apps go on running and are taken up again by the next awan up,\n" +
+			"unless --purge takes them off the machine; the data stays either way, and the next awan up starts them anew.",
+		Example: examples("awan down", "awan down --data /srv/cloud --purge"), Args: cobra.NoArgs}
+	f := cmd.Flags()
+	f.StringVar(&o.Data, "data", s.defaultData(), "the cloud that keeps its data in `DIR`")
+	f.BoolVar(&o.Purge, "purge", false, "also remove its containers, networks, cgroups and packet rules from this machine")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if s.Down == nil {
+			return fail.New(fail.Unsupported, "this awan is a client only")
+		}
+		abs, err := filepath.Abs(o.Data)
+		if err != nil {
+			return fail.Wrap(err, fail.Invalid, "%q is no path", o.Data)
+		}
+		o.Data = abs
+		return s.Down(cmd.Context(), *o)
+	}
+	return cmd
 }
 
 func (s *session) caCmd() *cobra.Command {

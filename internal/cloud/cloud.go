@@ -88,6 +88,9 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
+	if err := c.writePid(); err != nil {
+		return c, err
+	}
 	for _, step := range []func(context.Context) error{c.openStore, c.openRegistry, c.openEngines} {
 		if err := step(ctx); err != nil {
 			return c, err

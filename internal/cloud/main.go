@@ -21,7 +21,7 @@ func Main(args []string) int {
 		containerd.ShimMain()
 		return 0
 	}
-	return cli.Run(context.Background(), cli.Options{Kinds: Describe(), Version: Version, Up: up, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, args[1:])
+	return cli.Run(context.Background(), cli.Options{Kinds: Describe(), Version: Version, Up: up, Down: down, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, args[1:])
 }
 
 // up runs a cloud in the foreground until ctx ends.
