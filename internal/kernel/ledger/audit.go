@@ -104,28 +104,26 @@ type Query struct {
 }
 
 // Search gives the newest matching entries first, and the marker of the next page ("" at the end). Keys are in the order
-// of time and a scan goes forward only, so it looks at the last moments first and then at ever longer times before: the
-// newest page of a long log costs no more than that of a short one.
+// of time and a scan goes forward only, so it looks at the last moments first and then at ever longer times before, or
+// shorter ones where much happened: the newest page of a long log costs no more than that of a short one.
 func Search(tx store.Tx, q Query) ([]Entry, id.ID, error) {
 	var out []Entry
 	p, below, at := strings.TrimSuffix(auditKey(q.Domain, "x"), "x"), string(q.Before), time.Now()
 	if t, ok := q.Before.Time(); ok {
-		at = t
+		at = t.Add(time.Millisecond)
 	}
 	for span := firstSpan; ; span *= 4 {
 		above := ""
-		if at = at.Add(-span); span < lastSpan {
-			above = string(id.At(at))
+		if span < lastSpan {
+			above = string(id.At(at.Add(-span)))
 		}
-		var keys []string
-		for k := range tx.Scan(p, p+above) {
-			if below != "" && k[len(p):] >= below {
-				break
-			}
-			keys = append(keys, k)
-		}
+		keys, whole := between(tx, p, above, below, span > time.Millisecond)
 		if err := tx.ScanErr(); err != nil {
 			return nil, "", err
+		}
+		if !whole {
+			span /= 32
+			continue
 		}
 		for _, k := range slices.Backward(keys) {
 			e, raw, err := read(tx, k)
@@ -146,15 +144,32 @@ func Search(tx store.Tx, q Query) ([]Entry, id.ID, error) {
 		if above == "" {
 			return out, "", nil
 		}
-		below = above
+		at, below = at.Add(-span), above
 	}
 }
 
-// The times that Search looks at in one go: from the first, by fours, until all that is left is one.
+// The times that Search looks at in one go: at first, and from which on it is all that is left; and how many keys it
+// wants to see of one.
 const (
 	firstSpan = 2 * time.Second
 	lastSpan  = 365 * 24 * time.Hour
+	manyKeys  = 1000
 )
+
+// between lists the keys of entries above one id and below another (""; no bound); whole is false where there are too
+// many and few are wanted.
+func between(tx store.Tx, prefix, above, below string, few bool) (keys []string, whole bool) {
+	for k := range tx.Scan(prefix, prefix+above) {
+		if below != "" && k[len(prefix):] >= below {
+			break
+		}
+		if few && len(keys) == manyKeys {
+			return nil, false
+		}
+		keys = append(keys, k)
+	}
+	return keys, true
+}
 
 func read(tx store.Tx, key string) (e Entry, raw []byte, err error) {
 	raw, ok, err := tx.Get(key)

@@ -70,3 +70,41 @@ func TestSearchPages(t *testing.T) {
 		})
 	}
 }
+
+// TestSearchInABurst pages through more entries than one look takes, made within moments.
+func TestSearchInABurst(t *testing.T) {
+	s := mem.New()
+	defer s.Close()
+	const n = 3*manyKeys + 7
+	_, err := s.Update(t.Context(), func(tx store.Tx) error {
+		for i := range n {
+			if err := Record(tx, &Entry{At: time.Now(), Domain: "d", Name: fmt.Sprint(i)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := Query{Domain: "d", Limit: 700}
+	next := n
+	for more := true; more; {
+		err := s.View(t.Context(), func(tx store.Tx) error {
+			page, marker, err := Search(tx, q)
+			for _, e := range page {
+				if next--; e.Name != fmt.Sprint(next) {
+					t.Fatalf("entry %s, want %d", e.Name, next)
+				}
+			}
+			q.Before, more = marker, marker != ""
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if next != 0 {
+		t.Errorf("%d entries were not seen", next)
+	}
+}
