@@ -88,9 +88,6 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
-	if err := c.writePid(); err != nil {
-		return c, err
-	}
 	for _, step := range []func(context.Context) error{c.openStore, c.openRegistry, c.openEngines} {
 		if err := step(ctx); err != nil {
 			return c, err
@@ -161,6 +158,9 @@ func (c *Cloud) openStore(context.Context) error {
 	}
 	c.Store, c.Failed = s, s.Failed()
 	c.closing(s.Close)
+	if err := c.writePid(); err != nil { // the store's lock is ours: so is this file
+		return err
+	}
 	sealer, err := secret.OpenSealer(c.path("keys"))
 	if err != nil {
 		return err
