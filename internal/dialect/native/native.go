@@ -235,11 +235,8 @@ func (a *API) dispatch(w http.ResponseWriter, r *http.Request, c *call.Call) err
 
 // Document is the JSON of a reply.
 type Document struct {
-	Row    kind.AnyRow   `json:"resource,omitempty"`
-	Rows   []kind.AnyRow `json:"items,omitempty"`
-	Next   id.ID         `json:"next,omitempty"`
-	Job    any           `json:"job,omitempty"`
-	Events any           `json:"events,omitempty"`
+	Row kind.AnyRow `json:"resource,omitempty"`
+	Job any         `json:"job,omitempty"`
 }
 
 func answer(w http.ResponseWriter, c *call.Call, r call.Reply) error {

@@ -46,12 +46,11 @@ type Call struct {
 	Spec json.RawMessage    // create: the spec; update: a merge patch (RFC 7396)
 	In   json.RawMessage    // a custom action's input
 
-	Filter       kind.Filter // list
-	IfRevision   int64       // update, delete: only when the row is at this revision; 0 = whatever
-	Idempotency  string      // create: the same key gives the same row again, for a day
-	Purge        bool        // delete: without the trash
-	DryRun       bool        // check everything, change nothing
-	FollowEvents bool
+	Filter      kind.Filter // list
+	IfRevision  int64       // update, delete: only when the row is at this revision; 0 = whatever
+	Idempotency string      // create: the same key gives the same row again, for a day
+	Purge       bool        // delete: without the trash
+	DryRun      bool        // check everything, change nothing
 
 	Principal ident.Principal
 	Source    string // the caller's address

@@ -23,11 +23,6 @@ var (
 		Doc: "What a project held, for how long."}.Def()
 )
 
-// LedgerVerbs lists the actions on ledgers, for coverage tests.
-func LedgerVerbs() []string {
-	return []string{auditKind.Desc.Action(List), quotaKind.Desc.Action(List), quotaKind.Desc.Action(Update), usageKind.Desc.Action(List)}
-}
-
 // enter authorises a call on a ledger and gives its scope.
 func (d *Door) enter(ctx context.Context, c *Call, k *kind.Def, verb string, fn func(tx store.Tx, s scope) error) error {
 	if c.Principal.Nobody() {

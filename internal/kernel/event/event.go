@@ -103,6 +103,3 @@ func Forget(tx store.Tx, row id.ID) error {
 	}
 	return tx.ScanErr()
 }
-
-// Prefix is the key prefix of a row's events, for watching.
-func Prefix(row id.ID) string { return prefix + string(row) + "/" }

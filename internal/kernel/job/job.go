@@ -132,44 +132,6 @@ func Get(tx store.Tx, jobID id.ID) (*Job, error) {
 	return s.Job, nil
 }
 
-// OfRow lists a row's jobs, newest first, at most n.
-func OfRow(tx store.Tx, row id.ID, n int) ([]*Job, error) {
-	var ids []id.ID
-	p := rowPrefix + string(row) + "/"
-	for k := range tx.Scan(p, "") {
-		ids = append(ids, id.ID(k[len(p):]))
-	}
-	if err := tx.ScanErr(); err != nil {
-		return nil, err
-	}
-	var out []*Job
-	for i := len(ids) - 1; i >= 0 && len(out) < n; i-- {
-		j, err := Get(tx, ids[i])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, j)
-	}
-	return out, nil
-}
-
-// Forget removes the records of a row's jobs, when the row itself is gone for good.
-func Forget(tx store.Tx, row, except id.ID) error {
-	p := rowPrefix + string(row) + "/"
-	for k := range tx.Scan(p, "") {
-		j := id.ID(k[len(p):])
-		if j == except {
-			continue
-		}
-		for _, key := range []string{k, prefix + string(j), duePrefix + string(j)} {
-			if err := tx.Delete(key); err != nil {
-				return err
-			}
-		}
-	}
-	return tx.ScanErr()
-}
-
 // New makes a job's record; the caller puts it beside the row.
 func New(kind string, row id.ID, flow string, steps []AnyStep, now time.Time) *Job {
 	j := &Job{ID: id.New(), Kind: kind, Row: row, Flow: flow, State: Running, Created: now}

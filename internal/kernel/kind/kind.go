@@ -5,7 +5,6 @@ package kind
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"time"
 
@@ -161,13 +160,4 @@ type Stream struct {
 	Raw func(contentType string) (io.Writer, error)
 	// Duplex turns the connection into a two-way pipe (exec); nil when the dialect cannot.
 	Duplex func() (io.ReadWriteCloser, error)
-}
-
-// FullName is "service/kind".
-func (k Kind[S, T]) FullName() string { return k.Service + "/" + k.Name }
-
-// Decode reads a stored row.
-func (k Kind[S, T]) Decode(b []byte) (*Row[S, T], error) {
-	r := new(Row[S, T])
-	return r, json.Unmarshal(b, r)
 }

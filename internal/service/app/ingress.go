@@ -182,17 +182,6 @@ func (g *Ingress) Handler(host string) http.Handler {
 	return nil
 }
 
-// Addresses lists the loopback addresses that apps answer at.
-func (g *Ingress) Addresses() []netip.Addr {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	out := make([]netip.Addr, 0, len(g.byID))
-	for _, b := range g.byID {
-		out = append(out, b.addr)
-	}
-	return out
-}
-
 func rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.Scheme = "http"
 	r.Out.URL.Host = "app" // the balancer sets the real one

@@ -231,14 +231,14 @@ func (s *Service) keep(ctx context.Context, row *componentRow, in *Instance) err
 	seen, err := s.Engine.Observe(ctx, in.ID)
 	switch {
 	case fail.Is(err, fail.Gone):
-		return s.again(ctx, row, in, seen)
+		return s.again(ctx, row, in)
 	case err != nil:
 		return err
 	case seen.Phase != workload.PhaseRunning:
 		if in.Phase != phaseExited {
 			s.noteExit(ctx, row, in, seen)
 		}
-		return s.again(ctx, row, in, seen)
+		return s.again(ctx, row, in)
 	}
 	if seen.Restarts > in.Restarts {
 		in.Restarts = seen.Restarts
@@ -288,7 +288,7 @@ func restartDelay(restarts int) time.Duration {
 }
 
 // again starts an instance that ended or was lost, when its time has come.
-func (s *Service) again(ctx context.Context, row *componentRow, in *Instance, seen workload.Seen) error {
+func (s *Service) again(ctx context.Context, row *componentRow, in *Instance) error {
 	if s.Now().Before(in.RetryAt) {
 		return nil
 	}
@@ -297,7 +297,7 @@ func (s *Service) again(ctx context.Context, row *componentRow, in *Instance, se
 		return err
 	}
 	restarted := in.Phase == phaseExited
-	seen, err = s.Engine.Ensure(ctx, in.ID, w)
+	seen, err := s.Engine.Ensure(ctx, in.ID, w)
 	if err != nil {
 		in.Phase, in.LastExit, in.RetryAt = phaseExited, fail.From(err).Public(), s.Now().UTC().Add(restartDelay(in.Restarts+1))
 		return err
