@@ -1,9 +1,9 @@
 package servicestage
 
 import (
-	"encoding/json"
 	"net/http"
 
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -41,7 +41,7 @@ func (a *API) act(x *exchange) error {
 	if err := body(x, &b); err != nil {
 		return err
 	}
-	var in any
+	var in keystone.Spec
 	verb := b.Action
 	switch b.Action {
 	case "start", "stop", "restart":
@@ -49,15 +49,15 @@ func (a *API) act(x *exchange) error {
 		if b.Parameters.Replica == nil {
 			return fail.Field("parameters.replica", "is required to scale").Then(`send {"action": "scale", "parameters": {"replica": 3}}`)
 		}
-		in = map[string]any{"replicas": *b.Parameters.Replica}
+		in = keystone.Spec{"replicas": *b.Parameters.Replica}
 	case "rollback":
 		number, err := a.releaseOf(x, old, b.Parameters.Version)
 		if err != nil {
 			return err
 		}
-		in = map[string]any{}
+		in = keystone.Spec{}
 		if number > 0 {
-			in = map[string]any{"release": number}
+			in = keystone.Spec{"release": number}
 		}
 	case "sync_workload": // what is shown is what runs: there is no second copy to bring up to date
 		return a.refresh(x)
@@ -66,15 +66,11 @@ func (a *API) act(x *exchange) error {
 	default:
 		return fail.Field("action", "%q is no action of a component", b.Action).Then("one of %s", actionNames)
 	}
-	r, j, err := a.do(x, verb, string(old.ID), func(c *call.Call) {
+	return a.change(x, verb, old.ID, func(c *call.Call) {
 		if in != nil {
-			c.In, _ = json.Marshal(in)
+			c.In = in.JSON()
 		}
 	})
-	if err != nil {
-		return err
-	}
-	return started(x, r, j)
 }
 
 const actionNames = "start, stop, restart, scale, rollback, sync_workload"

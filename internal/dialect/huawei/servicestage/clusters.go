@@ -27,6 +27,8 @@ func (a *API) clusterRoutes() []route {
 	return []route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: a.listClusters},
 		{Method: "GET", Path: all + "/{cluster_id}", Kind: k, Verb: call.List, Do: a.showCluster},
+		{Method: "POST", Path: all + "/{cluster_id}/clustercert", Kind: k, Verb: call.List, Do: a.noCertificate},
+		{Method: "POST", Path: all + "/clustercert", Kind: k, Verb: call.List, Do: a.noCertificate}, // as a provider asks that lists clusters
 	}
 }
 
@@ -34,7 +36,8 @@ func cluster(project string) map[string]any {
 	return map[string]any{"kind": "Cluster", "apiVersion": "v3",
 		"metadata": map[string]any{"name": clusterName, "uid": clusterID(project)},
 		"spec": map[string]any{"category": "CCE", "type": "VirtualMachine", "flavor": "awan.containers", "version": "none",
-			"description": "this cloud's containers; ServiceStage runs its components in them"},
+			"description": "this cloud's containers; ServiceStage runs its components in them",
+			"hostNetwork": map[string]any{}, "containerNetwork": map[string]any{}, "eniNetwork": map[string]any{}, "extendParam": map[string]any{"enterpriseProjectId": "0"}},
 		"status": map[string]any{"phase": "Available"}}
 }
 
@@ -60,5 +63,15 @@ func (a *API) showCluster(x *exchange) error {
 		return fail.New(fail.NotFound, "there is no cluster %q", x.Param("cluster_id")).Then("the project's is %s", clusterID(x.Param("project_id")))
 	}
 	token.Write(x.W, http.StatusOK, cluster(x.Param("project_id")))
+	return nil
+}
+
+// noCertificate answers who asks for a Kubernetes access: a configuration with no cluster in it.
+func (a *API) noCertificate(x *exchange) error {
+	if err := a.seen(x); err != nil {
+		return err
+	}
+	none := []any{}
+	token.Write(x.W, http.StatusOK, map[string]any{"kind": "Config", "apiVersion": "v1", "clusters": none, "users": none, "contexts": none})
 	return nil
 }

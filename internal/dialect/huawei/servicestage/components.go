@@ -7,7 +7,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/job"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
@@ -63,23 +63,21 @@ func (a *API) component(x *exchange) (*componentRow, *names, error) {
 	return r, n, nil
 }
 
-// do sends a change of a component through the door and gives its row and job.
-func (a *API) do(x *exchange, verb, target string, edit func(*call.Call)) (*componentRow, *job.Job, error) {
+// change sends a change of a component through the door and answers with its id and the job that works on it.
+func (a *API) change(x *exchange, verb string, target id.ID, edit func(*call.Call)) error {
 	c := x.Call
-	c.Kind, c.Verb, c.Target = a.App.Component.D, verb, target
+	c.Kind, c.Verb, c.Target = a.App.Component.D, verb, string(target)
 	edit(&c)
 	r, err := a.Door.Do(x.R.Context(), &c)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	return r.Row.(*componentRow), r.Job, nil
-}
-
-// started answers with the component and the job that works on it.
-func started(x *exchange, r *componentRow, j *job.Job) error {
-	out := map[string]any{"component_id": r.ID}
-	if j != nil {
-		out["job_id"] = j.ID
+	if r.Row != nil {
+		target = r.Row.M().ID
+	}
+	out := map[string]any{"component_id": target}
+	if r.Job != nil {
+		out["job_id"] = r.Job.ID
 	}
 	token.Write(x.W, http.StatusOK, out)
 	return nil
@@ -123,14 +121,10 @@ func (a *API) createComponent(x *exchange) error {
 	kept := componentWords{}
 	kept.merge(words)
 	s["application"], s["environment"], s["foreign"] = application.Name, environment.Name, remember(kept)
-	r, j, err := a.do(x, call.Create, "", func(c *call.Call) {
+	return a.change(x, call.Create, "", func(c *call.Call) {
 		c.Name, c.Spec = b.Name, s.JSON()
 		tagsOf(c, b.Labels)
 	})
-	if err != nil {
-		return err
-	}
-	return started(x, r, j)
 }
 
 func (a *API) showComponent(x *exchange) error {
@@ -162,14 +156,10 @@ func (a *API) updateComponent(x *exchange) error {
 		return err
 	}
 	s["foreign"] = remember(kept)
-	r, j, err := a.do(x, call.Update, string(old.ID), func(c *call.Call) {
+	return a.change(x, call.Update, old.ID, func(c *call.Call) {
 		c.Spec = s.JSON()
 		tagsOf(c, b.Labels)
 	})
-	if err != nil {
-		return err
-	}
-	return started(x, r, j)
 }
 
 // deleteComponent deletes for good: this API knows no trash, and its clients expect the name to be free.
@@ -181,11 +171,7 @@ func (a *API) deleteComponent(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	r, j, err := a.do(x, call.Delete, string(old.ID), func(c *call.Call) { c.Purge = true })
-	if err != nil {
-		return err
-	}
-	return started(x, r, j)
+	return a.change(x, call.Delete, old.ID, func(c *call.Call) { c.Purge = true })
 }
 
 func (a *API) listOfApplication(x *exchange) error {

@@ -3,6 +3,7 @@ package servicestage
 import (
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -69,10 +70,10 @@ func (a *API) listRecords(x *exchange) error {
 		if status == "" {
 			status = "RUNNING"
 		}
-		items[i] = map[string]any{"version": versionOf(rel), "instance_id": rel.ID, "begin_time": stamp(rel.Created), "current_used": rel.Status.State == "live",
+		items[i] = map[string]any{"version": versionOf(rel), "instance_id": rel.ID, "begin_time": rel.Created.UTC().Format(time.RFC3339), "current_used": rel.Status.State == "live",
 			"status": status, "deploy_type": rel.Spec.Note, "description": map[string]any{"image": rel.Spec.Image, "by": rel.Spec.By, "number": rel.Spec.Number}, "jobs": []any{}}
 		if !rel.Status.Live.IsZero() {
-			items[i]["end_time"] = stamp(rel.Status.Live)
+			items[i]["end_time"] = rel.Status.Live.UTC().Format(time.RFC3339)
 		}
 	}
 	return answer(x, "records", items)
