@@ -81,7 +81,8 @@ func openTown(t *testing.T) *town {
 	v.token[mallory] = w.logIn("elsewhere", mallory, "correct-horse", "lair")
 
 	v.values = map[string]string{"domain_id": v.domain, "project_id": v.project, "user_id": user, "group_id": group, "role_id": role,
-		"access_key": access.Key, "region_id": "awan-1", "service_id": "s", "endpoint_id": "e", "enterprise_project_id": "0"}
+		"access_key": access.Key, "region_id": "awan-1", "service_id": "s", "endpoint_id": "e", "enterprise_project_id": "0",
+		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console"}
 	v.findRows()
 	for name, k := range map[string]string{"environment_id": "app/environment", "application_id": "app/application", "component_id": "app/component"} {
 		v.values[name] = v.rows[k]
@@ -333,7 +334,7 @@ func (v *town) coverTokens(t *testing.T) {
 func (v *town) coverLists(t *testing.T) {
 	v.t = t
 	for _, path := range []string{"/v3/domains", "/v3/projects", "/v3/users", "/v3/groups", "/v3/role_assignments", "/v3/auth/projects", "/v3/auth/domains",
-		"/v3.0/OS-CREDENTIAL/credentials", "/v3.0/OS-ROLE/roles", "/v3.0/OS-PERMISSION/role-assignments", "/awan/v1/identity/domains", "/awan/v1/domains/-/identity/users"} {
+		"/v3.0/OS-CREDENTIAL/credentials", "/v3.0/OS-ROLE/roles", "/v5/users", "/v5/groups", "/v5/groups-summary", "/v5/policies", "/v5/account-summary", "/v3.0/OS-PERMISSION/role-assignments", "/awan/v1/identity/domains", "/awan/v1/domains/-/identity/users"} {
 		got := v.ask("GET", path, "", "X-Auth-Token", v.token[mallory])
 		if got.status != 200 {
 			t.Errorf("GET %s as mallory: %d", path, got.status)
