@@ -69,6 +69,10 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/environments", "live", `{}`)
 	w.make(root, inProject+"app/components", "web", `{"application":"shop","environment":"live","source":{"image":"library/web:1"},"probe":{"type":"none"}}`)
 
+	w.make(root, inProject+"access/custom-domains", "shop.example.org", `{"component":"web"}`)
+	w.make(root, inProject+"access/access-rules", "web", `{"component":"web","rate":1000}`)
+	w.make(root, inProject+"access/tcp-ports", "web", `{"component":"web","target":80}`)
+
 	w.make(root, inDomain+"identity/users", fresh, `{`+password+`}`)
 	w.make(root, inDomain+"identity/users", reader, `{`+password+`}`)
 	w.make(root, inDomain+"identity/grants", "", `{"policy":"read-only","user":"reader"}`)
