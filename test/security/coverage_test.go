@@ -64,6 +64,12 @@ func openTown(t *testing.T) *town {
 	if err := json.Unmarshal(key.Resource.Status, &access); err != nil {
 		t.Fatal(err)
 	}
+	w.make(root, inDomain+"identity/policy-versions", "", `{"policy":"custom","document":{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["app:*:list"]}]}}`)
+	w.make(root, inDomain+"identity/application-credentials", "robot", `{"user":"victim","project":"`+v.project+`"}`)
+	w.make(root, inDomain+"identity/agencies", "helpers", `{"trust_service":"app"}`)
+	w.make(root, inDomain+"identity/mfa-devices", "phone", `{"user":"victim"}`)
+	w.make(root, inDomain+"identity/enterprise-projects", "retail", `{}`)
+	w.make(root, inDomain+"identity/predefined-tags", "", `{"key":"team","value":"shop"}`)
 	w.make(root, inProject+"keypair/keypairs", "door", `{}`)
 	w.make(root, inProject+"app/applications", "shop", `{}`)
 	w.make(root, inProject+"app/environments", "live", `{}`)
