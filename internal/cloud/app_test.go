@@ -54,10 +54,13 @@ func open(t testing.TB) *client {
 	return c
 }
 
-func reopen(t testing.TB, dir string) *client {
+func reopen(t testing.TB, dir string) *client { return openOn(t, dir, nil) }
+
+// openOn starts a cloud on other engines than the real ones.
+func openOn(t testing.TB, dir string, engines func(context.Context, *Cloud) (Engines, error)) *client {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log})
+	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log, Engines: engines})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +85,20 @@ func (w testWriter) Write(p []byte) (int, error) {
 
 func (c *client) do(method, path string, in, out any) {
 	c.t.Helper()
+	code, b := c.try(method, path, in)
+	if code >= 300 {
+		c.t.Fatalf("%s %s: %d %s", method, path, code, b)
+	}
+	if out != nil {
+		if err := json.Unmarshal([]byte(b), out); err != nil {
+			c.t.Fatalf("%s %s: %v in %s", method, path, err, b)
+		}
+	}
+}
+
+// try sends a call and gives what came of it.
+func (c *client) try(method, path string, in any) (code int, answer string) {
+	c.t.Helper()
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -98,14 +115,7 @@ func (c *client) do(method, path string, in, out any) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	b, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode >= 300 {
-		c.t.Fatalf("%s %s: %s %s", method, path, resp.Status, b)
-	}
-	if out != nil {
-		if err := json.Unmarshal(b, out); err != nil {
-			c.t.Fatalf("%s %s: %v in %s", method, path, err, b)
-		}
-	}
+	return resp.StatusCode, string(b)
 }
 
 type component struct {
@@ -114,7 +124,14 @@ type component struct {
 		URL       string
 		Ready     int
 		Release   int
-		Instances []struct{ ID, Phase string }
+		Instances []struct {
+			ID, Phase string
+			Release   int
+		}
+		Gray *struct {
+			Phase                      string
+			Release, Weight, Instances int
+		}
 	}
 }
 

@@ -74,6 +74,10 @@ func (h *lateHost) Wake(name string) {
 	}
 }
 
+func (h *lateHost) Act(ctx context.Context, row *kind.Meta, verb string, in any) error {
+	return h.door.Act(ctx, row, verb, in)
+}
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, store: mem.New(), plan: fault.Never(), dir: t.TempDir()}

@@ -35,6 +35,8 @@ type Host interface {
 	Unseal(m *kind.Meta, part, path, sealed string) (string, error)
 	// Wake makes the loop of a kind run now.
 	Wake(fullName string)
+	// Act calls an action of a row in the cloud's own name, through the door.
+	Act(ctx context.Context, row *kind.Meta, verb string, in any) error
 }
 
 // Deps are what the service stands on. The zero value is enough to describe its kinds.
@@ -125,7 +127,9 @@ func (s *Service) adopt(ctx context.Context, row *componentRow) {
 		if err != nil || seen.Phase != workload.PhaseRunning {
 			continue // the loop starts it again
 		}
-		s.health.watch(row, in, seen.Address, in.Phase == phaseReady)
+		if err := s.watch(ctx, row, in, seen.Address, in.Phase == phaseReady); err != nil {
+			s.Log.Warn("an instance is not watched yet", "instance", in.ID, "err", err)
+		}
 	}
 }
 
@@ -137,6 +141,7 @@ func (s *Service) expose(row *componentRow) {
 	}
 	_, host := s.URL(addr, row.Name, string(row.Project))
 	s.Ingress.Expose(row.ID, row.Name, addr, host)
+	s.divide(row)
 	if err := s.Listen(addr); err != nil {
 		s.Log.Error("the app's address cannot be opened", "app", row.Name, "address", addr, "err", err)
 	}
@@ -172,8 +177,12 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 	err := s.Store.View(ctx, func(tx store.Tx) error {
 		rows, _, err := s.Component.D.List(tx, "", kind.Filter{})
 		for _, r := range rows {
-			for _, in := range r.(*componentRow).Status.Instances {
+			st := &r.(*componentRow).Status
+			for _, in := range st.Instances {
 				known[in.ID] = true
+			}
+			if st.Hook != nil {
+				known[st.Hook.ID] = true
 			}
 		}
 		return err
