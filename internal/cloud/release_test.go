@@ -262,7 +262,7 @@ func TestAGrayReleaseIsCheckedContinuedAndTakenBack(t *testing.T) {
 		Live, New struct{ Ready, Instances, Answers int }
 	}
 	c.do("POST", components+"/web/actions/gray-check", m{}, &view)
-	if view.Live.Ready != 3 || view.New.Ready != 2 || view.New.Answers < n/2 {
+	if view.Live.Ready != 3 || view.New.Ready != 1 || view.New.Answers < n/2 {
 		t.Errorf("%+v", view)
 	}
 	c.succeeds(c.act("web", "gray-continue", m{"weight": 100}))
