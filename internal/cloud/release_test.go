@@ -143,7 +143,9 @@ func (c *client) share(url, text string, n int, header ...string) float64 {
 	for range n {
 		req, _ := http.NewRequest("GET", url, nil)
 		for i := 0; i+1 < len(header); i += 2 {
-			req.Header.Set(header[i], header[i+1])
+			if header[i] != "" {
+				req.Header.Set(header[i], header[i+1])
+			}
 		}
 		resp, err := c.http.Do(req)
 		if err != nil {
@@ -463,4 +465,83 @@ func TestRollingGoesInBatches(t *testing.T) {
 	c.refused("PATCH", components+"/web", m{"spec": m{"gray": m{"rules": []m{{"source": "header", "name": "X", "op": "regex", "value": "("}}}}}, "spec.gray.rules[0].value", "regular expression")
 	c.refused("PATCH", components+"/web", m{"spec": m{"gray": m{"rules": []m{{"source": "address", "op": "prefix", "value": "10.0"}}}}}, "not a network")
 	c.refused("PATCH", components+"/web", m{"spec": m{"gray": m{"steps": []int{50, 10}}}}, "must rise")
+}
+
+// TestLanesLeadThroughSeveralComponents: the entry chooses, the header leads on, and where a lane has nothing of its own the
+// baseline answers.
+func TestLanesLeadThroughSeveralComponents(t *testing.T) {
+	c, w := openSim(t)
+	for _, name := range []string{"web", "cart", "cart-next"} {
+		c.succeeds(c.deploy(name, name, m{"port": int(simPort)}))
+	}
+	const groups, lanes = "/projects/-/app/lane-groups", "/projects/-/app/lanes"
+	lane := func(name string, spec m) (method, path string, in any) {
+		spec["group"] = "shop"
+		return "POST", lanes, m{"name": name, "spec": spec}
+	}
+	refused := func(words string) func(method, path string, in any) {
+		return func(method, path string, in any) { t.Helper(); c.refused(method, path, in, words) }
+	}
+	made := func(method, path string, in any) { t.Helper(); c.do(method, path, in, nil) }
+
+	refused("there is no lane group")(lane("beta", m{}))
+	refused("no component")("POST", groups, m{"name": "shop", "spec": m{"entry": "nothing"}})
+	made("POST", groups, m{"name": "shop", "spec": m{"entry": "web"}})
+	refused("has the lane group shop already")("POST", groups, m{"name": "shop2", "spec": m{"entry": "web"}})
+	refused("baseline lane first")(lane("beta", m{"weight": 10}))
+	refused("as they are")(lane("base", m{"type": "baseline", "weight": 10}))
+	made(lane("base", m{"type": "baseline"}))
+	refused("already")(lane("base2", m{"type": "baseline"}))
+	refused("no component")(lane("beta", m{"components": m{"cart": "nothing"}}))
+	refused("its own place")(lane("beta", m{"components": m{"cart": "cart"}}))
+	made(lane("beta", m{"weight": 20, "components": m{"cart": "cart-next"}, "rules": []m{{"source": "cookie", "name": "beta", "op": "regex", "value": "^(1|yes)$"}}}))
+	refused("120 %")(lane("gamma", m{"weight": 100}))
+	refused("falls back")("DELETE", lanes+"/base", nil)
+	refused("still in it")("DELETE", groups+"/shop", nil)
+
+	web, cart := c.component("web").Status.URL, c.component("cart").Status.URL
+	c.eventually("the cookie leads into the lane", func() bool { return c.share(web, "web in beta", 1, "Cookie", "beta=1") == 1 })
+	const n = 400
+	if s := c.share(web, "web in beta", n); !within(s, 20, n) {
+		t.Errorf("20 %% became %.1f %%", 100*s)
+	}
+	for _, x := range []struct{ url, want, header, value string }{
+		{cart, "cart-next in beta", "X-Awan-Lane", "beta"},
+		{cart, "cart-next in beta", "Baggage", "user=7, awan-lane=beta;p=1"},
+		{cart, "cart", "X-Awan-Lane", "nowhere"},
+		{cart, "cart", "", ""},
+	} {
+		if s := c.share(x.url, x.want, 20, x.header, x.value); s != 1 {
+			t.Errorf("%s %s: %q only %.2f of the times", x.header, x.value, x.want, s)
+		}
+	}
+	if s := c.share(web, "web in beta", n, "X-Awan-Lane", "beta"); !within(s, 20, n) {
+		t.Errorf("a header from outside decides at the entry: %.2f", s)
+	}
+	// Without an instance in the lane the baseline answers, still in the lane.
+	c.succeeds(c.act("cart-next", "stop", nil))
+	if s := c.share(cart, "cart in beta", 20, "X-Awan-Lane", "beta"); s != 1 {
+		t.Errorf("the baseline answers in the lane %.2f of the times", s)
+	}
+	c.succeeds(c.act("cart-next", "start", nil))
+
+	// Lanes are rows: a restart changes nothing. A disabled one leads nobody.
+	if err := c.c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = w.open(t)
+	c.eventually("the lane is there after a restart", func() bool {
+		req, _ := http.NewRequest("GET", c.component("cart").Status.URL, nil)
+		req.Header.Set("X-Awan-Lane", "beta")
+		resp, err := c.http.Do(req)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		return string(b) == "cart-next in beta"
+	})
+	c.do("PATCH", lanes+"/beta", m{"spec": m{"disabled": true}}, nil)
+	web = c.component("web").Status.URL
+	c.eventually("nobody travels a disabled lane", func() bool { return c.share(web, "web", 20, "Cookie", "beta=1") == 1 })
 }

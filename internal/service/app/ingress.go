@@ -29,6 +29,7 @@ type Ingress struct {
 	byHost    map[string]*backend // host name or address literal
 	byID      map[id.ID]*backend
 	instances map[id.ID]*endpoint
+	lanes     atomic.Pointer[laneTable]
 	buffers   buffers
 }
 
@@ -49,7 +50,11 @@ type backend struct {
 // ServeHTTP passes a request on to a ready instance.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l := &lazy{ResponseWriter: w}
+	b, group, lane := b.g.along(w, r, b)
 	x, out := b.begin(r)
+	if x.group = group; lane != nil {
+		x.lane, x.seen.Lane = lane, lane.name
+	}
 	x.side = b.choose(w, r)
 	defer func() { b.g.finish(b, x, l, r.Context().Err() != nil) }() // also when the proxy aborts a broken answer by a panic
 	defer l.end()
@@ -223,6 +228,9 @@ func rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 	r.SetXForwarded()
 	r.Out.Header.Set("X-Forwarded-Proto", "https")
+	if x := exchangeOf(r.In.Context()); x != nil && x.group != nil {
+		x.group.mark(r.Out.Header, x.lane)
+	}
 }
 
 // balancer sends a request to a ready endpoint. One that does not accept the connection has not seen the request, so

@@ -40,6 +40,7 @@ func (s *Service) describe() {
 		Service: "app", Name: "release", Scope: kind.InProject, ReadOnly: true, AnyName: true, Doc: "A version of a component as it was deployed; any can be gone back to.",
 		Columns: []string{"spec.number", "status.rollout", "spec.note", "spec.by", "spec.stack"},
 		Index:   map[string]func(*releaseRow) []string{"component": func(r *releaseRow) []string { return []string{r.Spec.Component} }}}.Def())
+	s.describeLanes()
 	s.Component = kind.TableOf[ComponentSpec, ComponentStatus](s.componentKind().Def())
 }
 

@@ -29,9 +29,11 @@ const statusGone = 499
 
 // exchange is a request on its way through the ingress: what becomes an Observation in the end.
 type exchange struct {
-	seen Observation
-	side side
-	in   atomic.Int64 // the transport may go on reading after the answer began
+	seen  Observation
+	side  side
+	group *laneGroup   // nil: the component is in none
+	lane  *lane        // nil: the baseline
+	in    atomic.Int64 // the transport may go on reading after the answer began
 }
 
 type exchangeKey struct{}

@@ -92,20 +92,22 @@ func (m *matcher) chosen(w http.ResponseWriter, r *http.Request) bool {
 	if m.matches(r) {
 		return true
 	}
-	if !m.sticky {
-		return m.weight > 0 && rand.IntN(100) < m.weight
+	return bucket(w, r, m.sticky) < m.weight
+}
+
+// bucket gives a request a number from 0 to 99: by chance, or its client's, which is made and remembered when it has none.
+func bucket(w http.ResponseWriter, r *http.Request, sticky bool) int {
+	if !sticky {
+		return rand.IntN(100)
 	}
-	bucket := -1
 	if c, err := r.Cookie(BucketCookie); err == nil {
 		if n, err := strconv.Atoi(c.Value); err == nil && n >= 0 && n < 100 {
-			bucket = n
+			return n
 		}
 	}
-	if bucket < 0 {
-		bucket = rand.IntN(100)
-		http.SetCookie(w, &http.Cookie{Name: BucketCookie, Value: strconv.Itoa(bucket), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
-	}
-	return bucket < m.weight
+	n := rand.IntN(100)
+	http.SetCookie(w, &http.Cookie{Name: BucketCookie, Value: strconv.Itoa(n), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	return n
 }
 
 // split is how a component's requests are divided between two releases.

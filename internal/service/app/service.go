@@ -63,6 +63,8 @@ type Service struct {
 	Application kind.Table[ApplicationSpec, ApplicationStatus]
 	Component   kind.Table[ComponentSpec, ComponentStatus]
 	Release     kind.Table[ReleaseSpec, ReleaseStatus]
+	LaneGroup   kind.Table[LaneGroupSpec, LaneGroupStatus]
+	Lane        kind.Table[LaneSpec, LaneStatus]
 	Ingress     *Ingress
 	health      *health
 	stop        context.CancelFunc
@@ -83,7 +85,7 @@ func New(d Deps) *Service {
 
 // Kinds lists the service's kinds.
 func (s *Service) Kinds() []*kind.Def {
-	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D}
+	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D, s.LaneGroup.D, s.Lane.D}
 }
 
 // Start takes up what runs already: routes to it, watches its health, and removes instances the store never knew.
@@ -101,7 +103,12 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
+	if err := s.syncLanes(ctx); err != nil {
+		stop()
+		return err
+	}
 	s.running.Go(func() { s.follow(follow) })
+	s.running.Go(func() { s.followLanes(follow) })
 	return s.removeOrphans(ctx)
 }
 
