@@ -342,3 +342,71 @@ func pidOf(t *testing.T, c *client, w component) int {
 	t.Fatal(fmt.Errorf("the instance is gone"))
 	return 0
 }
+
+// TestReleasesOnRealInstancesFailNoRequest rolls in batches, grayly by weight and by header, goes on, takes back, and takes
+// back by itself, with real instances under load.
+func TestReleasesOnRealInstancesFailNoRequest(t *testing.T) {
+	if os.Getenv("AWAN_LONG") == "" {
+		t.Skip("half a minute: AWAN_LONG=1 runs it")
+	}
+	c := open(t)
+	for _, v := range []string{"one", "two", "three"} {
+		files, cmd := cloudtest.Web(v)
+		c.push("library/web:"+v, files, cmd...)
+	}
+	// A program that is well at / and answers errors elsewhere: probes do not see it, the guard does.
+	c.push("library/web:bad", map[string]string{"www/index.html": "bad", "www/cgi-bin/x": "#!/bin/sh\nprintf 'Status: 500 Internal Server Error\\r\\n\\r\\nbroken'\n"},
+		"/bin/sh", "-c", "trap 'exit 0' TERM; httpd -f -p $PORT -h /www & wait")
+	base := m{"memory": 32, "cpu": 200, "replicas": 2}
+	c.succeeds(c.deploy("web", "one", base))
+	url := c.component("web").Status.URL
+	load := c.load(url, 3)
+
+	c.succeeds(c.deploy("web", "two", m{"rolling": m{"batches": 2, "pause": "1s"}, "hooks": m{"before": m{"command": []string{"/bin/echo", "migrated"}}, "pre_stop": m{"command": []string{"/bin/sleep", "0"}}}}))
+	if e := c.events("web"); !strings.Contains(e, "1 of 2 instances are new") || !strings.Contains(e, "| migrated") {
+		t.Error(e)
+	}
+	const n = 400
+	c.succeeds(c.deploy("web", "three", m{"strategy": "gray", "gray": m{"weight": 25, "rules": []m{{"source": "header", "name": "X-Tester", "value": "yes"}}}}))
+	if s := c.share(url, "three", n); !within(s, 25, n) {
+		t.Errorf("25 %% became %.1f %%", 100*s)
+	}
+	if s := c.share(url, "three", 30, "X-Tester", "yes"); s != 1 {
+		t.Errorf("by header %.2f", s)
+	}
+	c.succeeds(c.act("web", "gray-rollback", nil))
+	if s := c.share(url, "two", 30); s != 1 {
+		t.Errorf("taken back: %.2f", s)
+	}
+	c.succeeds(c.deploy("web", "three", nil))
+	c.succeeds(c.act("web", "gray-continue", m{"weight": 60}))
+	c.succeeds(c.act("web", "gray-continue", nil))
+	if s := c.share(url, "three", 30); s != 1 {
+		t.Errorf("continued: %.2f", s)
+	}
+
+	// Its errors take it back; the load at / fails nowhere.
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				c.get(url + "cgi-bin/x")
+			}
+		}
+	}()
+	j := c.deploy("web", "bad", m{"strategy": "rolling", "rolling": m{"batches": 2, "pause": "5s"}, "guard": m{"error_rate": 5, "window": "30s", "requests": 10}})
+	if j.State != "failed" || !strings.Contains(j.Error.Message, "were errors") {
+		t.Errorf("%+v %v", j, j.Error)
+	}
+	close(stop)
+	<-done
+	c.eventually("both old ones run", func() bool { web := c.component("web"); return web.Status.Ready == 2 && len(web.Status.Instances) == 2 })
+	if s := c.share(url, "three", 30); s != 1 {
+		t.Errorf("after the automatic roll back: %.2f", s)
+	}
+	load.end(300)
+}
