@@ -31,8 +31,8 @@ const Hidden = "huawei_"
 // Routes are the paths below /v5.
 func Routes(a *keystone.API) []keystone.Route {
 	var out []keystone.Route
-	for _, rs := range [][]keystone.Route{userRoutes(a), groupRoutes(a), keyRoutes(a), profileRoutes(a), policyRoutes(a), attachRoutes(a),
-		tagRoutes(a), accountRoutes(a), schemaRoutes(a)} {
+	for _, rs := range [][]keystone.Route{userRoutes(a), groupRoutes(a), keyRoutes(a), profileRoutes(a), policyRoutes(a), versionRoutes(a),
+		attachRoutes(a), agencyRoutes(a), mfaRoutes(a), ruleRoutes(a), tagRoutes(a), accountRoutes(a), schemaRoutes(a)} {
 		out = append(out, rs...)
 	}
 	return out
