@@ -138,11 +138,3 @@ func deleteAgency(x *keystone.Exchange) error {
 	}
 	return x.NoContent()
 }
-
-// text reads a string that may be missing.
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}

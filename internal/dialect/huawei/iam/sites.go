@@ -1,8 +1,6 @@
 package iam
 
 import (
-	"net/http"
-
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"

@@ -41,6 +41,14 @@ func Routes(a *keystone.API) []keystone.Route {
 // stamp prints a time as version 5 does.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
+// moment prints a time that may not have come; then it is null.
+func moment(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return stamp(t)
+}
+
 func urn(domain id.ID, what, name string) string {
 	return "iam::" + string(domain) + ":" + what + ":" + name
 }
