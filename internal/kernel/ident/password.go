@@ -15,15 +15,24 @@ var badLogin = fail.Error{Kind: fail.Unauthenticated, Message: "the user name, d
 // ByPassword logs a user in. domain is a name or id; source is the caller's address, for the limit on guessing. A
 // principal that is Restricted may do nothing but what it lacks; one with a second factor always is, until Complete.
 func (s *Service) ByPassword(ctx context.Context, domain, user, password, source string) (Principal, error) {
-	return s.passwordLogin(ctx, domain, user, password, source, false)
+	return s.passwordLogin(ctx, domain, user, password, source, onAPI)
 }
 
 // ByPasswordInConsole is ByPassword for people in front of the console, for whom the domain's rules are stricter.
 func (s *Service) ByPasswordInConsole(ctx context.Context, domain, user, password, source string) (Principal, error) {
-	return s.passwordLogin(ctx, domain, user, password, source, true)
+	return s.passwordLogin(ctx, domain, user, password, source, inConsole)
 }
 
-func (s *Service) passwordLogin(ctx context.Context, domain, user, password, source string, console bool) (Principal, error) {
+// where a password is given.
+type where int
+
+const (
+	onAPI where = iota
+	inConsole
+	anywhere
+)
+
+func (s *Service) passwordLogin(ctx context.Context, domain, user, password, source string, at where) (Principal, error) {
 	var p Principal
 	var hash, name string
 	var limit lockRules
@@ -48,7 +57,7 @@ func (s *Service) passwordLogin(ctx context.Context, domain, user, password, sou
 		if p, err = s.principal(tx, u.ID); err != nil {
 			return err
 		}
-		return s.restrict(tx, &p, u, rules, console)
+		return s.restrict(tx, &p, u, rules, at)
 	})
 	if err != nil && !fail.Is(err, fail.Unauthenticated) {
 		return Principal{}, err
@@ -77,7 +86,7 @@ func (s *Service) passwordLogin(ctx context.Context, domain, user, password, sou
 }
 
 // restrict finds what a log-in by password alone lacks, and refuses those that may not log in this way.
-func (s *Service) restrict(tx store.Tx, p *Principal, u *userRow, rules RulesSpec, console bool) error {
+func (s *Service) restrict(tx store.Tx, p *Principal, u *userRow, rules RulesSpec, at where) error {
 	st, err := State(tx, u.ID)
 	if err != nil {
 		return err
@@ -86,9 +95,9 @@ func (s *Service) restrict(tx store.Tx, p *Principal, u *userRow, rules RulesSpe
 		return fail.New(fail.Unauthenticated, format, args...).Then("ask an administrator of your domain")
 	}
 	switch {
-	case console && u.Spec.AccessMode == Programmatic:
+	case at == inConsole && u.Spec.AccessMode == Programmatic:
 		return refuse("this user is for programs and cannot use the console")
-	case !console && u.Spec.AccessMode == ConsoleOnly:
+	case at == onAPI && u.Spec.AccessMode == ConsoleOnly:
 		return refuse("this user may use the console only")
 	}
 	seen := st.LastLogin
@@ -106,7 +115,7 @@ func (s *Service) restrict(tx store.Tx, p *Principal, u *userRow, rules RulesSpe
 		p.Restricted = NeedsCode
 		return nil
 	}
-	p.Restricted, err = s.lacks(tx, *p, u, st, rules, console)
+	p.Restricted, err = s.lacks(tx, *p, u, st, rules, at == inConsole)
 	return err
 }
 
@@ -184,4 +193,35 @@ func (s *Service) LoggedIn(ctx context.Context, user id.ID, source string) (befo
 		return putState(tx, user, st)
 	})
 	return before, err
+}
+
+// ByPasswordAnywhere is ByPassword for a user who changes the password, wherever it may log in.
+func (s *Service) ByPasswordAnywhere(ctx context.Context, domain, user, password, source string) (Principal, error) {
+	return s.passwordLogin(ctx, domain, user, password, source, anywhere)
+}
+
+// HasFactor tells whether a user has a second factor that works.
+func (s *Service) HasFactor(ctx context.Context, user id.ID) (has bool, err error) {
+	err = s.store.View(ctx, func(tx store.Tx) error {
+		u, err := s.Kinds.User.Get(tx, user)
+		if err != nil || u == nil {
+			return err
+		}
+		has, err = s.Kinds.HasFactor(tx, u)
+		return err
+	})
+	return has, err
+}
+
+// Guess runs what checks a code for p, and counts a wrong one like a wrong password.
+func (s *Service) Guess(p Principal, source string, try func() error) error {
+	name := "code/" + string(p.User)
+	if err := s.attempts.allowed(name, source, defaultLock); err != nil {
+		return err
+	}
+	err := try()
+	if e := fail.From(err); e != nil && e.Field == "code" {
+		s.attempts.failed(name, source)
+	}
+	return err
 }
