@@ -21,6 +21,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/workload"
 )
@@ -59,17 +60,18 @@ const (
 // Cloud is a running cloud.
 type Cloud struct {
 	Options
-	Key      string // tells this cloud's bridges, cgroups and tables from those of others on the machine
-	CA       *secret.CA
-	Store    store.Store
-	Ident    *ident.Service
-	Door     *call.Door
-	App      *app.Service
-	Registry *registry.Registry
-	Front    *front.Front
-	Engines  Engines
-	Failed   <-chan struct{} // closed when the disk under the store failed: only a restart helps
-	close    []func() error
+	Key        string // tells this cloud's bridges, cgroups and tables from those of others on the machine
+	CA         *secret.CA
+	Store      store.Store
+	Ident      *ident.Service
+	Door       *call.Door
+	App        *app.Service
+	Federation *federation.Service
+	Registry   *registry.Registry
+	Front      *front.Front
+	Engines    Engines
+	Failed     <-chan struct{} // closed when the disk under the store failed: only a restart helps
+	close      []func() error
 }
 
 // Open starts a cloud and returns when it serves. Close stops it; what runs in it goes on running.
@@ -95,7 +97,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	}
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App), Region: c.Region, Limits: limits,
+	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Federation), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {
 		return c, err
@@ -107,6 +110,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.writeAdmin(admin); err != nil {
 		return c, err
 	}
+	c.startFederation()
 	if err := c.App.Start(ctx); err != nil {
 		return c, err
 	}

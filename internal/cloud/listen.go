@@ -7,9 +7,11 @@ import (
 
 	"github.com/awancloud/awan/internal/console"
 	"github.com/awancloud/awan/internal/dialect/auth"
+	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/native"
+	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/service/registry"
 )
@@ -34,8 +36,9 @@ func (c *Cloud) openFront() error {
 	api := native.New(c.Door, a, c.Version)
 	api.Domain, api.CA = c.Domain, c.CA.Certificate
 	f, err := front.New(front.Options{Listen: c.Listen, CA: c.CA, Names: front.Names{Domain: c.Domain, Region: c.Region}, Logger: c.Log,
-		Native:   &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
-		Console:  &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen})), MaxBody: -1},
+		Native: &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
+		Console: &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen,
+			Federation: c.Federation, Account: c.Account})), MaxBody: -1},
 		Services: c.services(a),
 		Apps:     c.App.Ingress.Handler})
 	if err != nil {
@@ -55,8 +58,9 @@ func (c *Cloud) openFront() error {
 
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
-	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region}
-	return append(iam.New(o).Services(), keystone.New(o).Service(),
+	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation}
+	return append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
+		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(),
 		front.Service{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
 

@@ -99,6 +99,7 @@ func (q *request) checkPost() error {
 type loginPage struct {
 	Next, Domain, User string
 	Err                *fail.Error
+	Ways               ways
 }
 
 func (q *request) loginPage() error {
@@ -106,7 +107,8 @@ func (q *request) loginPage() error {
 	if !q.who.Nobody() {
 		return q.see(next)
 	}
-	return q.render("login", "Log in", loginPage{Next: next})
+	domain := q.URL.Query().Get("domain")
+	return q.render("login", "Log in", loginPage{Next: next, Domain: domain, Ways: q.ways(domain, next)})
 }
 
 func (q *request) login() error {
@@ -121,7 +123,7 @@ func (q *request) login() error {
 		if e := fail.From(err); e.Kind == fail.Internal {
 			q.Door.Log.Error("console: log-in failed", "request", q.reqID, "err", err)
 		}
-		return q.renderStatus(native.StatusOf(err), "login", "Log in", loginPage{Next: next, Domain: in.Domain, User: in.User, Err: fail.From(err)})
+		return q.renderStatus(native.StatusOf(err), "login", "Log in", loginPage{Next: next, Domain: in.Domain, User: in.User, Err: fail.From(err), Ways: q.ways(in.Domain, next)})
 	}
 	q.setCookie(sessionCookie, s.Token, SessionLife)
 	q.setCookie(guestCookie, "", 0)

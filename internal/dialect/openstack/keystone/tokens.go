@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/login"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
@@ -102,6 +103,15 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 	}
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error { // a token's own scope: part of authentication
 		i, domain := x.API.Door.Ident, p.Domain
+		if f := x.API.Federation; f != nil && slices.Contains(t.Methods, "mapped") {
+			session, provider, err := f.SessionOf(tx, p.Domain, p.User)
+			if err != nil {
+				return err
+			}
+			if session != nil && provider != nil {
+				v.User.Federation = x.federationView(provider, p.Groups)
+			}
+		}
 		switch {
 		case t.Project != "":
 			row, err := i.Kinds.Project.Get(tx, t.Project)
