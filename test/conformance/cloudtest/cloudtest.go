@@ -22,6 +22,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/secret"
+	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 )
 
@@ -38,8 +39,8 @@ type Cloud struct {
 // Start starts a cloud on a free port; it ends with the test.
 func Start(t testing.TB) *Cloud {
 	t.Helper()
-	fed := federation.New(federation.Deps{})
-	c := &Cloud{Kernel: kerneltest.Start(t, nil, fed.Kinds()...), Federation: fed}
+	fed, ends := federation.New(federation.Deps{}), endpoint.New()
+	c := &Cloud{Kernel: kerneltest.Start(t, nil, append(fed.Kinds(), ends.All()...)...), Federation: fed}
 	fed.Store, fed.Ident, fed.Now, fed.Unseal = c.Store, c.Ident, c.Clock.Now, c.Door.Unseal
 	dir := t.TempDir()
 	var err error
@@ -51,7 +52,7 @@ func Start(t testing.TB) *Cloud {
 		t.Fatal(err)
 	}
 	a := &auth.Authenticator{Ident: c.Ident, Now: c.Clock.Now, OriginalPath: front.OriginalPath}
-	o := keystone.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed}
+	o := keystone.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends}
 	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service())
 	pages := console.New(console.Options{Door: c.Door, Now: c.Clock.Now, Version: "test", Federation: fed, Account: c.Admin.Domain})

@@ -2,7 +2,7 @@
 // identity kinds: a role is a policy, a role assignment a grant. Every read and write of rows goes through the door.
 //
 // Huawei's IAM is the same API with more paths; dialect/huawei/iam adds its own routes to this one's. It may import the
-// kernel, dialect/{auth,federation,front,login,route}, dialect/openstack/token and service/federation.
+// kernel, dialect/{auth,federation,front,login,route}, dialect/openstack/token and service/{endpoint,federation}.
 package keystone
 
 import (
@@ -18,6 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	ep "github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 )
 
@@ -32,6 +33,8 @@ type Options struct {
 	Region string
 	// Federation is what identity providers and mappings are; nil: the API has none.
 	Federation *federation.Service
+	// Endpoints are what operators add to the catalog; nil: nothing can be added.
+	Endpoints *ep.Kinds
 	// Services are the entries of the catalog beside identity itself.
 	Services []CatalogEntry
 	// Dialect names it in the audit log; "" = "openstack".

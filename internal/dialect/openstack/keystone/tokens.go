@@ -143,7 +143,7 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 		return err
 	})
 	if err == nil && withCatalog && !t.Unscoped {
-		v.Catalog = x.services(t.Project)
+		v.Catalog, err = x.services(t.Project)
 	}
 	return v, err
 }
@@ -201,7 +201,11 @@ func revoke(x *Exchange) error {
 
 // catalog tells where the services are.
 func catalog(x *Exchange) error {
-	token.Write(x.W, http.StatusOK, map[string]any{"catalog": x.services(x.Who.Project), "links": x.Self("/v3/auth/catalog")})
+	all, err := x.services(x.Who.Project)
+	if err != nil {
+		return err
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"catalog": all, "links": x.Self("/v3/auth/catalog")})
 	return nil
 }
 
