@@ -15,7 +15,8 @@ import (
 func Vouched(ctx context.Context, d *call.Door, p ident.Principal, who string, sc Scope, from From) (s Session, err error) {
 	e := entry(from, Issue)
 	e.Domain, e.Actor, e.ActorID, e.Reason = p.Domain, p.String(), p.User, who
-	t := ident.Token{User: p.User, Domain: p.Domain, Methods: []string{"mapped"}, Expires: p.Expires}
+	t := ident.TokenFor(p, "", "mapped")
+	t.Expires = p.Expires
 	err = d.Store.View(ctx, func(tx store.Tx) error {
 		t.Project, t.Unscoped, err = scope(tx, d.Ident, &p, sc)
 		return err
