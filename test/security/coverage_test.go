@@ -69,6 +69,7 @@ func openTown(t *testing.T) *town {
 	idp := w.make(root, inDomain+"federation/identity-providers", "corp", `{"protocol":"oidc","mapping":"staff","issuer":"https://login.example.org","client_id":"awan"}`)
 	w.make(root, inDomain+"federation/oidc-clients", "shop", `{"redirect_uris":["https://shop.example.org/callback"]}`)
 	v.federated(idp.Resource.ID)
+	credential := w.make(root, inDomain+"identity/application-credentials", "robot", `{"user":"victim","project":"`+v.project+`"}`).Resource.ID
 	w.make(root, "/catalog/regions", "far", `{}`)
 	service := w.make(root, "/catalog/services", "", `{"type":"test"}`).Resource.ID
 	endpoint := w.make(root, "/catalog/endpoints", "", `{"service":"`+service+`","interface":"public","url":"https://far.example.org"}`).Resource.ID
@@ -89,7 +90,7 @@ func openTown(t *testing.T) *town {
 	v.token[mallory] = w.logIn("elsewhere", mallory, "correct-horse", "lair")
 
 	v.values = map[string]string{"domain_id": v.domain, "project_id": v.project, "user_id": user, "group_id": group, "role_id": role,
-		"access_key": access.Key, "idp_id": idp.Resource.ID, "mapping_id": v.id("federation/mapping"), "protocol_id": "oidc", "region_id": "far", "service_id": service, "endpoint_id": endpoint, "enterprise_project_id": "0"}
+		"access_key": access.Key, "idp_id": idp.Resource.ID, "mapping_id": v.id("federation/mapping"), "protocol_id": "oidc", "tag": "a", "credential_id": credential, "region_id": "far", "service_id": service, "endpoint_id": endpoint, "enterprise_project_id": "0"}
 	v.findRows()
 	return v
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/federation"
 )
@@ -96,13 +97,26 @@ func listProviders(x *Exchange) error {
 		}, func(r *federation.Provider) any { return x.providerView(r) })
 }
 
-// Federated sends a call on a provider, and answers with view of the row.
+// federated sends a call on a provider, and answers with view of the row.
 func (x *Exchange) federated(status int, singular string, k *kind.Def, verb, target string, edit func(*call.Call), view func(kind.AnyRow) any) error {
 	row, err := x.Do(k, verb, target, edit)
 	if err != nil {
 		return Named(err)
 	}
 	return x.One(status, singular, view(row))
+}
+
+// newName refuses a name for a new row that looks like a row's id: it would hide that row, or be taken for it.
+func (x *Exchange) newName(k *kind.Def, name string) error {
+	if _, ok := id.Parse(name); !ok {
+		return nil
+	}
+	c := x.Call
+	c.Domain = x.domain(nil)
+	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, k, call.Create, name); err != nil {
+		return err
+	}
+	return fail.New(fail.NotFound, "there is no %s %q", k.Name, name).Then("to make one, choose a name that does not look like an id")
 }
 
 func (x *Exchange) provider(r kind.AnyRow) any { return x.providerView(r.(*federation.Provider)) }
@@ -116,6 +130,9 @@ func createProvider(x *Exchange) error {
 		return err
 	}
 	name := x.Param("idp_id")
+	if err := x.newName(x.API.Federation.Providers.D, name); err != nil {
+		return err
+	}
 	return x.federated(http.StatusCreated, "identity_provider", x.API.Federation.Providers.D, call.Create, "", func(c *call.Call) {
 		s := b.spec()
 		if b.Enabled == nil {
@@ -245,6 +262,11 @@ func setProtocol(x *Exchange) error {
 		return err
 	}
 	if row != nil && row.Spec.Protocol != "" {
+		c := x.Call
+		c.Domain = string(row.Domain)
+		if _, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Federation.Providers.D, call.Update, row.Name); err != nil {
+			return err
+		}
 		return fail.New(fail.Exists, "identity provider %s speaks %s already: it has one protocol", row.Name, row.Spec.Protocol).Then("delete that one first")
 	}
 	return x.protocol(http.StatusCreated, x.Param("protocol_id"), b.Mapping)
@@ -307,6 +329,9 @@ func createMapping(x *Exchange) error {
 		return err
 	}
 	name := x.Param("mapping_id")
+	if err := x.newName(x.API.Federation.Mappings.D, name); err != nil {
+		return err
+	}
 	return x.federated(http.StatusCreated, "mapping", x.API.Federation.Mappings.D, call.Create, "",
 		func(c *call.Call) { c.Domain, c.Name, c.Spec = x.domain(nil), &name, b.spec().JSON() }, x.mapping)
 }

@@ -76,7 +76,7 @@ type API struct {
 func New(o Options) *API {
 	a := Bare(o)
 	for _, rs := range [][]Route{a.tokenRoutes(), a.catalogRoutes(), a.projectRoutes(), a.domainRoutes(), a.userRoutes(), a.groupRoutes(),
-		a.roleRoutes(), a.grantRoutes(), a.federationRoutes()} {
+		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes()} {
 		for _, r := range rs {
 			a.Add(r)
 		}

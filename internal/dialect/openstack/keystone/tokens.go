@@ -52,13 +52,14 @@ func issue(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	if in.Credential != nil {
-		return fail.New(fail.Unsupported, "this cloud has no application credentials").Then("use a user of its own with a password, or sign with an access key")
-	}
 	c := x.Call
 	r := login.Request{From: login.From{Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, RequestID: c.RequestID}, Token: in.Token, Scope: scopeOf(in.Scope)}
 	if p := in.Password; p != nil {
 		r.Domain, r.User, r.Password = one(p.User.Domain.ID, p.User.Domain.Name), one(p.User.ID, p.User.Name), p.Password
+	}
+	if k := in.Credential; k != nil {
+		r.Credential, r.Secret = one(k.ID, k.Name), k.Secret
+		r.Domain, r.User = one(k.User.Domain.ID, k.User.Domain.Name), one(k.User.ID, k.User.Name)
 	}
 	s, err := login.In(x.R.Context(), x.API.Door, r)
 	if e := fail.From(err); e != nil && e.Kind == fail.Invalid && e.Field != "" {
