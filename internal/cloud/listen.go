@@ -10,6 +10,7 @@ import (
 	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
+	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
@@ -40,7 +41,7 @@ func (c *Cloud) openFront() error {
 		Console: &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen,
 			Federation: c.Federation, Account: c.Account})), MaxBody: -1},
 		Services: c.services(a),
-		Apps:     c.App.Ingress.Handler})
+		Apps:     c.Access.Handler, Certificate: c.Access.Certificate})
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,8 @@ func (c *Cloud) openFront() error {
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints}
-	return append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
+	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Region: c.Region})
+	return append(append(iam.New(o).Services(), stage.Services()...), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(),
 		front.Service{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
