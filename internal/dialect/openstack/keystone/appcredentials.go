@@ -139,6 +139,11 @@ func createCredential(x *Exchange) error {
 	if err := x.Body("application_credential", &b); err != nil {
 		return err
 	}
+	if x.Param("user_id") != string(x.Who.User) {
+		if _, err := Get(x, x.API.Kinds.User, x.Param("user_id")); err != nil {
+			return err
+		}
+	}
 	s := Spec{"user": x.Param("user_id"), "project": string(x.Who.Project)}
 	Set(s, "description", b.Description)
 	Set(s, "secret", b.Secret)

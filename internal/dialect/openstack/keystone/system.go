@@ -114,6 +114,15 @@ func (s onSystem) give(x *Exchange) error {
 }
 
 func (s onSystem) take(x *Exchange) error {
+	domain, _, _, err := s.subject(x)
+	if err != nil {
+		return err
+	}
+	c := x.Call
+	c.Domain = domain
+	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.Grant.D, call.Delete, "*"); err != nil {
+		return err
+	}
 	g, err := s.one(x)
 	if err != nil {
 		return err

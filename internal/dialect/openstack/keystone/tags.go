@@ -68,6 +68,11 @@ func (x *Exchange) retag(edit func(map[string]string) error) (*ProjectRow, error
 	}
 	if p != nil {
 		maps.Copy(tags, p.Tags)
+		c := x.Call
+		c.Domain = string(p.Domain)
+		if _, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.Project.D, call.Update, p.Name); err != nil {
+			return nil, err
+		}
 	}
 	if err := edit(tags); err != nil && p != nil {
 		return nil, err
