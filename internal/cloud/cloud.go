@@ -45,6 +45,7 @@ type Options struct {
 type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
+	Inside   netip.AddrPort // where instances reach the ingress; invalid where they cannot
 	Close    func() error
 }
 
@@ -93,7 +94,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			return c, err
 		}
 	}
-	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
+	inside := c.listenInside()
+	c.App = app.New(app.Deps{Inside: inside.addr, Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
@@ -110,6 +112,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.App.Start(ctx); err != nil {
 		return c, err
 	}
+	inside.serve(c)
 	c.closing(func() error { c.App.Close(); return nil })
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err
