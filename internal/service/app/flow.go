@@ -65,7 +65,8 @@ func (s *Service) build(ctx context.Context, row *componentRow) error {
 	return nil
 }
 
-// configHash names what makes two instances different: everything but how many there are.
+// configHash names what makes two instances different: everything but how many there are, and what they are called
+// and described by.
 func configHash(spec ComponentSpec, image, nonce string, env map[string]string) string {
 	spec = released(spec)
 	spec.Source = Source{}

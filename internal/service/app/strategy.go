@@ -172,10 +172,12 @@ func checkRelease(spec *ComponentSpec) error {
 	return nil
 }
 
-// released is the part of a spec that a release is made of: all but how many instances run and how a release is made.
+// released is the part of a spec that a release is made of: all but how many instances run, how a release is made, and
+// what they are called and described by.
 func released(spec ComponentSpec) ComponentSpec {
 	spec.Replicas, spec.Stopped, spec.Strategy = 0, false, ""
 	spec.Rolling, spec.Gray, spec.Guard, spec.Hooks = Rolling{}, GrayRelease{}, Guard{}, Hooks{}
+	spec.Application, spec.Environment, spec.Description, spec.Foreign = "", "", "", ""
 	return spec
 }
 
@@ -184,6 +186,7 @@ func released(spec ComponentSpec) ComponentSpec {
 func carryOver(earlier, now ComponentSpec) ComponentSpec {
 	earlier.Replicas, earlier.Stopped, earlier.Strategy = now.Replicas, now.Stopped, now.Strategy
 	earlier.Rolling, earlier.Gray, earlier.Guard = now.Rolling, now.Gray, now.Guard
+	earlier.Application, earlier.Environment = now.Application, now.Environment // which may be called otherwise by now
 	return earlier
 }
 
