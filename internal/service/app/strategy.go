@@ -173,7 +173,7 @@ func checkRelease(spec *ComponentSpec) error {
 }
 
 // released is the part of a spec that a release is made of: all but how many instances run, how a release is made, and
-// what they are called and described by.
+// what the component is called and described by.
 func released(spec ComponentSpec) ComponentSpec {
 	spec.Replicas, spec.Stopped, spec.Strategy = 0, false, ""
 	spec.Rolling, spec.Gray, spec.Guard, spec.Hooks = Rolling{}, GrayRelease{}, Guard{}, Hooks{}
@@ -182,11 +182,11 @@ func released(spec ComponentSpec) ComponentSpec {
 }
 
 // carryOver gives an earlier release's spec what does not belong to a release: how many instances run, and how releases
-// are made.
+// are made and what everything is called by now.
 func carryOver(earlier, now ComponentSpec) ComponentSpec {
+	earlier.Application, earlier.Environment, earlier.Description = now.Application, now.Environment, now.Description
 	earlier.Replicas, earlier.Stopped, earlier.Strategy = now.Replicas, now.Stopped, now.Strategy
 	earlier.Rolling, earlier.Gray, earlier.Guard = now.Rolling, now.Gray, now.Guard
-	earlier.Application, earlier.Environment = now.Application, now.Environment // which may be called otherwise by now
 	return earlier
 }
 
