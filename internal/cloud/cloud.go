@@ -52,6 +52,7 @@ type Options struct {
 type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
+	Inside   netip.AddrPort // where instances reach the ingress; invalid where they cannot
 	Close    func() error
 }
 
@@ -105,7 +106,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			return c, err
 		}
 	}
-	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
+	inside := c.listenInside()
+	c.App = app.New(app.Deps{Inside: inside.addr, Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
 	if err := c.makeAccess(); err != nil {
 		return c, err
@@ -128,6 +130,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.App.Start(ctx); err != nil {
 		return c, err
 	}
+	inside.serve(c)
 	c.closing(func() error { c.App.Close(); return nil })
 	if err := c.Access.Start(ctx); err != nil {
 		return c, err
