@@ -66,6 +66,7 @@ type Cloud struct {
 	Door     *call.Door
 	App      *app.Service
 	Registry *registry.Registry
+	Kinds    *registry.Kinds // the registry's resources
 	Front    *front.Front
 	Engines  Engines
 	Failed   <-chan struct{} // closed when the disk under the store failed: only a restart helps
@@ -95,7 +96,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	}
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App), Region: c.Region, Limits: limits,
+	c.Kinds = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Kinds), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {
 		return c, err
@@ -105,6 +107,9 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	if err := c.writeAdmin(admin); err != nil {
+		return c, err
+	}
+	if err := c.Registry.Start(ctx); err != nil {
 		return c, err
 	}
 	if err := c.App.Start(ctx); err != nil {

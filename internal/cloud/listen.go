@@ -9,6 +9,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
+	"github.com/awancloud/awan/internal/dialect/huawei/swr"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/service/registry"
@@ -19,7 +20,12 @@ const RegistryHost = "registry.awan.internal"
 
 // openRegistry opens the image registry.
 func (c *Cloud) openRegistry(context.Context) error {
-	r, err := registry.New(registry.Options{Dir: c.path("registry"), Host: RegistryHost, Logger: c.Log, Authorize: c.authorizeImages})
+	limits, err := defaultQuotas()
+	if err != nil {
+		return err
+	}
+	r, err := registry.New(registry.Options{Dir: c.path("registry"), Host: RegistryHost, Logger: c.Log, Authorize: c.authorizeImages,
+		Token: http.HandlerFunc(c.imageToken), Store: c.Store, Limits: limits, Project: c.domainOf})
 	if err != nil {
 		return err
 	}
@@ -56,8 +62,9 @@ func (c *Cloud) openFront() error {
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region}
-	return append(iam.New(o).Services(), keystone.New(o).Service(),
-		front.Service{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
+	images := swr.New(swr.Options{Options: o, Kinds: c.Kinds, Host: c.registryName})
+	return append(append(iam.New(o).Services(), keystone.New(o).Service(), images.Service(c.Registry)),
+		front.Service{Name: "registry", HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
 
 // withRequestID hands the listener's request id to dialects that read it from the request.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -16,6 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/build"
+	"github.com/awancloud/awan/internal/service/registry"
 )
 
 // Local makes the engines of one machine: containers by containerd within this process, builds by BuildKit.
@@ -71,14 +71,14 @@ func (g guests) Attach(ctx context.Context, _ string) (string, func(), error) { 
 // builder makes images from sources and finds them by name.
 type builder struct {
 	*build.Maker
-	registry build.Registry
+	registry *registry.Registry
 }
 
 // Resolve finds an image that the project may run, in its own repositories or in library/, and gives its digest form.
 func (b *builder) Resolve(ctx context.Context, project id.ID, image string) (string, error) {
-	repo, _, _ := strings.Cut(image, "/")
-	if repo != "library" && repo != string(project) {
-		image = string(project) + "/" + image
+	image, err := b.registry.Qualify(project, image)
+	if err != nil {
+		return "", err
 	}
 	ref, err := v1.ParseReference(RegistryHost + "/" + image)
 	if err != nil {
