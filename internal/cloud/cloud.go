@@ -22,6 +22,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/registry"
+	"github.com/awancloud/awan/internal/service/scan"
 	"github.com/awancloud/awan/internal/service/workload"
 )
 
@@ -67,6 +68,7 @@ type Cloud struct {
 	App      *app.Service
 	Registry *registry.Registry
 	Kinds    *registry.Kinds // the registry's resources
+	Scan     *scan.Service
 	Front    *front.Front
 	Engines  Engines
 	Failed   <-chan struct{} // closed when the disk under the store failed: only a restart helps
@@ -94,10 +96,11 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			return c, err
 		}
 	}
-	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
+	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"), Guard: c.guard,
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
 	c.Kinds = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Kinds), Region: c.Region, Limits: limits,
+	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Kinds, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Kinds, c.Scan), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {
 		return c, err
@@ -110,6 +113,9 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	if err := c.Registry.Start(ctx); err != nil {
+		return c, err
+	}
+	if err := c.Scan.Start(ctx); err != nil {
 		return c, err
 	}
 	if err := c.App.Start(ctx); err != nil {

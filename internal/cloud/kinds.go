@@ -14,13 +14,14 @@ import (
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/keypair"
 	"github.com/awancloud/awan/internal/service/registry"
+	"github.com/awancloud/awan/internal/service/scan"
 )
 
 // kinds is THE list of resources, in the order in which people meet them.
-func kinds(i *ident.Kinds, a *app.Service, r *registry.Kinds) []*kind.Def {
+func kinds(i *ident.Kinds, a *app.Service, r *registry.Kinds, sc *scan.Service) []*kind.Def {
 	var out []*kind.Def
 	out = append(out, a.Kinds()...)
-	out = append(out, r.All()...)
+	out = append(append(out, r.All()...), sc.All()...)
 	out = append(out, keypair.Kind())
 	return append(out, i.All()...)
 }
@@ -28,7 +29,7 @@ func kinds(i *ident.Kinds, a *app.Service, r *registry.Kinds) []*kind.Def {
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
-	for _, k := range kinds(ident.NewKinds(nil), app.New(app.Deps{}), registry.NewKinds(registry.KindDeps{})) {
+	for _, k := range kinds(ident.NewKinds(nil), app.New(app.Deps{}), registry.NewKinds(registry.KindDeps{}), scan.New(scan.Deps{})) {
 		out = append(out, k.Desc)
 	}
 	return out

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"os"
 
-	v1 "github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-
 	"github.com/awancloud/awan/catalog"
 	"github.com/awancloud/awan/internal/engine/base/debian"
 	"github.com/awancloud/awan/internal/engine/build/buildkit"
@@ -76,17 +73,5 @@ type builder struct {
 
 // Resolve finds an image that the project may run, in its own repositories or in library/, and gives its digest form.
 func (b *builder) Resolve(ctx context.Context, project id.ID, image string) (string, error) {
-	image, err := b.registry.Qualify(project, image)
-	if err != nil {
-		return "", err
-	}
-	ref, err := v1.ParseReference(RegistryHost + "/" + image)
-	if err != nil {
-		return "", fail.Field("spec.source.image", "%q is not an image reference", image).Then("write name:tag, library/name:tag or name@sha256:…")
-	}
-	d, err := remote.Head(ref, remote.WithTransport(b.registry.Transport(string(project))), remote.WithContext(ctx))
-	if err != nil {
-		return "", fail.New(fail.NotFound, "there is no image %s in the registry", image).Because(errors.Unwrap(err)).Then("push it first")
-	}
-	return ref.Context().RepositoryStr() + "@" + d.Digest.String(), nil
+	return b.registry.Locate(ctx, project, image)
 }

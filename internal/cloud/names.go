@@ -1,11 +1,13 @@
 package cloud
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"strconv"
 
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -25,6 +27,11 @@ func (c *Cloud) userOf(tx store.Tx, domain id.ID, nameOrID string) (id.ID, error
 		return "", err
 	}
 	return row.ID, nil
+}
+
+// guard asks the scans whether an image may be released.
+func (c *Cloud) guard(ctx context.Context, component *kind.Meta, environment, image string) error {
+	return c.Scan.Guard(ctx, component, environment, image)
 }
 
 // registryName is the registry's host as the client of r reaches it: by name where the cloud has a domain of its own,

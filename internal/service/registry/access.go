@@ -1,10 +1,14 @@
 package registry
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -146,4 +150,38 @@ func (k *Kinds) Find(tx store.Tx, project id.ID, pathOrName string) (*Repository
 		row = nil
 	}
 	return row, err
+}
+
+// Locate finds an image that a project may run, in its own repositories, its organisations', those shared with it or in
+// Shared, and gives its digest form.
+func (r *Registry) Locate(ctx context.Context, project id.ID, image string) (string, error) {
+	named, err := reference.Parse(image)
+	if err != nil {
+		return "", fail.Field("spec.source.image", "%q is not an image reference", image).Then("write name:tag, organisation/name:tag, library/name:tag or name@sha256:…")
+	}
+	name, ref := image, "latest"
+	switch n := named.(type) {
+	case reference.Canonical:
+		name, ref = n.Name(), n.Digest().String()
+	case reference.NamedTagged:
+		name, ref = n.Name(), n.Tag()
+	}
+	path, err := r.Qualify(project, name)
+	if err != nil {
+		return "", err
+	}
+	ok, err := r.usable(string(project), path, []string{Pull})
+	if err != nil {
+		return "", err
+	}
+	if ok {
+		im, err := r.Resolve(ctx, path, ref)
+		if err == nil {
+			return path + "@" + im.Digest, nil
+		}
+		if !fail.Is(err, fail.NotFound) {
+			return "", err
+		}
+	}
+	return "", fail.New(fail.NotFound, "there is no image %s in the registry that this project may use", image).Then("push it first")
 }

@@ -116,8 +116,5 @@ func (k *Kinds) TagImage(ctx context.Context, row *RepositoryRow, in RetagIn, _ 
 	if err := r.account(ctx, path, c); err != nil {
 		return nil, err
 	}
-	for _, f := range r.pushed {
-		f(path, in.To, d)
-	}
 	return r.Resolve(ctx, path, in.To)
 }

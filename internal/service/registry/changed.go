@@ -32,9 +32,7 @@ func (r *Registry) changed(q *http.Request, repository, what, ref string, body [
 		if err := r.account(ctx, repository, c); err != nil {
 			return r.takeBack(q, repository, ref, err)
 		}
-		for _, f := range r.pushed {
-			f(repository, ref, d)
-		}
+		r.tellPushed(repository, ref, d, m)
 		return nil
 	case what == "manifests" && q.Method == http.MethodDelete:
 		c.verb, c.ref = Delete, ref
@@ -83,4 +81,18 @@ func (r *Registry) deletable(q *http.Request, repository, ref string) error {
 		return nil
 	}
 	return r.store.View(q.Context(), func(tx store.Tx) error { return r.kinds.unneeded(tx, repository, ref) })
+}
+
+// tellPushed tells of a new image; signatures, SBOMs and other artifacts are none.
+func (r *Registry) tellPushed(repository, ref string, d digest.Digest, m *manifest) {
+	switch m.ArtifactType {
+	case "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json":
+	default:
+		if len(m.children) == 0 {
+			return
+		}
+	}
+	for _, f := range r.pushed {
+		f(repository, ref, d)
+	}
 }

@@ -250,6 +250,9 @@ func (r *Registry) Blob(ctx context.Context, repository string, d digest.Digest)
 // Resolve finds an image by tag or digest.
 func (r *Registry) Resolve(ctx context.Context, repository, ref string) (*Image, error) {
 	if d, err := digest.Parse(ref); err == nil {
+		if !r.Has(ctx, repository, d) { // another's may be known
+			return nil, fail.New(fail.NotFound, "there is no image %s@%s", repository, d)
+		}
 		repo, err := r.repository(ctx, repository)
 		if err != nil {
 			return nil, err
@@ -361,3 +364,12 @@ func (r *Registry) retag(ctx context.Context, repository, tag string, d digest.D
 }
 
 func must(n reference.Named, _ error) reference.Named { return n }
+
+// Has tells whether a repository has an image; an error to look counts as yes.
+func (r *Registry) Has(ctx context.Context, repository string, d digest.Digest) bool {
+	if d.Validate() != nil {
+		return true
+	}
+	_, err := r.files.Stat(ctx, path.Join("/docker/registry/v2/repositories", repository, "_manifests/revisions", string(d.Algorithm()), d.Encoded(), "link"))
+	return !absent(err)
+}

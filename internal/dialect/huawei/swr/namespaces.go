@@ -51,7 +51,7 @@ func own(x *keystone.Exchange, members map[string]string) int {
 }
 
 func (a *API) namespaceView(x *keystone.Exchange, r *registry.OrganizationRow) map[string]any {
-	return map[string]any{"id": number(r.ID), "name": r.Name, "creator_name": r.CreatedBy, "auth": own(x, r.Spec.Members)}
+	return map[string]any{"id": Number(r.ID), "name": r.Name, "creator_name": r.CreatedBy, "auth": own(x, r.Spec.Members)}
 }
 
 func (a *API) createNamespace(x *keystone.Exchange) error {
@@ -119,7 +119,7 @@ func accessView(x *keystone.Exchange, m *kind.Meta, members map[string]string) m
 		}
 		others = append(others, userAuth{u, name, auths[members[u]]})
 	}
-	return map[string]any{"id": number(m.ID), "name": m.Name, "creator_name": m.CreatedBy, "others_auths": others,
+	return map[string]any{"id": Number(m.ID), "name": m.Name, "creator_name": m.CreatedBy, "others_auths": others,
 		"self_auth": userAuth{string(x.Who.User), x.Who.UserName, own(x, members)}}
 }
 
@@ -165,12 +165,22 @@ func revoked(x *keystone.Exchange) (map[string]any, error) {
 }
 
 func (a *API) changeMembers(x *keystone.Exchange, read func(*keystone.Exchange) (map[string]any, error)) error {
-	patch, err := read(x)
+	return a.patchMembers(x, a.o.Kinds.Organization.D, x.Param("namespace"), read)
+}
+
+// patchMembers changes the members of a row. Whether the caller may is asked before the body is complained of.
+func (a *API) patchMembers(x *keystone.Exchange, k *kind.Def, target string, read func(*keystone.Exchange) (map[string]any, error)) error {
+	patch, wrong := read(x)
+	_, err := x.Do(k, call.Update, target, func(c *call.Call) {
+		c.Spec, c.DryRun = keystone.Spec{"members": patch}.JSON(), wrong != nil
+		if wrong != nil {
+			c.Spec = keystone.Spec{}.JSON()
+		}
+	})
 	if err != nil {
 		return err
 	}
-	_, err = x.Do(a.o.Kinds.Organization.D, call.Update, x.Param("namespace"), func(c *call.Call) { c.Spec = keystone.Spec{"members": patch}.JSON() })
-	return err
+	return wrong
 }
 
 func (a *API) grantAccess(x *keystone.Exchange) error {

@@ -59,7 +59,7 @@ func category(r *registry.RepositoryRow) string {
 
 func (a *API) repositoryView(x *keystone.Exchange, r *registry.RepositoryRow) map[string]any {
 	ns, n := short(r)
-	return map[string]any{"id": number(r.ID), "ns_id": 0, "name": n, "namespace": ns, "category": category(r), "description": r.Spec.Description,
+	return map[string]any{"id": Number(r.ID), "ns_id": 0, "name": n, "namespace": ns, "category": category(r), "description": r.Spec.Description,
 		"creator_id": "", "creator_name": r.CreatedBy, "size": r.Status.Bytes, "is_public": r.Spec.Public, "num_images": r.Status.Tags, "num_download": 0,
 		"url": "", "logo": "", "path": a.o.Host(x.R) + "/" + r.Status.Path, "internal_path": a.o.Host(x.R) + "/" + r.Status.Path, "domain_id": r.Domain,
 		"domain_name": x.Who.DomainName, "created": stamp(r.Created), "updated": stamp(r.Updated), "created_at": stamp(r.Created), "updated_at": stamp(r.Updated),
@@ -88,7 +88,13 @@ func (a *API) createRepository(x *keystone.Exchange) error {
 	if err := body(x, &b); err != nil {
 		return err
 	}
-	full := x.Param("namespace") + "/" + b.Repository
+	ns := x.Param("namespace")
+	full := ns + "/" + b.Repository
+	if _, own := id.Parse(ns); own {
+		full = b.Repository
+	} else if _, err := a.namespace(x); err != nil {
+		return err
+	}
 	_, err := x.Do(a.o.Kinds.Repository.D, call.Create, "", func(c *call.Call) { c.Name, c.Spec = &full, b.spec().JSON() })
 	if err != nil {
 		if e := fail.From(err); e.Kind == fail.Invalid && e.Field == "name" && strings.HasPrefix(e.Message, "there is no organisation") {
@@ -219,12 +225,7 @@ func (a *API) showRepositoryAccess(x *keystone.Exchange) error {
 }
 
 func (a *API) changeRepositoryMembers(x *keystone.Exchange, read func(*keystone.Exchange) (map[string]any, error)) error {
-	patch, err := read(x)
-	if err != nil {
-		return err
-	}
-	_, err = x.Do(a.o.Kinds.Repository.D, call.Update, name(x), func(c *call.Call) { c.Spec = keystone.Spec{"members": patch}.JSON() })
-	return err
+	return a.patchMembers(x, a.o.Kinds.Repository.D, name(x), read)
 }
 
 func (a *API) grantRepositoryAccess(x *keystone.Exchange) error {

@@ -48,7 +48,7 @@ func retentionView(r *registry.RetentionRow) map[string]any {
 	for _, p := range r.Spec.Patterns {
 		u.Selectors = append(u.Selectors, selector{"regexp", p})
 	}
-	return map[string]any{"id": number(r.ID), "algorithm": "or", "rules": []rule{u}, "scope": "image"}
+	return map[string]any{"id": Number(r.ID), "algorithm": "or", "rules": []rule{u}, "scope": "image"}
 }
 
 // retentionSpec reads a body of one rule.
@@ -100,12 +100,15 @@ func (a *API) createRetention(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
+	if _, err := a.repository(x); err != nil {
+		return err
+	}
 	spec["repository"] = name(x)
 	row, err := x.Do(a.o.Kinds.Retention.D, call.Create, "", func(c *call.Call) { c.Spec = spec.JSON() })
 	if err != nil {
 		return keystone.Named(err)
 	}
-	token.Write(x.W, http.StatusCreated, map[string]any{"id": number(row.M().ID)})
+	token.Write(x.W, http.StatusCreated, map[string]any{"id": Number(row.M().ID)})
 	return nil
 }
 
@@ -126,7 +129,7 @@ func (a *API) retention(x *keystone.Exchange) (*registry.RetentionRow, error) {
 		return nil, err
 	}
 	for _, r := range rows {
-		if strconv.Itoa(int(number(r.ID))) == x.Param("retention_id") {
+		if strconv.Itoa(int(Number(r.ID))) == x.Param("retention_id") {
 			return r, nil
 		}
 	}
@@ -154,8 +157,8 @@ func (a *API) listHistories(x *keystone.Exchange) error {
 	logs := []any{}
 	for _, r := range rows {
 		for _, gone := range r.Status.Removed {
-			logs = append(logs, map[string]any{"id": number(id.ID(gone.Tag + gone.At.String())), "namespace": x.Param("namespace"), "repo": x.Param("repository"),
-				"retention_id": number(r.ID), "rule_type": retentionView(r)["rules"].([]rule)[0].Template, "tag": gone.Tag, "created_at": stamp(gone.At)})
+			logs = append(logs, map[string]any{"id": Number(id.ID(gone.Tag + gone.At.String())), "namespace": x.Param("namespace"), "repo": x.Param("repository"),
+				"retention_id": Number(r.ID), "rule_type": retentionView(r)["rules"].([]rule)[0].Template, "tag": gone.Tag, "created_at": stamp(gone.At)})
 		}
 	}
 	from, to, err := window(filters(x), len(logs))

@@ -140,8 +140,8 @@ func do(x *keystone.Exchange, c call.Call) (call.Reply, error) {
 	return r, err
 }
 
-// number is how an id is shown where the API wants a number: always the same, below 2^31.
-func number(row id.ID) int32 {
+// Number is how an id is shown where the API wants a number: always the same, below 2^31.
+func Number(row id.ID) int32 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(row))
 	return int32(h.Sum32() & 0x7fffffff)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -16,26 +17,22 @@ import (
 func (a *API) tagRoutes() []keystone.Route {
 	k, all := a.o.Kinds.Repository.D, "/v2/manage/namespaces/{namespace}/repos/{repository}/tags"
 	return []keystone.Route{
-		{Method: "GET", Path: all, Kind: k, Verb: "images", Do: a.listTags},
-		{Method: "GET", Path: strings.Replace(all, "/v2/", "/v3/", 1), Kind: k, Verb: "images", Do: a.listTags},
+		{Method: "GET", Path: all, Kind: k, Verb: call.Get, Do: a.listTags},
+		{Method: "GET", Path: strings.Replace(all, "/v2/", "/v3/", 1), Kind: k, Verb: call.Get, Do: a.listTags},
 		{Method: "POST", Path: all, Kind: k, Verb: "tag-image", Do: a.createTag},
-		{Method: "GET", Path: all + "/{tag}", Kind: k, Verb: "images", Do: a.showTag},
+		{Method: "GET", Path: all + "/{tag}", Kind: k, Verb: call.Get, Do: a.showTag},
 		{Method: "DELETE", Path: all + "/{tag}", Kind: k, Verb: "delete-image", Do: a.deleteTag},
 	}
 }
 
-// images lists a repository's tags through the door.
+// images lists the tags of a repository that the caller may see.
 func (a *API) images(x *keystone.Exchange) (*registry.RepositoryRow, []registry.Image, error) {
 	r, err := a.repository(x)
 	if err != nil {
 		return nil, nil, err
 	}
-	out := []registry.Image{}
-	c := x.Call
-	c.Kind, c.Verb, c.Target = a.o.Kinds.Repository.D, "images", name(x)
-	c.Stream = kind.Stream{Emit: func(v any) error { out = append(out, v.(registry.Image)); return nil }}
-	_, err = x.API.Door.Do(x.R.Context(), &c)
-	return r, out, err
+	images, err := a.o.Kinds.Listed(x.R.Context(), r)
+	return r, images, err
 }
 
 func (a *API) tagView(x *keystone.Exchange, r *registry.RepositoryRow, im registry.Image) map[string]any {
@@ -44,7 +41,7 @@ func (a *API) tagView(x *keystone.Exchange, r *registry.RepositoryRow, im regist
 	if im.Index {
 		kindOf = 1
 	}
-	return map[string]any{"id": number(id.ID(im.Repository + ":" + im.Tag)), "repo_id": number(r.ID), "Tag": im.Tag, "tag": im.Tag, "image_id": strings.TrimPrefix(im.Config, "sha256:"),
+	return map[string]any{"id": Number(id.ID(im.Repository + ":" + im.Tag)), "repo_id": Number(r.ID), "Tag": im.Tag, "tag": im.Tag, "image_id": strings.TrimPrefix(im.Config, "sha256:"),
 		"manifest": "", "digest": im.Digest, "schema": 2, "path": path, "internal_path": path, "size": im.Bytes, "is_trusted": false,
 		"created": stamp(im.Pushed), "updated": stamp(im.Pushed), "deleted": "", "domain_id": r.Domain, "scanned": false, "tag_type": kindOf}
 }
