@@ -94,10 +94,13 @@ func NewKinds(d KindDeps) *Kinds {
 	k.Repository = kind.TableOf[RepositorySpec, RepositoryStatus](k.repository().Def())
 	k.Retention = kind.TableOf[RetentionSpec, RetentionStatus](k.retention().Def())
 	if d.Registry != nil {
-		d.Registry.kinds = k
+		k.Serve(d.Registry)
 	}
 	return k
 }
+
+// Serve gives the kinds their registry, where it is opened after they were described.
+func (k *Kinds) Serve(r *Registry) { k.registry, r.kinds = r, k }
 
 // All lists the kinds.
 func (k *Kinds) All() []*kind.Def {

@@ -15,27 +15,59 @@ import (
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
+	"github.com/awancloud/awan/internal/dialect/huawei/swr"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/secret"
+	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/registry"
 )
 
 // Cloud is a cloud without engines.
 type Cloud struct {
 	*kerneltest.Kernel
-	CA     *secret.CA
-	CAFile string
-	Addr   string // HOST:PORT
-	URL    string // https://HOST:PORT
+	Registry *registry.Registry
+	Images   *registry.Kinds
+	CA       *secret.CA
+	CAFile   string
+	Addr     string // HOST:PORT
+	URL      string // https://HOST:PORT
 }
 
 // Start starts a cloud on a free port; it ends with the test.
 func Start(t testing.TB) *Cloud {
 	t.Helper()
-	c := &Cloud{Kernel: kerneltest.Start(t, nil)}
+	c := &Cloud{}
+	c.Images = registry.NewKinds(registry.KindDeps{User: func(tx store.Tx, domain id.ID, user string) (id.ID, error) {
+		row, err := c.Ident.Kinds.User.Find(tx, string(domain), user)
+		if row == nil || err != nil {
+			return "", err
+		}
+		return row.ID, nil
+	}})
+	c.Kernel = kerneltest.Start(t, nil, c.Images.All()...)
 	dir := t.TempDir()
 	var err error
+	c.Registry, err = registry.New(registry.Options{Dir: filepath.Join(dir, "registry"), Host: "registry.test", Store: c.Store,
+		Authorize: func(*http.Request, string, []string) (ident.Principal, error) {
+			return ident.Principal{}, fail.New(fail.Unauthenticated, "images are moved from inside here")
+		},
+		Project: func(tx store.Tx, project id.ID) (id.ID, error) {
+			row, err := c.Ident.Kinds.Project.Get(tx, project)
+			if row == nil || err != nil {
+				return "", err
+			}
+			return row.Domain, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Registry.Close() })
+	c.Images.Serve(c.Registry)
 	if c.CA, err = secret.OpenCA(filepath.Join(dir, "ca"), time.Now); err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +77,8 @@ func Start(t testing.TB) *Cloud {
 	}
 	a := &auth.Authenticator{Ident: c.Ident, Now: c.Clock.Now, OriginalPath: front.OriginalPath}
 	services := []front.Service{keystone.New(keystone.Options{Door: c.Door, Auth: a, Region: "awan-1"}).Service()}
+	services = append(services, swr.New(swr.Options{Options: keystone.Options{Door: c.Door, Auth: a, Region: "awan-1"}, Kinds: c.Images,
+		Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry))
 	services = append(iam.New(iam.Options{Door: c.Door, Auth: a, Region: "awan-1"}).Services(), services...)
 	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: c.CA, Names: front.Names{Domain: "awan.test", Region: "awan-1"},
 		Logger: slog.New(slog.DiscardHandler), Services: services,
