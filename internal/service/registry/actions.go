@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -14,6 +15,15 @@ import (
 // TagIn names a tag, or a digest.
 type TagIn struct {
 	Tag string `json:"tag" doc:"the tag, or the digest of an image with all its tags" required:"true" max:"255" example:"v1"`
+}
+
+// shown is a tag in the list of a repository's images.
+type shown struct {
+	Tag      string    `json:"tag"`
+	Digest   string    `json:"digest"`
+	Bytes    int64     `json:"size_bytes"`
+	Pushed   time.Time `json:"pushed"`
+	NeededBy string    `json:"needed_by"`
 }
 
 // RetagIn gives an image one more name.
@@ -32,12 +42,11 @@ func (k *Kinds) repositoryActions() []repositoryAction {
 			if err != nil {
 				return err
 			}
-			for _, im := range images {
-				if err := s.Emit(im); err != nil {
-					return err
-				}
+			items := make([]shown, len(images))
+			for i, im := range images {
+				items[i] = shown{im.Tag, im.Digest, im.Bytes, im.Pushed, im.NeededBy}
 			}
-			return nil
+			return s.Emit(map[string]any{"items": items})
 		}},
 		{Verb: "delete-image", Doc: "remove a tag, or an image by digest", Level: kind.Write, In: TagIn{}, Serve: func(ctx context.Context, row *RepositoryRow, in any, s kind.Stream) error {
 			ref := in.(*TagIn).Tag

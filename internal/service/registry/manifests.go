@@ -27,6 +27,7 @@ type manifest struct {
 	config        digest.Digest
 	blobs         []digest.Digest // config and layers
 	children      []digest.Digest // of an index
+	elsewhere     bool            // has layers that are to be fetched from addresses
 	size          int64           // of itself and its blobs; of an index, of itself
 }
 
@@ -58,6 +59,7 @@ func parse(d digest.Digest, mediaType string, body []byte) (*manifest, error) {
 	}
 	for _, l := range doc.Layers {
 		m.blobs, m.size = append(m.blobs, l.Digest), m.size+l.Size
+		m.elsewhere = m.elsewhere || len(l.URLs) > 0
 	}
 	for _, c := range doc.Manifests {
 		m.children = append(m.children, c.Digest)

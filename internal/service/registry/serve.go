@@ -53,6 +53,10 @@ func (r *Registry) serve(w http.ResponseWriter, q *http.Request, repository stri
 	if what == "manifests" && q.Method == http.MethodPut {
 		var err error
 		if sent, err = r.readManifest(q); err != nil {
+			if e := fail.From(err); e.Kind == fail.Invalid {
+				writeError(w, http.StatusBadRequest, "MANIFEST_INVALID", e.Public())
+				return
+			}
 			r.refuse(w, q, err)
 			return
 		}
@@ -118,6 +122,10 @@ func (r *Registry) readManifest(q *http.Request) ([]byte, error) {
 	}
 	d := digest.FromBytes(b)
 	if m, err := parse(d, q.Header.Get("Content-Type"), b); err == nil { // else distribution says what is wrong with it
+		if m.elsewhere {
+			return nil, fail.New(fail.Invalid, "the image has layers that are kept elsewhere, and this cloud fetches nothing from outside").
+				Then("push the layers too, as ordinary ones")
+		}
 		r.relied.touch(r.now(), append(append([]digest.Digest{d}, m.blobs...), m.children...)...)
 	}
 	q.Body = io.NopCloser(bytes.NewReader(b))

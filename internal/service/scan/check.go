@@ -130,7 +130,7 @@ func verdict(st Status) string {
 	}
 	checked := "in the lists of " + st.Lists
 	n := len(st.Findings)
-	text := fmt.Sprintf("%d packages, none with a flaw %s", st.Packages, checked)
+	text := plural(st.Packages, "package") + ", none with a flaw " + checked
 	if st.Packages == 0 {
 		text = "no packages were found in it, so nothing was compared"
 	}
@@ -141,12 +141,19 @@ func verdict(st Status) string {
 				parts = append(parts, fmt.Sprintf("%d %s", c, sev))
 			}
 		}
-		text = fmt.Sprintf("%d findings: %s", n, strings.Join(parts, ", "))
+		text = plural(n, "finding") + ": " + strings.Join(parts, ", ")
 	}
 	if len(st.Unchecked) > 0 {
 		text += "; not checked: " + strings.Join(st.Unchecked, ", ")
 	}
 	return text
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
 }
 
 func bounded(st Status) Status {
