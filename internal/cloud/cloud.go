@@ -20,6 +20,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
+	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/scan"
@@ -36,8 +37,12 @@ type Options struct {
 	// Upstream is the host of a registry that images are pulled from when this cloud lacks them, UpstreamBases the host
 	// and path that base images are pulled from instead of being made. Empty: nothing is pulled from anywhere.
 	Upstream, UpstreamBases string
-	Version                 string
-	Log                     *slog.Logger
+	// ACMEDirectory is the URL of the authority that tenants' names get certificates from, ACMEEmail whom it writes to.
+	// Empty: nobody is asked for certificates.
+	ACMEDirectory, ACMEEmail string
+	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
+	Version                  string
+	Log                      *slog.Logger
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -55,6 +60,8 @@ const (
 	DefaultRegion  = "awan-1"
 	DefaultAccount = "awan"
 	DefaultListen  = "127.0.0.1:8443"
+
+	DefaultTCPPorts = "20000-20999"
 )
 
 // Cloud is a running cloud.
@@ -66,6 +73,7 @@ type Cloud struct {
 	Ident    *ident.Service
 	Door     *call.Door
 	App      *app.Service
+	Access   *access.Service
 	Registry *registry.Registry
 	Kinds    *registry.Kinds // the registry's resources
 	Scan     *scan.Service
@@ -100,7 +108,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
 	c.Kinds = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
 	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Kinds, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Kinds, c.Scan), Region: c.Region, Limits: limits,
+	if err := c.makeAccess(); err != nil {
+		return c, err
+	}
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Access, c.Kinds, c.Scan), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {
 		return c, err
@@ -122,6 +133,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.App.Close(); return nil })
+	if err := c.Access.Start(ctx); err != nil {
+		return c, err
+	}
+	c.closing(func() error { c.Access.Close(); return nil })
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err
 	}
@@ -199,7 +214,11 @@ type host struct{ *Cloud }
 
 // Unseal reads a secret of a stored row.
 func (h host) Unseal(m *kind.Meta, part, path, sealed string) (string, error) {
-	return h.Door.Unseal(m, part, path, sealed)
+	return h.unseal(m, part, path, sealed)
+}
+
+func (c *Cloud) unseal(m *kind.Meta, part, path, sealed string) (string, error) {
+	return c.Door.Unseal(m, part, path, sealed)
 }
 
 // Wake makes a kind's loop run now; before the door is there nothing waits.

@@ -11,6 +11,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/keypair"
 	"github.com/awancloud/awan/internal/service/registry"
@@ -18,9 +19,10 @@ import (
 )
 
 // kinds is THE list of resources, in the order in which people meet them.
-func kinds(i *ident.Kinds, a *app.Service, r *registry.Kinds, sc *scan.Service) []*kind.Def {
+func kinds(i *ident.Kinds, a *app.Service, x *access.Service, r *registry.Kinds, sc *scan.Service) []*kind.Def {
 	var out []*kind.Def
 	out = append(out, a.Kinds()...)
+	out = append(out, x.Kinds()...)
 	out = append(append(out, r.All()...), sc.All()...)
 	out = append(out, keypair.Kind())
 	return append(out, i.All()...)
@@ -29,7 +31,7 @@ func kinds(i *ident.Kinds, a *app.Service, r *registry.Kinds, sc *scan.Service) 
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
-	for _, k := range kinds(ident.NewKinds(nil), app.New(app.Deps{}), registry.NewKinds(registry.KindDeps{}), scan.New(scan.Deps{})) {
+	for _, k := range kinds(ident.NewKinds(nil), app.New(app.Deps{}), access.New(access.Deps{}), registry.NewKinds(registry.KindDeps{}), scan.New(scan.Deps{})) {
 		out = append(out, k.Desc)
 	}
 	return out

@@ -42,6 +42,7 @@ func (l *loops) start() {
 			l.every(time.Minute, nil, func() { l.d.EmptyTrash(l.ctx, k) })
 		}
 	}
+	l.every(time.Minute, nil, l.flushUses)
 	l.every(time.Hour, nil, func() {
 		if _, err := l.d.Ident.Sweep(l.ctx); err != nil && l.ctx.Err() == nil {
 			l.d.Log.Error("expired tokens cannot be removed", "err", err)
@@ -52,6 +53,14 @@ func (l *loops) start() {
 func (l *loops) close() {
 	l.stop()
 	l.wg.Wait()
+	l.flushUses()
+}
+
+// flushUses stores what was used last; also at the end, when the loops' context has ended.
+func (l *loops) flushUses() {
+	if err := l.d.Ident.FlushUses(context.WithoutCancel(l.ctx)); err != nil {
+		l.d.Log.Error("what was used last cannot be stored", "err", err)
+	}
 }
 
 func (l *loops) every(d time.Duration, wake chan struct{}, f func()) {
