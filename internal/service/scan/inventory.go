@@ -48,7 +48,6 @@ type walker struct {
 	seen   map[string]bool
 	opaque []string // folders of which lower layers show nothing
 	files  int
-	bytes  int64
 	out    *Inventory
 	dpkg   []Package
 	apk    []Package
