@@ -22,6 +22,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
+	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/registry"
@@ -38,8 +39,8 @@ type Cloud struct {
 	URL      string // https://HOST:PORT
 }
 
-// Start starts a cloud on a free port; it ends with the test.
-func Start(t testing.TB) *Cloud {
+// Start starts a cloud on a free port, with kinds beside identity's; it ends with the test.
+func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 	t.Helper()
 	c := &Cloud{}
 	c.Images = registry.NewKinds(registry.KindDeps{User: func(tx store.Tx, domain id.ID, user string) (id.ID, error) {
@@ -49,7 +50,7 @@ func Start(t testing.TB) *Cloud {
 		}
 		return row.ID, nil
 	}})
-	c.Kernel = kerneltest.Start(t, nil, c.Images.All()...)
+	c.Kernel = kerneltest.Start(t, nil, append(c.Images.All(), kinds...)...)
 	dir := t.TempDir()
 	var err error
 	c.Registry, err = registry.New(registry.Options{Dir: filepath.Join(dir, "registry"), Host: "registry.test", Store: c.Store,
