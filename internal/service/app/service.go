@@ -45,7 +45,9 @@ type Deps struct {
 	Engine  workload.Engine
 	Builder Builder
 	Host    Host
-	Dir     string // uploads and build logs
+	// Guard refuses an image (repository@digest) that may not be released in an environment; nil: every image may be.
+	Guard func(ctx context.Context, component *kind.Meta, environment, image string) error
+	Dir   string // uploads and build logs
 	// URL gives the address people use for a component, and the host name beside it; both change with the listener.
 	URL func(address netip.Addr, name, project string) (url, host string)
 	// Listen makes the ingress reachable under a component's own address.
