@@ -28,9 +28,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
+	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
-	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
