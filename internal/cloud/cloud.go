@@ -50,7 +50,6 @@ type Options struct {
 type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
-	Inside   netip.AddrPort // where instances reach the ingress; invalid where they cannot
 	Close    func() error
 }
 
@@ -102,8 +101,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			return c, err
 		}
 	}
-	inside := c.listenInside()
-	c.App = app.New(app.Deps{Inside: inside.addr, Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
+	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
 	if err := c.makeAccess(); err != nil {
 		return c, err
@@ -123,7 +121,6 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.App.Start(ctx); err != nil {
 		return c, err
 	}
-	inside.serve(c)
 	c.closing(func() error { c.App.Close(); return nil })
 	if err := c.Access.Start(ctx); err != nil {
 		return c, err
