@@ -53,7 +53,6 @@ type Options struct {
 type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
-	Inside   netip.AddrPort // where instances reach the ingress; invalid where they cannot
 	Close    func() error
 }
 
@@ -109,8 +108,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			return c, err
 		}
 	}
-	inside := c.listenInside()
-	c.App = app.New(app.Deps{Inside: inside.addr, Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"), Guard: c.guard,
+	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"), Guard: c.guard,
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
 	c.Kinds = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
 	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Kinds, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
@@ -141,7 +139,6 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.App.Start(ctx); err != nil {
 		return c, err
 	}
-	inside.serve(c)
 	c.closing(func() error { c.App.Close(); return nil })
 	if err := c.Access.Start(ctx); err != nil {
 		return c, err
