@@ -15,12 +15,14 @@ import (
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/workload"
 )
@@ -65,6 +67,7 @@ type Cloud struct {
 	Ident    *ident.Service
 	Door     *call.Door
 	App      *app.Service
+	Config   *config.Service
 	Registry *registry.Registry
 	Front    *front.Front
 	Engines  Engines
@@ -93,9 +96,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			return c, err
 		}
 	}
-	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
+	c.openConfig()
+	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App), Region: c.Region, Limits: limits,
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Config), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {
 		return c, err
@@ -196,6 +200,16 @@ func (h host) Wake(kind string) {
 	if h.Door != nil {
 		h.Door.Wake(kind)
 	}
+}
+
+// Do sends a call of the system's own through the door.
+func (h host) Do(ctx context.Context, c *call.Call) (call.Reply, error) { return h.Door.Do(ctx, c) }
+
+// openConfig makes the config service, which asks the app service, made after it, who uses what.
+func (c *Cloud) openConfig() {
+	c.Config = config.New(config.Deps{Store: c.Store, Now: time.Now, Unseal: host{c}.Unseal,
+		UsedBy:  func(tx store.Tx, project id.ID, what string) (string, error) { return c.App.UsedBy(tx, project, what) },
+		Changed: func() { c.App.ConfigChanged() }})
 }
 
 // appURL is where a component is reached: at its own loopback address where the cloud's domain needs no DNS, by name

@@ -25,12 +25,18 @@ func (s *Service) describe() {
 		Service: "app", Name: "environment", Scope: kind.InProject, Doc: "Where components run: what they may reach, and variables they all get.",
 		Columns: []string{"spec.egress", "spec.description"}, Example: EnvironmentSpec{Egress: "internet"}, NoRename: true,
 		CheckDelete: func(_ context.Context, tx store.Tx, r *environmentRow) error {
+			if err := s.unconfigured(tx, "environment", &r.Meta); err != nil {
+				return err
+			}
 			return s.unused(tx, "environment", &r.Meta)
 		}}.Def())
 	s.Application = kind.TableOf[ApplicationSpec, ApplicationStatus](kind.Kind[ApplicationSpec, ApplicationStatus]{
 		Service: "app", Name: "application", Scope: kind.InProject, Doc: "Components that belong together.",
 		Columns: []string{"spec.description"}, Example: ApplicationSpec{Description: "the web shop"}, NoRename: true,
 		CheckDelete: func(_ context.Context, tx store.Tx, r *applicationRow) error {
+			if err := s.unconfigured(tx, "application", &r.Meta); err != nil {
+				return err
+			}
 			return s.unused(tx, "application", &r.Meta)
 		}}.Def())
 	s.Release = kind.TableOf[ReleaseSpec, ReleaseStatus](kind.Kind[ReleaseSpec, ReleaseStatus]{
@@ -38,6 +44,8 @@ func (s *Service) describe() {
 		Columns: []string{"spec.number", "status.rollout", "spec.note", "spec.by", "spec.stack"},
 		Index:   map[string]func(*releaseRow) []string{"component": func(r *releaseRow) []string { return []string{r.Spec.Component} }}}.Def())
 	s.Component = kind.TableOf[ComponentSpec, ComponentStatus](s.componentKind().Def())
+	s.describeConfiguration()
+	s.describeTasks()
 }
 
 func (s *Service) componentKind() kind.Kind[ComponentSpec, ComponentStatus] {
@@ -66,10 +74,11 @@ func (s *Service) componentKind() kind.Kind[ComponentSpec, ComponentStatus] {
 		Example: ComponentSpec{Source: Source{Image: "library/hello:latest"}, Replicas: 2, Port: 8080},
 		Index: map[string]func(*componentRow) []string{
 			"application": func(r *componentRow) []string { return []string{r.Spec.Application} },
-			"environment": func(r *componentRow) []string { return []string{r.Spec.Environment} }},
+			"environment": func(r *componentRow) []string { return []string{r.Spec.Environment} },
+			"mounts":      mountsOf},
 		Quota:    map[ledger.Dim]func(ComponentSpec) int64{"app.components": one, "app.cpu": cpu, "app.memory": memory},
 		Meter:    map[ledger.Dim]func(ComponentSpec, ComponentStatus) int64{"app.cpu": running(cpu), "app.memory": running(memory)},
-		Defaults: s.componentDefaults, Check: s.checkComponent, Changed: s.componentChanged,
+		Defaults: s.componentDefaults, Check: s.checkComponent, Changed: s.componentChanged, CheckDelete: s.unscheduled,
 		Create: run, Update: run, Unpark: run,
 		Park:      job.Flow[componentRow]{{Name: "stop", Do: s.removeAll, Deadline: 10 * time.Minute}},
 		Delete:    job.Flow[componentRow]{{Name: "stop", Do: s.removeAll, Deadline: 10 * time.Minute}, {Name: "forget", Do: s.forgetFiles, Commit: s.forgetReleases}},
@@ -142,6 +151,9 @@ func (s *Service) checkComponent(_ context.Context, tx store.Tx, old, row *compo
 		return fail.Field("spec.application", "there is no application %q", spec.Application).Then("awan application create %s", spec.Application)
 	}
 	spec.Environment, spec.Application = env.Name, application.Name
+	if err := s.Config.Check(tx, row.Project, spec.Mounts); err != nil {
+		return err
+	}
 	src := &spec.Source
 	if src.Digest != "" && src.Image != "" && old != nil && old.Spec.Source.Digest != src.Digest {
 		src.Image = "" // a new upload takes the place of an image, and the other way round

@@ -75,6 +75,10 @@ func (s *Service) roll(ctx context.Context, row *componentRow) error {
 
 // startOne starts a planned instance and begins to watch its health.
 func (s *Service) startOne(ctx context.Context, row *componentRow, in *Instance) error {
+	live, err := s.livePins(ctx, row)
+	if err != nil {
+		return err
+	}
 	w, err := s.want(ctx, row, *in)
 	if err != nil {
 		return err
@@ -83,6 +87,7 @@ func (s *Service) startOne(ctx context.Context, row *componentRow, in *Instance)
 	if err != nil {
 		return fail.Wrap(err, fail.Unavailable, "instance cannot start")
 	}
+	in.Live = live
 	in.Phase, in.Started, in.Address, in.Restarts = phaseStarting, seen.Started.UTC(), seen.Address.String(), seen.Restarts
 	s.health.watch(row, in.ID, seen.Address, false)
 	return nil
@@ -200,6 +205,9 @@ func (s *Service) converge(ctx context.Context, row *componentRow) (changed bool
 	if st.Running == "" {
 		return false, nil
 	}
+	if rolls, err := s.followConfig(ctx, row); rolls || err != nil {
+		return false, err
+	}
 	want := wanted(row)
 	for len(st.Instances) > want {
 		in := st.Instances[len(st.Instances)-1]
@@ -214,6 +222,8 @@ func (s *Service) converge(ctx context.Context, row *componentRow) (changed bool
 	for i := range st.Instances[:planned] { // those just planned are stored first, and started in the next round
 		in := &st.Instances[i]
 		if e := s.keep(ctx, row, in); e != nil {
+			err = e
+		} else if e := s.refreshFiles(ctx, row, in); e != nil {
 			err = e
 		}
 		if in.Phase == phaseReady {
@@ -292,6 +302,10 @@ func (s *Service) again(ctx context.Context, row *componentRow, in *Instance) er
 	if s.Now().Before(in.RetryAt) {
 		return nil
 	}
+	live, err := s.livePins(ctx, row)
+	if err != nil {
+		return err
+	}
 	w, err := s.want(ctx, row, *in)
 	if err != nil {
 		return err
@@ -302,6 +316,7 @@ func (s *Service) again(ctx context.Context, row *componentRow, in *Instance) er
 		in.Phase, in.LastExit, in.RetryAt = phaseExited, fail.From(err).Public(), s.Now().UTC().Add(restartDelay(in.Restarts+1))
 		return err
 	}
+	in.Live = live
 	if restarted {
 		in.Restarts = max(in.Restarts+1, seen.Restarts)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/clock"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -35,6 +36,8 @@ type Host interface {
 	Unseal(m *kind.Meta, part, path, sealed string) (string, error)
 	// Wake makes the loop of a kind run now.
 	Wake(fullName string)
+	// Do sends a call of the system's own through the door.
+	Do(ctx context.Context, c *call.Call) (call.Reply, error)
 }
 
 // Deps are what the service stands on. The zero value is enough to describe its kinds.
@@ -43,6 +46,7 @@ type Deps struct {
 	Engine  workload.Engine
 	Builder Builder
 	Host    Host
+	Config  Configs
 	Dir     string // uploads and build logs
 	// URL gives the address people use for a component, and the host name beside it; both change with the listener.
 	URL func(address netip.Addr, name, project string) (url, host string)
@@ -61,10 +65,15 @@ type Service struct {
 	Application kind.Table[ApplicationSpec, ApplicationStatus]
 	Component   kind.Table[ComponentSpec, ComponentStatus]
 	Release     kind.Table[ReleaseSpec, ReleaseStatus]
-	Ingress     *Ingress
-	health      *health
-	stop        context.CancelFunc
-	running     sync.WaitGroup
+
+	Configuration kind.Table[ConfigurationSpec, ConfigurationStatus]
+	Task          kind.Table[TaskSpec, TaskStatus]
+	Schedule      kind.Table[ScheduleSpec, ScheduleStatus]
+
+	Ingress *Ingress
+	health  *health
+	stop    context.CancelFunc
+	running sync.WaitGroup
 }
 
 // New makes the service. Its kinds can be described at once; Start makes it work.
@@ -81,7 +90,8 @@ func New(d Deps) *Service {
 
 // Kinds lists the service's kinds.
 func (s *Service) Kinds() []*kind.Def {
-	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D}
+	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D,
+		s.Configuration.D, s.Task.D, s.Schedule.D}
 }
 
 // Start takes up what runs already: routes to it, watches its health, and removes instances the store never knew.
@@ -150,6 +160,7 @@ func (s *Service) follow(ctx context.Context) {
 				break
 			}
 			s.Host.Wake(s.Component.D.FullName())
+			s.Host.Wake(s.Task.D.FullName())
 		}
 		select {
 		case <-ctx.Done():
@@ -173,6 +184,15 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 		for _, r := range rows {
 			for _, in := range r.(*componentRow).Status.Instances {
 				known[in.ID] = true
+			}
+		}
+		if err != nil {
+			return err
+		}
+		tasks, err := s.Task.List(tx, "", kind.Filter{})
+		for _, t := range tasks {
+			for _, a := range t.Status.Attempts {
+				known[a.Instance] = true
 			}
 		}
 		return err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/service/config"
 )
 
 // EnvironmentSpec describes where components run.
@@ -61,6 +62,8 @@ type ComponentSpec struct {
 	Probe       Probe             `json:"probe" doc:"how to find out whether an instance can serve"`
 	Strategy    string            `json:"strategy" doc:"rolling: new instances first, then the old ones go; recreate: the old ones go first" enum:"rolling,recreate" default:"rolling"`
 	Stopped     bool              `json:"stopped" doc:"keeps no instance running"`
+
+	Mounts []config.Mount `json:"mounts,omitempty" doc:"configs and secrets that its instances get" max:"50"`
 }
 
 // ComponentStatus is what runs.
@@ -80,6 +83,9 @@ type ComponentStatus struct {
 	Running string   `json:"running,omitempty" doc:"hash of the configuration that runs"`
 	Numbers int      `json:"numbers,omitempty" doc:"releases made so far"`
 	Nonce   string   `json:"nonce,omitempty" doc:"changes with every restart that was asked for"`
+
+	Pins   config.Pins `json:"pins,omitempty" doc:"versions of configs and secrets that run"`
+	Config string      `json:"config,omitempty" doc:"fingerprint of the configuration that was rolled out last, or tried"`
 }
 
 // Built remembers what an image was made from, so that the same is not built again.
@@ -97,6 +103,8 @@ type Rollout struct {
 	Stack   string `json:"stack"`
 	Hash    string `json:"hash"`
 	Note    string `json:"note,omitempty"`
+
+	Pins config.Pins `json:"pins,omitempty"`
 }
 
 // Instance is one running copy.
@@ -110,6 +118,8 @@ type Instance struct {
 	Restarts int       `json:"restarts"`
 	LastExit string    `json:"last_exit,omitempty" doc:"why it last ended"`
 	RetryAt  time.Time `json:"retry_at,omitzero" doc:"when it is started again"`
+
+	Live config.Pins `json:"live,omitempty" doc:"versions of the configs and secrets that are replaced while it runs"`
 }
 
 // ReleaseSpec is one version of a component as it was deployed: enough to go back to it.
