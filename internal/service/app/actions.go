@@ -85,6 +85,7 @@ func (s *Service) rollback(_ context.Context, tx store.Tx, row *componentRow, in
 		return "", fail.Wrap(err, fail.Internal, "the release cannot be read")
 	}
 	spec.Replicas, spec.Stopped = row.Spec.Replicas, row.Spec.Stopped
+	spec.Application, spec.Environment = row.Spec.Application, row.Spec.Environment // which may be called otherwise by now
 	row.Spec = spec
 	row.Status.Next = &Rollout{Image: found.Spec.Image, Stack: found.Spec.Stack, Note: fmt.Sprintf("rollback to %d", found.Spec.Number)}
 	return "update", nil

@@ -13,6 +13,7 @@ type EnvironmentSpec struct {
 	Description string            `json:"description" doc:"what it is for" max:"255"`
 	Egress      string            `json:"egress" doc:"where its components may connect to beyond the project: none, or public internet addresses" enum:"none,internet" default:"none"`
 	Variables   map[string]string `json:"variables" doc:"environment variables given to every component in it" max:"200"`
+	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // EnvironmentStatus is empty: an environment is a rule, not a thing.
@@ -21,6 +22,7 @@ type EnvironmentStatus struct{}
 // ApplicationSpec groups components that belong together.
 type ApplicationSpec struct {
 	Description string `json:"description" doc:"what it does" max:"255"`
+	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // ApplicationStatus is empty.
@@ -62,6 +64,8 @@ type ComponentSpec struct {
 	Probe       Probe             `json:"probe" doc:"how to find out whether an instance can serve"`
 	Strategy    string            `json:"strategy" doc:"rolling: new instances first, then the old ones go; recreate: the old ones go first" enum:"rolling,recreate" default:"rolling"`
 	Stopped     bool              `json:"stopped" doc:"keeps no instance running"`
+	Description string            `json:"description" doc:"what it does" max:"255"`
+	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 
 	Mounts []config.Mount `json:"mounts,omitempty" doc:"configs and secrets that its instances get" max:"50"`
 }
