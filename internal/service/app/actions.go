@@ -50,7 +50,7 @@ func (s *Service) componentActions() []action {
 		{Verb: "exec", Doc: "run a command in an instance", Level: kind.Write, In: ExecIn{}, Serve: s.serveExec},
 		{Verb: "port-forward", Doc: "carry a TCP connection to an instance", Level: kind.Write, In: ForwardIn{}, Serve: s.serveForward},
 		{Verb: "copy-in", Doc: "unpack a tar into an instance", Level: kind.Write, In: CopyIn{}, Serve: s.serveCopyIn},
-		{Verb: "copy-out", Doc: "read a file or folder of an instance as tar", Level: kind.Write, In: CopyIn{}, Serve: s.serveCopyOut},
+		{Verb: "copy-out", Doc: "read a file or folder of an instance as tar", Level: kind.Write, In: CopyOut{}, Serve: s.serveCopyOut},
 		{Verb: "upload", Doc: "upload a source folder as tar.gz", Level: kind.Write, Collection: true, Serve: s.serveUpload},
 	}
 }

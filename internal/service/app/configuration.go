@@ -26,7 +26,7 @@ func pairOf(application, environment string) string { return application + "." +
 
 func (s *Service) describeConfiguration() {
 	s.Configuration = kind.TableOf[ConfigurationSpec, ConfigurationStatus](kind.Kind[ConfigurationSpec, ConfigurationStatus]{
-		Service: "app", Name: "configuration", Scope: kind.InProject, NoRename: true, NamePat: `^[a-z][a-z0-9.-]{0,127}$`,
+		Service: "app", Name: "configuration", Scope: kind.InProject, NoRename: true, NamePat: `^[A-Za-z][A-Za-z0-9._-]{0,129}$`,
 		Doc:     "What all components of an application get in one environment: variables and labels.",
 		Columns: []string{"spec.application", "spec.environment"},
 		Example: ConfigurationSpec{Application: "shop", Environment: "live", Variables: map[string]string{"REGION": "north"}},
@@ -87,6 +87,23 @@ func (s *Service) unconfigured(tx store.Tx, index string, m *kind.Meta) error {
 	rows, err := s.Configuration.List(tx, string(m.Project), kind.Filter{Index: index, Value: m.Name, Limit: 1})
 	if err == nil && len(rows) > 0 {
 		err = fail.New(fail.Precondition, "configuration %s still belongs to it", rows[0].Name).Then("awan configuration delete %s", rows[0].Name)
+	}
+	return err
+}
+
+// renamedConfigurations tells the configurations what their environment or application is called now.
+func (s *Service) renamedConfigurations(tx store.Tx, index string, old, now *kind.Meta) error {
+	rows, err := s.Configuration.List(tx, string(old.Project), kind.Filter{Index: index, Value: old.Name})
+	for _, r := range rows {
+		if err != nil {
+			return err
+		}
+		if index == "application" {
+			r.Spec.Application = now.Name
+		} else {
+			r.Spec.Environment = now.Name
+		}
+		err = s.Configuration.Put(tx, r)
 	}
 	return err
 }

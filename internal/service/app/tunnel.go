@@ -11,6 +11,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/duplex"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
@@ -90,8 +91,14 @@ func feed(conn *duplex.Conn, target *net.TCPConn) {
 	}
 }
 
-// CopyIn names a place in an instance.
+// CopyIn names a folder of an instance.
 type CopyIn struct {
+	CopyOut
+	Restart bool `json:"restart" doc:"start the program anew afterwards, with the files that the instance has now"`
+}
+
+// CopyOut names a place in an instance.
+type CopyOut struct {
 	Path     string `json:"path" doc:"absolute path in the instance; a folder to copy into" required:"true" max:"1024" example:"/srv/app"`
 	Instance string `json:"instance" doc:"which instance: its id or the end of it; empty: a ready one"`
 }
@@ -105,11 +112,36 @@ func (s *Service) serveCopyIn(ctx context.Context, row *componentRow, in any, st
 	if err := s.Engine.CopyIn(ctx, instance, q.Path, io.LimitReader(st.Body, MaxUpload)); err != nil {
 		return err
 	}
+	if q.Restart {
+		if err := s.startAnew(ctx, row, instance); err != nil {
+			return err
+		}
+	}
 	return st.Emit(map[string]any{"instance": instance})
 }
 
+// startAnew ends an instance's program and starts it again over the same files. The component's loop may do the second half
+// first; starting what runs does nothing.
+func (s *Service) startAnew(ctx context.Context, row *componentRow, instance id.ID) error {
+	for _, in := range row.Status.Instances {
+		if in.ID != instance {
+			continue
+		}
+		w, err := s.want(ctx, row, in)
+		if err != nil {
+			return err
+		}
+		if err := s.Engine.Stop(ctx, instance, 2*time.Second); err != nil {
+			return err
+		}
+		_, err = s.Engine.Ensure(ctx, instance, w)
+		return err
+	}
+	return nil
+}
+
 func (s *Service) serveCopyOut(ctx context.Context, row *componentRow, in any, st kind.Stream) error {
-	q := in.(*CopyIn)
+	q := in.(*CopyOut)
 	instance, err := pickInstance(row, q.Instance)
 	if err != nil {
 		return err
