@@ -56,6 +56,9 @@ func CheckPath(p string) error {
 	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || p == "/" || strings.ContainsAny(p, "\x00\n") || len(p) > 1024 {
 		return fail.Field("path", "%q is not a plain absolute path", p).Then("write /etc/app/settings.yaml, say")
 	}
+	if path.Dir(p) == "/run" {
+		return fail.Field("path", "a file cannot lie in /run itself").Then("choose a folder of it: /run/secrets/%s", path.Base(p))
+	}
 	for _, r := range reserved {
 		if p == r || strings.HasPrefix(p, r+"/") {
 			return fail.Field("path", "%s is the system's own", r)

@@ -27,6 +27,8 @@ import (
 //	/etc/app/settings.yaml → /run/awan/..data/NAME        in the instance
 //	..data → ..GENERATION                                 in the folder, replaced by one rename
 //
+// A path under /run, which is an empty tmpfs in every instance, gets its link in a folder that is mounted there.
+//
 // So all files change at one moment, as in Kubernetes' own mounts, and a file may lie in any folder without hiding what the
 // image has there.
 const (
@@ -35,6 +37,7 @@ const (
 )
 
 func (p paths) files(i id.ID) string { return filepath.Join(p.live(i), "files") }
+func (p paths) runs(i id.ID) string  { return filepath.Join(p.live(i), "run") }
 
 // fileName is the name of a file in the folder: it must not depend on what else is there.
 func fileName(p string) string {
@@ -58,8 +61,20 @@ func (e *Engine) putFiles(i id.ID, w workload.Want, root string, u specs.User, o
 		return err
 	}
 	defer r.Close()
+	if err := os.MkdirAll(e.paths.runs(i), 0o755); err != nil {
+		return err
+	}
+	run, err := os.OpenRoot(e.paths.runs(i))
+	if err != nil {
+		return err
+	}
+	defer run.Close()
 	for _, f := range w.Files {
-		if err := linkInto(r, f.Path, owner); err != nil {
+		into, at := r, f.Path
+		if below, ok := strings.CutPrefix(f.Path, "/run/"); ok {
+			into, at = run, below
+		}
+		if err := linkInto(into, at, f.Path, owner); err != nil {
 			return err
 		}
 	}
@@ -67,8 +82,8 @@ func (e *Engine) putFiles(i id.ID, w workload.Want, root string, u specs.User, o
 }
 
 // linkInto makes the link at a file's own path.
-func linkInto(r *os.Root, at string, owner uint32) error {
-	name, target := strings.TrimPrefix(at, "/"), path.Join(filesInside, dataLink, fileName(at))
+func linkInto(r *os.Root, in, at string, owner uint32) error {
+	name, target := strings.TrimPrefix(in, "/"), path.Join(filesInside, dataLink, fileName(at))
 	if have, err := r.Readlink(name); err == nil && have == target {
 		return nil
 	}
@@ -141,9 +156,25 @@ func (e *Engine) writeGeneration(i id.ID, files []workload.File, uid, gid uint32
 	return err
 }
 
-// filesMount shows the folder to the instance.
-func (e *Engine) filesMount(i id.ID) specs.Mount {
-	return specs.Mount{Destination: filesInside, Type: "bind", Source: e.paths.files(i), Options: []string{"rbind", "rprivate", "ro", "nosuid", "noexec", "nodev"}}
+// filesMounts show the folder, and those of /run, to the instance.
+func (e *Engine) filesMounts(i id.ID, files []workload.File) []specs.Mount {
+	if len(files) == 0 {
+		return nil
+	}
+	bind := func(from, to string) specs.Mount {
+		return specs.Mount{Destination: to, Type: "bind", Source: from, Options: []string{"rbind", "rprivate", "ro", "nosuid", "noexec", "nodev"}}
+	}
+	out := []specs.Mount{bind(e.paths.files(i), filesInside)}
+	seen := map[string]bool{}
+	for _, f := range files {
+		below, ok := strings.CutPrefix(f.Path, "/run/")
+		folder, _, _ := strings.Cut(below, "/")
+		if ok && !seen[folder] {
+			seen[folder] = true
+			out = append(out, bind(filepath.Join(e.paths.runs(i), folder), path.Join("/run", folder)))
+		}
+	}
+	return out
 }
 
 // Replace implements workload.Engine.

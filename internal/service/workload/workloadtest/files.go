@@ -26,7 +26,8 @@ func (k *kit) cat(i id.ID, path string) string {
 func configured(k *kit, plain, live string) workload.Want {
 	w := k.want(Program{Forever: true})
 	w.Files = []workload.File{{Path: "/etc/shop/settings.yaml", Content: []byte(plain), Mode: 0o444},
-		{Path: "/var/secret/token", Content: []byte(live), Mode: 0o400, Live: true}}
+		{Path: "/var/secret/token", Content: []byte(live), Mode: 0o400, Live: true},
+		{Path: "/run/secrets/deep/key", Content: []byte("k"), Mode: 0o400}}
 	return w
 }
 
@@ -38,6 +39,9 @@ func filesAreThere(t *testing.T, k *kit) {
 	}
 	if got := k.cat(i, "/var/secret/token"); got != "hush" {
 		t.Errorf("the secret holds %q", got)
+	}
+	if got := k.cat(i, "/run/secrets/deep/key"); got != "k" {
+		t.Errorf("the file under /run holds %q", got)
 	}
 	if k.Real {
 		if _, out := k.exec(i, "stat", "-L", "-c", "%a %u", "/var/secret/token"); strings.TrimSpace(out) != "400 0" {
@@ -65,6 +69,7 @@ func filesAreThere(t *testing.T, k *kit) {
 		"twice":      {{Path: "/a"}, {Path: "/a"}},
 		"file above": {{Path: "/a"}, {Path: "/a/b"}},
 		"proc":       {{Path: "/proc/x"}},
+		"in run":     {{Path: "/run/x"}},
 		"set-uid":    {{Path: "/a", Mode: 0o4755}},
 	} {
 		bad := w
