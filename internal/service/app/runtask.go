@@ -65,9 +65,8 @@ func (s *Service) startTask(ctx context.Context, row *taskRow, a *Attempt) error
 	}
 	w, err := s.taskWant(ctx, row, component, a)
 	if err == nil {
-		var seen workload.Seen
-		if seen, err = s.Engine.Ensure(ctx, a.Instance, w); err == nil {
-			a.Started = seen.Started.UTC()
+		if _, err = s.Engine.Ensure(ctx, a.Instance, w); err == nil {
+			a.Started = s.Now().UTC()
 			row.Status.Phase, row.Status.Reason = TaskRunning, ""
 			if row.Status.Started.IsZero() {
 				row.Status.Started = a.Started
