@@ -69,6 +69,13 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/environments", "live", `{}`)
 	w.make(root, inProject+"app/components", "web", `{"application":"shop","environment":"live","source":{"image":"library/web:1"},"probe":{"type":"none"}}`)
 
+	w.make(root, inProject+"config/config-groups", "shop", `{}`)
+	w.make(root, inProject+"config/configs", "settings", `{"content":"a=1"}`)
+	w.make(root, inProject+"config/secrets", "db", `{"values":{"password":"hush"}}`)
+	w.make(root, inProject+"app/configurations", "shop.live", `{"application":"shop","environment":"live"}`)
+	w.make(root, inProject+"app/tasks", "migrate", `{"component":"web","command":["sim","exit:0"]}`)
+	w.make(root, inProject+"app/schedules", "nightly", `{"component":"web","cron":"0 3 * * *"}`)
+
 	w.make(root, inDomain+"identity/users", fresh, `{`+password+`}`)
 	w.make(root, inDomain+"identity/users", reader, `{`+password+`}`)
 	w.make(root, inDomain+"identity/grants", "", `{"policy":"read-only","user":"reader"}`)

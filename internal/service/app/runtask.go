@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/event"
@@ -24,6 +25,9 @@ func (s *Service) runTask(ctx context.Context, row *taskRow) (changed bool, err 
 	}
 	before := *st
 	before.Attempts = slices.Clone(st.Attempts)
+	if st.Phase == TaskRunning {
+		s.started(row.ID)
+	}
 	a := &st.Attempts[len(st.Attempts)-1]
 	seen, err := s.Engine.Observe(ctx, a.Instance)
 	switch {
@@ -87,15 +91,24 @@ func (s *Service) startTask(ctx context.Context, row *taskRow, a *Attempt) error
 
 // mayStart gives the component; wait says what the task must wait for.
 func (s *Service) mayStart(ctx context.Context, row *taskRow) (wait string, component *componentRow, err error) {
+	s.starting.mu.Lock() // one at a time: those that are started now are not stored as running yet
+	defer s.starting.mu.Unlock()
 	err = s.Store.View(ctx, func(tx store.Tx) error {
-		others, err := s.Task.List(tx, string(row.Project), kind.Filter{Index: "phase", Value: TaskRunning, Limit: tasksAtOnce})
+		running, err := s.Task.List(tx, string(row.Project), kind.Filter{Index: "phase", Value: TaskRunning, Limit: tasksAtOnce})
 		if err != nil {
 			return err
 		}
-		if len(others) >= tasksAtOnce {
+		n := len(running)
+		for t, project := range s.starting.of {
+			if project == row.Project && t != row.ID && !slices.ContainsFunc(running, func(r *taskRow) bool { return r.ID == t }) {
+				n++
+			}
+		}
+		if n >= tasksAtOnce {
 			wait = "waits: as many tasks of this project run as may"
 			return nil
 		}
+		s.starting.of[row.ID] = row.Project
 		component, err = s.Component.Find(tx, string(row.Project), row.Spec.Component)
 		return err
 	})
@@ -176,7 +189,20 @@ func (s *Service) attemptEnded(ctx context.Context, row *taskRow, a *Attempt, co
 	}
 }
 
+// starting are tasks that are being started: they count as running before they are stored as such.
+type starting struct {
+	mu sync.Mutex
+	of map[id.ID]id.ID // project by task
+}
+
+func (s *Service) started(task id.ID) {
+	s.starting.mu.Lock()
+	defer s.starting.mu.Unlock()
+	delete(s.starting.of, task)
+}
+
 func (s *Service) endTask(ctx context.Context, row *taskRow, phase, reason string) {
+	s.started(row.ID)
 	row.Status.Phase, row.Status.Reason, row.Status.Ended = phase, reason, s.Now().UTC()
 	level := event.Info
 	if phase == TaskFailed {

@@ -70,10 +70,11 @@ type Service struct {
 	Task          kind.Table[TaskSpec, TaskStatus]
 	Schedule      kind.Table[ScheduleSpec, ScheduleStatus]
 
-	Ingress *Ingress
-	health  *health
-	stop    context.CancelFunc
-	running sync.WaitGroup
+	Ingress  *Ingress
+	health   *health
+	starting starting
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 }
 
 // New makes the service. Its kinds can be described at once; Start makes it work.
@@ -84,6 +85,7 @@ func New(d Deps) *Service {
 	s := &Service{Deps: d}
 	s.Ingress = newIngress(d.Log)
 	s.health = newHealth(s)
+	s.starting.of = map[id.ID]id.ID{}
 	s.describe()
 	return s
 }

@@ -157,6 +157,7 @@ func (s *Service) unscheduled(_ context.Context, tx store.Tx, row *componentRow)
 }
 
 func (s *Service) removeAttempts(ctx context.Context, row *taskRow) error {
+	s.started(row.ID)
 	for _, a := range row.Status.Attempts {
 		if err := s.Engine.Stop(ctx, a.Instance, stopGrace); err != nil {
 			return fail.Wrap(err, fail.Unavailable, "the task cannot be stopped")
