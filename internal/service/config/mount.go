@@ -86,7 +86,11 @@ func (s *Service) Check(tx store.Tx, project id.ID, mounts []Mount) error {
 			return fail.Field(field+".version", "is for configs")
 		}
 		if m.Path != "" {
-			if err := workload.CheckPath(m.Path); err != nil {
+			at := m.Path
+			if m.Group != "" || m.Secret != "" && m.Key == "" {
+				at = path.Join(m.Path, "x") // the path is a folder
+			}
+			if err := workload.CheckPath(at); err != nil {
 				return fail.Field(field+".path", "%s", fail.From(err).Message).Then("%s", fail.From(err).Next)
 			}
 		}
