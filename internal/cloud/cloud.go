@@ -21,6 +21,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
+	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/registry"
@@ -37,8 +38,12 @@ type Options struct {
 	// Upstream is the host of a registry that images are pulled from when this cloud lacks them, UpstreamBases the host
 	// and path that base images are pulled from instead of being made. Empty: nothing is pulled from anywhere.
 	Upstream, UpstreamBases string
-	Version                 string
-	Log                     *slog.Logger
+	// ACMEDirectory is the URL of the authority that tenants' names get certificates from, ACMEEmail whom it writes to.
+	// Empty: nobody is asked for certificates.
+	ACMEDirectory, ACMEEmail string
+	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
+	Version                  string
+	Log                      *slog.Logger
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -56,6 +61,8 @@ const (
 	DefaultRegion  = "awan-1"
 	DefaultAccount = "awan"
 	DefaultListen  = "127.0.0.1:8443"
+
+	DefaultTCPPorts = "20000-20999"
 )
 
 // Cloud is a running cloud.
@@ -68,6 +75,7 @@ type Cloud struct {
 	Door     *call.Door
 	App      *app.Service
 	Config   *config.Service
+	Access   *access.Service
 	Registry *registry.Registry
 	Front    *front.Front
 	Engines  Engines
@@ -99,7 +107,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	c.openConfig()
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Config), Region: c.Region, Limits: limits,
+	if err := c.makeAccess(); err != nil {
+		return c, err
+	}
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Config, c.Access), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {
 		return c, err
@@ -115,6 +126,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.App.Close(); return nil })
+	if err := c.Access.Start(ctx); err != nil {
+		return c, err
+	}
+	c.closing(func() error { c.Access.Close(); return nil })
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err
 	}
@@ -192,7 +207,11 @@ type host struct{ *Cloud }
 
 // Unseal reads a secret of a stored row.
 func (h host) Unseal(m *kind.Meta, part, path, sealed string) (string, error) {
-	return h.Door.Unseal(m, part, path, sealed)
+	return h.unseal(m, part, path, sealed)
+}
+
+func (c *Cloud) unseal(m *kind.Meta, part, path, sealed string) (string, error) {
+	return c.Door.Unseal(m, part, path, sealed)
 }
 
 // Wake makes a kind's loop run now; before the door is there nothing waits.
@@ -210,6 +229,11 @@ func (c *Cloud) openConfig() {
 	c.Config = config.New(config.Deps{Store: c.Store, Now: time.Now, Unseal: host{c}.Unseal,
 		UsedBy:  func(tx store.Tx, project id.ID, what string) (string, error) { return c.App.UsedBy(tx, project, what) },
 		Changed: func() { c.App.ConfigChanged() }})
+}
+
+// Act calls an action of a component in the cloud's own name.
+func (h host) Act(ctx context.Context, m *kind.Meta, verb string, in any) error {
+	return h.Door.Act(ctx, m, verb, in)
 }
 
 // appURL is where a component is reached: at its own loopback address where the cloud's domain needs no DNS, by name

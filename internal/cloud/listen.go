@@ -38,7 +38,7 @@ func (c *Cloud) openFront() error {
 		Native:   &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
 		Console:  &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen})), MaxBody: -1},
 		Services: c.services(a),
-		Apps:     c.App.Ingress.Handler})
+		Apps:     c.Access.Handler, Certificate: c.Access.Certificate})
 	if err != nil {
 		return err
 	}

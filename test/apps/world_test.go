@@ -71,6 +71,11 @@ func (w *world) Wake(name string) {
 
 func (w *world) Do(ctx context.Context, c *call.Call) (call.Reply, error) { return w.door.Do(ctx, c) }
 
+// Act calls an action in the cloud's own name.
+func (w *world) Act(ctx context.Context, m *kind.Meta, verb string, in any) error {
+	return w.door.Act(ctx, m, verb, in)
+}
+
 type images struct{}
 
 func (images) Build(context.Context, build.Request, build.Progress) (build.Output, error) {

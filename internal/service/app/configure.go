@@ -124,8 +124,8 @@ func (s *Service) configured(ctx context.Context, row *componentRow) (c configur
 // followConfig starts a roll-out when what a component is configured with changed since the last one. One that failed is
 // not tried again until there is another change.
 func (s *Service) followConfig(ctx context.Context, row *componentRow) (rolls bool, err error) {
-	if row.Status.Config == "" {
-		return false, nil // it was rolled out before there was such a thing
+	if row.Status.Config == "" || row.Status.Next != nil || row.Status.Gray != nil {
+		return false, nil // it was rolled out before there was such a thing, or two releases share the traffic now
 	}
 	c, err := s.configured(ctx, row)
 	if err != nil || c.fingerprint() == row.Status.Config {
@@ -145,15 +145,18 @@ func (s *Service) reconfigure(_ context.Context, tx store.Tx, row *componentRow,
 	if err != nil {
 		return "", err
 	}
+	if row.Status.Gray != nil {
+		return "", fail.New(fail.Precondition, "%s has a gray release under way", row.Name).Then("finish it or take it back first")
+	}
 	row.Status.Config = c.fingerprint()
 	if row.Status.Image != "" {
-		row.Status.Next = &Rollout{Image: row.Status.Image, Stack: row.Status.Stack, Note: "configuration"}
+		row.Status.Next = &Rollout{Image: row.Status.Image, Stack: row.Status.Stack, Note: "configuration", Plain: true}
 	}
 	return "update", nil
 }
 
 // configure adds to a want what comes from environment, application and mounts; of two with one name the later wins.
-func (s *Service) configure(ctx context.Context, row *componentRow, in Instance, env *environmentRow, pins config.Pins, w *workload.Want) error {
+func (s *Service) configure(ctx context.Context, row *componentRow, in Instance, spec *ComponentSpec, env *environmentRow, pins config.Pins, w *workload.Want) error {
 	if env != nil {
 		maps.Copy(w.Env, env.Spec.Variables)
 	}
@@ -177,7 +180,7 @@ func (s *Service) configure(ctx context.Context, row *componentRow, in Instance,
 			}
 		}
 	}
-	if len(row.Spec.Mounts) == 0 {
+	if len(spec.Mounts) == 0 {
 		return nil
 	}
 	sys := config.System{Project: string(row.Project), Application: row.Spec.Application, Environment: row.Spec.Environment, Component: row.Name,
@@ -188,7 +191,7 @@ func (s *Service) configure(ctx context.Context, row *componentRow, in Instance,
 	if env != nil {
 		sys.EnvironmentID = string(env.ID)
 	}
-	r, err := s.Config.Resolve(ctx, row.Project, row.Spec.Mounts, pins, sys)
+	r, err := s.Config.Resolve(ctx, row.Project, spec.Mounts, pins, sys)
 	if err != nil {
 		return err
 	}
@@ -199,12 +202,13 @@ func (s *Service) configure(ctx context.Context, row *componentRow, in Instance,
 }
 
 // livePins are the versions of what is replaced in running instances.
-func (s *Service) livePins(ctx context.Context, row *componentRow) (live config.Pins, err error) {
-	if len(row.Spec.Mounts) == 0 {
-		return nil, nil
+func (s *Service) livePins(ctx context.Context, row *componentRow, in *Instance) (live config.Pins, err error) {
+	spec, _, err := s.version(ctx, row, in)
+	if err != nil || len(spec.Mounts) == 0 {
+		return nil, err
 	}
 	err = s.Store.View(ctx, func(tx store.Tx) error {
-		_, live, err = s.Config.Pins(tx, row.Project, row.Spec.Mounts)
+		_, live, err = s.Config.Pins(tx, row.Project, spec.Mounts)
 		return err
 	})
 	return live, err
@@ -216,7 +220,7 @@ func (s *Service) refreshFiles(ctx context.Context, row *componentRow, in *Insta
 	if in.Phase != phaseReady && in.Phase != phaseStarting && in.Phase != phaseUnready {
 		return nil
 	}
-	live, err := s.livePins(ctx, row)
+	live, err := s.livePins(ctx, row, in)
 	if err != nil || maps.Equal(live, in.Live) {
 		return err
 	}
@@ -224,7 +228,11 @@ func (s *Service) refreshFiles(ctx context.Context, row *componentRow, in *Insta
 	if err != nil {
 		return err
 	}
-	signals, err := s.signals(ctx, row, in.Live, live)
+	spec, _, err := s.version(ctx, row, in)
+	if err != nil {
+		return err
+	}
+	signals, err := s.signals(ctx, row, spec.Mounts, in.Live, live)
 	if err != nil {
 		return err
 	}
@@ -242,10 +250,10 @@ func (s *Service) refreshFiles(ctx context.Context, row *componentRow, in *Insta
 }
 
 // signals are those to send for what changed; the first is "" when there is none.
-func (s *Service) signals(ctx context.Context, row *componentRow, was, is config.Pins) ([]string, error) {
+func (s *Service) signals(ctx context.Context, row *componentRow, mounts []config.Mount, was, is config.Pins) ([]string, error) {
 	var out []string
 	err := s.Store.View(ctx, func(tx store.Tx) error {
-		for _, m := range row.Spec.Mounts {
+		for _, m := range mounts {
 			if m.Reload != "signal" || slices.Contains(out, m.Signal) {
 				continue
 			}

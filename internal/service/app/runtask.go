@@ -120,16 +120,15 @@ func (s *Service) mayStart(ctx context.Context, row *taskRow) (wait string, comp
 
 // taskWant is an instance of the component with the task's own command, limits and variables.
 func (s *Service) taskWant(ctx context.Context, row *taskRow, component *componentRow, a *Attempt) (workload.Want, error) {
-	c := *component
-	c.Spec.CPU, c.Spec.Memory = row.Spec.CPU, row.Spec.Memory
-	if len(row.Spec.Command) > 0 {
-		c.Spec.Command = row.Spec.Command
-	}
-	w, err := s.want(ctx, &c, Instance{ID: a.Instance, Hash: c.Status.Running, Release: c.Status.Release})
+	st := &component.Status
+	w, err := s.want(ctx, component, Instance{ID: a.Instance, Hash: st.Running, Release: st.Release})
 	if err != nil {
 		return w, err
 	}
-	w.Image = row.Status.Image
+	w.Image, w.MilliCPU, w.MemoryMiB = row.Status.Image, row.Spec.CPU, row.Spec.Memory
+	if len(row.Spec.Command) > 0 {
+		w.Command = row.Spec.Command
+	}
 	maps.Copy(w.Env, row.Spec.Env)
 	for k := range row.Spec.Env {
 		delete(w.Secrets, k)
