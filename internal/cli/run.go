@@ -26,10 +26,6 @@ type taskView struct {
 	} `json:"status"`
 }
 
-func (t *taskView) over() bool {
-	return t.Status.Phase == "succeeded" || t.Status.Phase == "failed" || t.Status.Phase == "stopped"
-}
-
 func (s *session) runCmd() *cobra.Command {
 	var detach, remove bool
 	k, app := s.kindOf("app", "task"), s.component()

@@ -65,7 +65,7 @@ func (in *incarnation) changes(what string, do func() (bool, error)) (bool, erro
 }
 
 func (in *incarnation) until(what string, ok func() bool) error {
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if in.w.plan.Live() != nil || ok() {
 			return nil
 		}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -171,5 +170,3 @@ func (s *Service) removeAttempts(ctx context.Context, row *taskRow) error {
 	}
 	return nil
 }
-
-func exitText(code int) string { return fmt.Sprintf("ended with exit code %d", code) }
