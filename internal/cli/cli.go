@@ -121,6 +121,7 @@ func build(o Options) (*cobra.Command, *session) {
 		}
 	}
 	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.scaleCmd(), s.rollbackCmd(), s.grayCmd(), s.cloneCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
+	add(groupApps, s.runCmd(), s.devCmd(), s.applyCmd(), s.planCmd(), s.exportCmd(), s.removeCmd(), s.schemaCmd(), s.forwardCmd(), s.cpCmd())
 	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.passwordCmd(), s.mfaCmd(), s.assumeCmd(), s.temporaryKeyCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
 	add(groupCloud, s.upCmd(), s.downCmd(), s.caCmd(), s.jobCmd(), s.kindsCmd(), s.versionCmd(), s.completionCmd())
 	root.AddCommand(exitCodesTopic(), environmentTopic())

@@ -71,6 +71,7 @@ func (s *session) verbCmds(name string, k *kind.Desc) []*cobra.Command {
 		switch {
 		case a.Stream && hasField(a.In, "command"):
 			cmds = append(cmds, s.kindExecCmd(name, k, a))
+		case a.Stream && byHand[a.Verb]:
 		case a.Stream:
 			cmds = append(cmds, s.streamCmd(name, k, a))
 		default:
@@ -79,6 +80,9 @@ func (s *session) verbCmds(name string, k *kind.Desc) []*cobra.Command {
 	}
 	return cmds
 }
+
+// byHand are streams that have a command of their own: awan port-forward, awan cp.
+var byHand = map[string]bool{"port-forward": true, "copy-in": true, "copy-out": true}
 
 func hasField(fields []kind.Field, name string) bool {
 	return slices.ContainsFunc(fields, func(f kind.Field) bool { return f.Name == name })

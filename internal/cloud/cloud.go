@@ -15,6 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
@@ -22,6 +23,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/registry"
@@ -75,12 +77,13 @@ type Cloud struct {
 	Ident      *ident.Service
 	Door       *call.Door
 	App        *app.Service
-	Federation *federation.Service
-	Endpoints  *endpoint.Kinds
+	Config     *config.Service
 	Access     *access.Service
 	Registry   *registry.Registry
-	Kinds      *registry.Kinds // the registry's resources
+	Images     *registry.Kinds // the registry's resources
 	Scan       *scan.Service
+	Federation *federation.Service
+	Endpoints  *endpoint.Kinds
 	Front      *front.Front
 	Engines    Engines
 	Failed     <-chan struct{} // closed when the disk under the store failed: only a restart helps
@@ -108,10 +111,11 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			return c, err
 		}
 	}
-	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"), Guard: c.guard,
+	c.openConfig()
+	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Guard: c.guard,
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
-	c.Kinds = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
-	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Kinds, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
+	c.Images = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
+	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Images, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
 	if err := c.makeAccess(); err != nil {
 		return c, err
 	}
@@ -233,6 +237,16 @@ func (h host) Wake(kind string) {
 	if h.Door != nil {
 		h.Door.Wake(kind)
 	}
+}
+
+// Do sends a call of the system's own through the door.
+func (h host) Do(ctx context.Context, c *call.Call) (call.Reply, error) { return h.Door.Do(ctx, c) }
+
+// openConfig makes the config service, which asks the app service, made after it, who uses what.
+func (c *Cloud) openConfig() {
+	c.Config = config.New(config.Deps{Store: c.Store, Now: time.Now, Unseal: host{c}.Unseal,
+		UsedBy:  func(tx store.Tx, project id.ID, what string) (string, error) { return c.App.UsedBy(tx, project, what) },
+		Changed: func() { c.App.ConfigChanged() }})
 }
 
 // Act calls an action of a component in the cloud's own name.

@@ -42,7 +42,7 @@ func (c *Cloud) authorizeImages(r *http.Request, repository string, actions []st
 		if verb == registry.List {
 			return c.Ident.MarkCloud(tx, &p)
 		}
-		place, err = c.Kinds.Place(tx, repository)
+		place, err = c.Images.Place(tx, repository)
 		return err
 	})
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *Cloud) authorizeImages(r *http.Request, repository string, actions []st
 		cl.Project, path = string(place.Project), place.Name
 	}
 	// To push is to delete what a tag named before; deleting for good is asked for by its own name.
-	_, id, err := c.Door.Permit(r.Context(), cl, c.Kinds.Repository.D, verb, path)
+	_, id, err := c.Door.Permit(r.Context(), cl, c.Images.Repository.D, verb, path)
 	if err == nil && place == nil {
 		return p, fail.New(fail.NotFound, "there is no repository %s", repository).Then("write the project's id, %s, or an organisation's name", id)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store/mem"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/build"
+	"github.com/awancloud/awan/internal/service/config"
 )
 
 // world is what outlives the process: the stored rows, the containers, the keys.
@@ -45,8 +47,10 @@ type incarnation struct {
 	w     *world
 	store store.Store
 	app   *app.Service
-	door  *call.Door
-	root  ident.Principal
+
+	config *config.Service
+	door   *call.Door
+	root   ident.Principal
 }
 
 // images finds any image.
@@ -66,6 +70,10 @@ type lateHost struct{ door *call.Door }
 
 func (h *lateHost) Unseal(m *kind.Meta, part, path, sealed string) (string, error) {
 	return h.door.Unseal(m, part, path, sealed)
+}
+
+func (h *lateHost) Do(ctx context.Context, c *call.Call) (call.Reply, error) {
+	return h.door.Do(ctx, c)
 }
 
 func (h *lateHost) Wake(name string) {
@@ -113,10 +121,12 @@ func (w *world) live(plan *fault.Plan) *incarnation {
 	log := slog.New(slog.DiscardHandler)
 	identity := w.ident(in.store)
 	host := &lateHost{}
-	in.app = app.New(app.Deps{Store: in.store, Engine: w.engine, Builder: images{}, Host: host, Dir: w.dir, Now: time.Now, Log: log,
+	in.config = config.New(config.Deps{Store: in.store, Now: time.Now, Unseal: host.Unseal, Changed: func() { in.app.ConfigChanged() },
+		UsedBy: func(tx store.Tx, project id.ID, what string) (string, error) { return in.app.UsedBy(tx, project, what) }})
+	in.app = app.New(app.Deps{Store: in.store, Engine: w.engine, Builder: images{}, Host: host, Config: in.config, Dir: w.dir, Now: time.Now, Log: log,
 		URL:    func(a netip.Addr, name, _ string) (string, string) { return "https://" + a.String(), name + ".test" },
 		Listen: func(netip.Addr) error { return nil }})
-	in.door = call.NewDoor(call.Options{Store: in.store, Ident: identity, Kinds: append(in.app.Kinds(), identity.Kinds.All()...), Region: "awan-1", Now: time.Now, Log: log})
+	in.door = call.NewDoor(call.Options{Store: in.store, Ident: identity, Kinds: slices.Concat(in.app.Kinds(), in.config.Kinds(), identity.Kinds.All()), Region: "awan-1", Now: time.Now, Log: log})
 	host.door = in.door
 	in.root = ident.Principal{User: w.admin.UserID, UserName: "admin", Domain: w.admin.DomainID, DomainName: "awan", Project: w.admin.ProjectID, Method: ident.ByPassword}
 	if err := in.app.Start(context.Background()); err != nil && plan.Live() == nil {
@@ -135,7 +145,11 @@ func (in *incarnation) close() {
 
 // do sends a call and waits for its job; acknowledged is false when no answer came.
 func (in *incarnation) do(verb, target string, spec any, action any) (acknowledged bool, err error) {
-	c := &call.Call{Kind: in.app.Component.D, Verb: verb, Target: target, Principal: in.root}
+	return in.doTo(in.app.Component.D, verb, target, spec, action)
+}
+
+func (in *incarnation) doTo(k *kind.Def, verb, target string, spec any, action any) (acknowledged bool, err error) {
+	c := &call.Call{Kind: k, Verb: verb, Target: target, Principal: in.root}
 	if verb == purge {
 		c.Verb, c.Purge = call.Delete, true
 	}
@@ -184,7 +198,11 @@ type flow struct {
 
 // story is what the dying incarnation does; each line is one flow.
 var story = []flow{
-	{"create", call.Create, m{"source": m{"image": "library/a:1"}, "replicas": 2, "secrets": m{"KEY": "hush"}, "probe": m{"type": "none"}}, nil},
+	{"create", call.Create, m{"source": m{"image": "library/a:1"}, "replicas": 2, "secrets": m{"KEY": "hush"}, "probe": m{"type": "none"},
+		"mounts": []m{{"config": "settings"}, {"secret": "db"}}}, nil},
+	{"change of a config", changeConfig, nil, nil},
+	{"rotation of a secret", rotateSecret, nil, nil},
+	{"task", runTask, nil, nil},
 	{"update", call.Update, m{"env": m{"COLOR": "red"}}, nil},
 	{"scale", "scale", nil, m{"replicas": 3}},
 	{"scale to none", "scale", nil, m{"replicas": 0}},
@@ -247,8 +265,15 @@ func dieAt(t *testing.T, story []flow, n int) (fired bool) {
 	plan := fault.At(n, fault.Die)
 	in := w.live(plan)
 	done, during := 0, ""
+	if err := in.prologue(); err != nil && plan.Live() == nil {
+		t.Fatal(err)
+	}
 	for _, s := range story {
-		_, err := in.do(s.verb, "web", s.spec, s.action)
+		if plan.Live() != nil {
+			during = "the prologue"
+			break
+		}
+		_, err := in.tell(s.verb, s.spec, s.action)
 		if plan.Live() != nil {
 			during = s.name
 			break
@@ -279,6 +304,7 @@ func dieAt(t *testing.T, story []flow, n int) (fired bool) {
 		in.settles(what)
 		in.check(what + ", after the delete")
 	}
+	in.epilogue(what)
 	for i := range w.engine.List(t.Context()) {
 		t.Errorf("%s: instance %s is left after the delete", what, i)
 	}
@@ -340,6 +366,14 @@ func (in *incarnation) unsettled() (why string) {
 			why = fmt.Sprintf("%d instances, want %d", len(known), want)
 		}
 	}
+	for _, task := range in.tasks() {
+		for _, a := range task.Status.Attempts {
+			known[a.Instance] = true
+		}
+		if !task.Status.Over() {
+			why = "task " + task.Name + " is " + task.Status.Phase
+		}
+	}
 	for i := range in.w.engine.List(context.Background()) {
 		if !known[i] {
 			why = "orphan " + string(i)
@@ -361,18 +395,21 @@ func (in *incarnation) check(what string) {
 		if err != nil {
 			return err
 		}
-		for _, r := range rows {
-			if !r.M().Deleted.IsZero() {
-				continue
+		for _, k := range slices.Concat(in.app.Kinds(), in.config.Kinds()) {
+			all, _, err := k.List(tx, "", kind.Filter{})
+			if err != nil {
+				return err
 			}
-			for d, n := range in.app.Component.D.QuotaOf(r) {
-				if n != 0 {
-					quota[d] += n
+			for _, r := range all {
+				for d, n := range k.QuotaOf(r) {
+					if n != 0 {
+						quota[d] += n
+					}
 				}
-			}
-			for d, n := range in.app.Component.D.MeterOf(r) {
-				if n > 0 {
-					meters[string(r.M().ID)+"/"+string(d)] = n
+				for d, n := range k.MeterOf(r) {
+					if n > 0 {
+						meters[string(r.M().ID)+"/"+string(d)] = n
+					}
 				}
 			}
 		}

@@ -99,6 +99,12 @@ func openTown(t *testing.T) *town {
 	w.image(v.project+"/web:1", map[string]string{"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n"})
 	w.make(root, inProject+"registry/scan-policies", "lax", `{"block":"critical","environment":"elsewhere"}`)
 	w.load(root, "none", `[{"id":"CVE-0","affected":[{"package":{"ecosystem":"Debian:12","name":"nothing"},"versions":["1"]}]}]`)
+	w.make(root, inProject+"config/config-groups", "shop", `{}`)
+	w.make(root, inProject+"config/configs", "settings", `{"content":"a=1"}`)
+	w.make(root, inProject+"config/secrets", "db", `{"values":{"password":"hush"}}`)
+	w.make(root, inProject+"app/configurations", "shop.live", `{"application":"shop","environment":"live"}`)
+	w.make(root, inProject+"app/tasks", "migrate", `{"component":"web","command":["sim","exit:0"]}`)
+	w.make(root, inProject+"app/schedules", "nightly", `{"component":"web","cron":"0 3 * * *"}`)
 	w.make(root, inProject+"access/custom-domains", "shop.example.org", `{"component":"web"}`)
 	w.make(root, inProject+"access/access-rules", "web", `{"component":"web","rate":1000}`)
 	w.make(root, inProject+"access/tcp-ports", "web", `{"component":"web","target":80}`)
@@ -252,7 +258,7 @@ func proveS18(t *testing.T) {
 		v.coverDialect(t, "", iam.New(o).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("swr", func(t *testing.T) {
-		images := swr.New(swr.Options{Options: o, Kinds: v.Kinds, Host: func(r *http.Request) string { return r.Host }})
+		images := swr.New(swr.Options{Options: o, Kinds: v.Images, Host: func(r *http.Request) string { return r.Host }})
 		v.coverDialect(t, "/swr", images.Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("servicestage", func(t *testing.T) {

@@ -274,3 +274,12 @@ func (c *Client) Duplex(ctx context.Context, q Request) (*duplex.Conn, error) {
 	}
 	return duplex.NewConn(rw), nil
 }
+
+// Raw sends a request and gives its answer's bytes as they come; close them.
+func (c *Client) Raw(ctx context.Context, q Request) (io.ReadCloser, error) {
+	resp, err := c.send(ctx, c.http, q)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}

@@ -45,11 +45,15 @@ func (s *Service) componentActions() []action {
 			r.Status.Next = &Rollout{Image: r.Status.Image, Stack: r.Status.Stack, Note: "restart", Plain: true}
 			return "update", nil
 		}},
+		{Verb: "reconfigure", Doc: "roll out configuration and secrets as they are now; the cloud does it by itself when they change", Level: kind.Write, Change: s.reconfigure},
 		{Verb: "rollback", Doc: "go back to an earlier release: its image and its configuration", Level: kind.Write, In: Rollback{}, Change: s.rollback},
 		{Verb: "logs", Doc: "read or follow what the instances print", Level: kind.Read, In: LogsIn{}, Serve: s.serveLogs},
 		{Verb: "build-log", Doc: "read or follow the log of the newest build", Level: kind.Read, In: BuildLogIn{}, Serve: s.serveBuildLog},
 		{Verb: "instances", Doc: "the instances with what they use now", Level: kind.Read, Serve: s.serveInstances},
 		{Verb: "exec", Doc: "run a command in an instance", Level: kind.Write, In: ExecIn{}, Serve: s.serveExec},
+		{Verb: "port-forward", Doc: "carry a TCP connection to an instance", Level: kind.Write, In: ForwardIn{}, Serve: s.serveForward},
+		{Verb: "copy-in", Doc: "unpack a tar into an instance", Level: kind.Write, In: CopyIn{}, Serve: s.serveCopyIn},
+		{Verb: "copy-out", Doc: "read a file or folder of an instance as tar", Level: kind.Write, In: CopyOut{}, Serve: s.serveCopyOut},
 		{Verb: "upload", Doc: "upload a source folder as tar.gz", Level: kind.Write, Collection: true, Serve: s.serveUpload},
 	}, s.grayActions()...)
 }

@@ -22,6 +22,9 @@ func (s *Service) converge(ctx context.Context, row *componentRow) (changed bool
 	if st.Running == "" {
 		return false, nil
 	}
+	if rolls, err := s.followConfig(ctx, row); rolls || err != nil {
+		return false, err
+	}
 	if err := s.trim(ctx, row); err != nil {
 		return true, err
 	}
@@ -31,6 +34,8 @@ func (s *Service) converge(ctx context.Context, row *componentRow) (changed bool
 	for i := range st.Instances[:planned] { // those just planned are stored first, and started in the next round
 		in := &st.Instances[i]
 		if e := s.keep(ctx, row, in); e != nil {
+			err = e
+		} else if e := s.refreshFiles(ctx, row, in); e != nil {
 			err = e
 		}
 		if in.Phase == phaseReady {
@@ -135,6 +140,10 @@ func (s *Service) again(ctx context.Context, row *componentRow, in *Instance) er
 	if s.Now().Before(in.RetryAt) {
 		return nil
 	}
+	live, err := s.livePins(ctx, row, in)
+	if err != nil {
+		return err
+	}
 	w, err := s.want(ctx, row, *in)
 	if err != nil {
 		return err
@@ -145,6 +154,7 @@ func (s *Service) again(ctx context.Context, row *componentRow, in *Instance) er
 		in.Phase, in.LastExit, in.RetryAt = phaseExited, fail.From(err).Public(), s.Now().UTC().Add(restartDelay(in.Restarts+1))
 		return err
 	}
+	in.Live = live
 	if restarted {
 		in.Restarts = max(in.Restarts+1, seen.Restarts)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/build"
+	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/workload"
 )
 
@@ -67,7 +68,7 @@ func (s *Service) build(ctx context.Context, row *componentRow) error {
 
 // configHash names what makes two instances different: everything but how many there are, and what they are called
 // and described by.
-func configHash(spec ComponentSpec, image, nonce string, env map[string]string) string {
+func configHash(spec ComponentSpec, image, nonce string, env map[string]string, pins config.Pins) string {
 	spec = released(spec)
 	spec.Source = Source{}
 	b, err := json.Marshal(struct {
@@ -75,7 +76,8 @@ func configHash(spec ComponentSpec, image, nonce string, env map[string]string) 
 		Image string
 		Nonce string
 		Env   map[string]string
-	}{spec, image, nonce, env})
+		Pins  config.Pins `json:",omitempty"`
+	}{spec, image, nonce, env, pins})
 	if err != nil {
 		panic(err) // plain data
 	}
@@ -92,11 +94,12 @@ func (s *Service) plan(ctx context.Context, row *componentRow) error {
 		s.planInstances(row)
 		return nil
 	}
-	env, err := s.variables(ctx, row)
+	c, err := s.configured(ctx, row)
 	if err != nil {
 		return err
 	}
-	st.Next.Hash = configHash(row.Spec, st.Next.Image, st.Nonce, env)
+	st.Next.Pins, st.Config = c.pins, c.fingerprint()
+	st.Next.Hash = configHash(row.Spec, st.Next.Image, st.Nonce, c.variables, c.pins)
 	if st.Next.Hash == st.Running {
 		st.Next = nil
 	} else {
@@ -210,20 +213,11 @@ func (s *Service) settle(ctx context.Context, row *componentRow) error {
 			return err
 		}
 		st.Running, st.Release, st.ReleaseID, st.Image, st.Stack = n.Hash, n.Number, n.Release, n.Image, n.Stack
-		st.Next, st.Gray = nil, nil
+		st.Pins, st.Next, st.Gray = n.Pins, nil, nil
 	}
 	s.expose(row)
 	s.refreshURL(row)
 	return nil
-}
-
-// variables are those of the environment.
-func (s *Service) variables(ctx context.Context, row *componentRow) (map[string]string, error) {
-	env, err := s.environment(ctx, row)
-	if err != nil || env == nil {
-		return nil, err
-	}
-	return env.Spec.Variables, nil
 }
 
 func (s *Service) environment(ctx context.Context, row *componentRow) (env *environmentRow, err error) {
@@ -240,6 +234,10 @@ func (s *Service) want(ctx context.Context, row *componentRow, in Instance) (wor
 	if err != nil {
 		return workload.Want{}, err
 	}
+	pins := row.Status.Pins
+	if n := row.Status.Next; n != nil && n.Hash == in.Hash {
+		pins = n.Pins
+	}
 	spec := *version
 	w := workload.Want{Image: image, Command: spec.Command, MilliCPU: spec.CPU, MemoryMiB: spec.Memory, StorageMiB: spec.Storage, Pids: spec.Pids,
 		Hostname: row.Name, Env: map[string]string{}, Secrets: map[string]string{},
@@ -249,13 +247,16 @@ func (s *Service) want(ctx context.Context, row *componentRow, in Instance) (wor
 	if err != nil {
 		return w, err
 	}
-	if env != nil {
-		maps.Copy(w.Env, env.Spec.Variables)
-		if env.Spec.Egress == "internet" {
-			w.Network.Egress = workload.EgressInternet
-		}
+	if env != nil && env.Spec.Egress == "internet" {
+		w.Network.Egress = workload.EgressInternet
+	}
+	if err := s.configure(ctx, row, in, &spec, env, pins, &w); err != nil {
+		return w, err
 	}
 	maps.Copy(w.Env, spec.Env)
+	for k := range spec.Env { // the component's own wins over what is mounted
+		delete(w.Secrets, k)
+	}
 	w.Env["PORT"] = strconv.Itoa(spec.Port)
 	for k, sealed := range spec.Secrets {
 		if w.Secrets[k], err = s.Host.Unseal(&row.Meta, "spec", "secrets."+k, sealed); err != nil {

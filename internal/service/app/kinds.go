@@ -34,6 +34,9 @@ func (s *Service) describe() {
 			return s.renamed(tx, "environment", metaOf(old), metaOf(r), func(c *ComponentSpec) { c.Environment = r.Name })
 		},
 		CheckDelete: func(_ context.Context, tx store.Tx, r *environmentRow) error {
+			if err := s.unconfigured(tx, "environment", &r.Meta); err != nil {
+				return err
+			}
 			return s.unused(tx, "environment", &r.Meta)
 		}}.Def())
 	s.Application = kind.TableOf[ApplicationSpec, ApplicationStatus](kind.Kind[ApplicationSpec, ApplicationStatus]{
@@ -52,6 +55,9 @@ func (s *Service) describe() {
 			if err := s.withoutLanes(tx, &r.Meta); err != nil {
 				return err
 			}
+			if err := s.unconfigured(tx, "application", &r.Meta); err != nil {
+				return err
+			}
 			return s.unused(tx, "application", &r.Meta)
 		}}.Def())
 	s.Release = kind.TableOf[ReleaseSpec, ReleaseStatus](kind.Kind[ReleaseSpec, ReleaseStatus]{
@@ -60,6 +66,8 @@ func (s *Service) describe() {
 		Index:   map[string]func(*releaseRow) []string{"component": func(r *releaseRow) []string { return []string{r.Spec.Component} }}}.Def())
 	s.describeLanes()
 	s.Component = kind.TableOf[ComponentSpec, ComponentStatus](s.componentKind().Def())
+	s.describeConfiguration()
+	s.describeTasks()
 }
 
 func (s *Service) componentKind() kind.Kind[ComponentSpec, ComponentStatus] {
@@ -89,10 +97,11 @@ func (s *Service) componentKind() kind.Kind[ComponentSpec, ComponentStatus] {
 		Example: ComponentSpec{Source: Source{Image: "library/hello:latest"}, Replicas: 2, Port: 8080},
 		Index: map[string]func(*componentRow) []string{
 			"application": func(r *componentRow) []string { return []string{r.Spec.Application} },
-			"environment": func(r *componentRow) []string { return []string{r.Spec.Environment} }},
+			"environment": func(r *componentRow) []string { return []string{r.Spec.Environment} },
+			"mounts":      mountsOf},
 		Quota:    map[ledger.Dim]func(ComponentSpec) int64{"app.components": one, "app.cpu": cpu, "app.memory": memory},
 		Meter:    map[ledger.Dim]func(ComponentSpec, ComponentStatus) int64{"app.cpu": running(cpu), "app.memory": running(memory)},
-		Defaults: s.componentDefaults, Check: s.checkComponent, Changed: s.componentChanged,
+		Defaults: s.componentDefaults, Check: s.checkComponent, Changed: s.componentChanged, CheckDelete: s.unscheduled,
 		Create: run, Update: run, Unpark: run,
 		Park:      job.Flow[componentRow]{{Name: "stop", Do: s.removeAll, Deadline: 10 * time.Minute}},
 		Delete:    job.Flow[componentRow]{{Name: "stop", Do: s.removeAll, Deadline: 10 * time.Minute}, {Name: "forget", Do: s.forgetFiles, Commit: s.forgetReleases}},
@@ -165,6 +174,9 @@ func (s *Service) checkComponent(_ context.Context, tx store.Tx, old, row *compo
 		return fail.Field("spec.application", "there is no application %q", spec.Application).Then("awan application create %s", spec.Application)
 	}
 	spec.Environment, spec.Application = env.Name, application.Name
+	if err := s.Config.Check(tx, row.Project, spec.Mounts); err != nil {
+		return err
+	}
 	src := &spec.Source
 	if src.Digest != "" && src.Image != "" && old != nil && old.Spec.Source.Digest != src.Digest {
 		src.Image = "" // a new upload takes the place of an image, and the other way round

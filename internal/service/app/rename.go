@@ -61,5 +61,5 @@ func (s *Service) renamed(tx store.Tx, index string, old, now *kind.Meta, set fu
 			return err
 		}
 	}
-	return nil
+	return s.renamedConfigurations(tx, index, old, now)
 }

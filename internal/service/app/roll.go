@@ -142,6 +142,10 @@ func weakest(of []*Instance) *Instance {
 
 // startOne starts a planned instance and begins to watch its health.
 func (s *Service) startOne(ctx context.Context, row *componentRow, in *Instance) error {
+	live, err := s.livePins(ctx, row, in)
+	if err != nil {
+		return err
+	}
 	w, err := s.want(ctx, row, *in)
 	if err != nil {
 		return err
@@ -150,6 +154,7 @@ func (s *Service) startOne(ctx context.Context, row *componentRow, in *Instance)
 	if err != nil {
 		return fail.Wrap(err, fail.Unavailable, "instance cannot start")
 	}
+	in.Live = live
 	in.Phase, in.Started, in.Address, in.Restarts = phaseStarting, seen.Started.UTC(), seen.Address.String(), seen.Restarts
 	return s.watch(ctx, row, in, seen.Address, false)
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/clock"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -35,6 +36,8 @@ type Host interface {
 	Unseal(m *kind.Meta, part, path, sealed string) (string, error)
 	// Wake makes the loop of a kind run now.
 	Wake(fullName string)
+	// Do sends a call of the system's own through the door.
+	Do(ctx context.Context, c *call.Call) (call.Reply, error)
 	// Act calls an action of a row in the cloud's own name, through the door.
 	Act(ctx context.Context, row *kind.Meta, verb string, in any) error
 }
@@ -46,8 +49,9 @@ type Deps struct {
 	Builder Builder
 	Host    Host
 	// Guard refuses an image (repository@digest) that may not be released in an environment; nil: every image may be.
-	Guard func(ctx context.Context, component *kind.Meta, environment, image string) error
-	Dir   string // uploads and build logs
+	Guard  func(ctx context.Context, component *kind.Meta, environment, image string) error
+	Config Configs
+	Dir    string // uploads and build logs
 	// URL gives the address people use for a component, and the host name beside it; both change with the listener.
 	URL func(address netip.Addr, name, project string) (url, host string)
 	// Listen makes the ingress reachable under a component's own address.
@@ -65,12 +69,18 @@ type Service struct {
 	Application kind.Table[ApplicationSpec, ApplicationStatus]
 	Component   kind.Table[ComponentSpec, ComponentStatus]
 	Release     kind.Table[ReleaseSpec, ReleaseStatus]
-	LaneGroup   kind.Table[LaneGroupSpec, LaneGroupStatus]
-	Lane        kind.Table[LaneSpec, LaneStatus]
-	Ingress     *Ingress
-	health      *health
-	stop        context.CancelFunc
-	running     sync.WaitGroup
+
+	Configuration kind.Table[ConfigurationSpec, ConfigurationStatus]
+	Task          kind.Table[TaskSpec, TaskStatus]
+	Schedule      kind.Table[ScheduleSpec, ScheduleStatus]
+
+	LaneGroup kind.Table[LaneGroupSpec, LaneGroupStatus]
+	Lane      kind.Table[LaneSpec, LaneStatus]
+	Ingress   *Ingress
+	health    *health
+	starting  starting
+	stop      context.CancelFunc
+	running   sync.WaitGroup
 }
 
 // New makes the service. Its kinds can be described at once; Start makes it work.
@@ -81,13 +91,15 @@ func New(d Deps) *Service {
 	s := &Service{Deps: d}
 	s.Ingress = newIngress(d.Log)
 	s.health = newHealth(s)
+	s.starting.of = map[id.ID]id.ID{}
 	s.describe()
 	return s
 }
 
 // Kinds lists the service's kinds.
 func (s *Service) Kinds() []*kind.Def {
-	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D, s.LaneGroup.D, s.Lane.D}
+	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D, s.LaneGroup.D, s.Lane.D,
+		s.Configuration.D, s.Task.D, s.Schedule.D}
 }
 
 // Start takes up what runs already: routes to it, watches its health, and removes instances the store never knew.
@@ -165,6 +177,7 @@ func (s *Service) follow(ctx context.Context) {
 				break
 			}
 			s.Host.Wake(s.Component.D.FullName())
+			s.Host.Wake(s.Task.D.FullName())
 		}
 		select {
 		case <-ctx.Done():
@@ -192,6 +205,15 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 			}
 			if st.Hook != nil {
 				known[st.Hook.ID] = true
+			}
+		}
+		if err != nil {
+			return err
+		}
+		tasks, err := s.Task.List(tx, "", kind.Filter{})
+		for _, t := range tasks {
+			for _, a := range t.Status.Attempts {
+				known[a.Instance] = true
 			}
 		}
 		return err

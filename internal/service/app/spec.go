@@ -5,6 +5,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/service/config"
 )
 
 // EnvironmentSpec describes where components run.
@@ -69,6 +70,8 @@ type ComponentSpec struct {
 	Stopped     bool              `json:"stopped" doc:"keeps no instance running"`
 	Description string            `json:"description" doc:"what it does" max:"255"`
 	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
+
+	Mounts []config.Mount `json:"mounts,omitempty" doc:"configs and secrets that its instances get" max:"50"`
 }
 
 // ComponentStatus is what runs.
@@ -90,6 +93,9 @@ type ComponentStatus struct {
 	Hook    *HookRun `json:"hook,omitempty" doc:"a hook that runs now"`
 	Numbers int      `json:"numbers,omitempty" doc:"releases made so far"`
 	Nonce   string   `json:"nonce,omitempty" doc:"changes with every restart that was asked for"`
+
+	Pins   config.Pins `json:"pins,omitempty" doc:"versions of configs and secrets that run"`
+	Config string      `json:"config,omitempty" doc:"fingerprint of the configuration that was rolled out last, or tried"`
 }
 
 // Built remembers what an image was made from, so that the same is not built again.
@@ -113,6 +119,8 @@ type Rollout struct {
 	Resume time.Time `json:"resume,omitzero" doc:"when the next batch begins"`
 	Rolled time.Time `json:"rolled,omitzero" doc:"when the last batch was through"`
 	Hooked bool      `json:"hooked,omitempty" doc:"the hook before it has succeeded"`
+
+	Pins config.Pins `json:"pins,omitempty"`
 }
 
 // Instance is one running copy.
@@ -126,6 +134,8 @@ type Instance struct {
 	Restarts int       `json:"restarts"`
 	LastExit string    `json:"last_exit,omitempty" doc:"why it last ended"`
 	RetryAt  time.Time `json:"retry_at,omitzero" doc:"when it is started again"`
+
+	Live config.Pins `json:"live,omitempty" doc:"versions of the configs and secrets that are replaced while it runs"`
 }
 
 // ReleaseSpec is one version of a component as it was deployed: enough to go back to it.

@@ -39,6 +39,17 @@ type Engine interface {
 	// Exec runs a command inside a running instance and returns its exit code.
 	Exec(ctx context.Context, instance id.ID, x Exec) (int, error)
 
+	// Replace gives a running instance new content for its live files, all of them at one moment: a reader sees every old
+	// file or every new one. files are the instance's whole set, as Ensure would be given it; those that are not live keep
+	// the content they have. With a signal ("HUP") the first process is told afterwards. fail.Invalid for a path that the
+	// instance does not have, fail.Precondition when it does not run.
+	Replace(ctx context.Context, instance id.ID, files []File, signal string) error
+	// CopyIn unpacks a tar into a folder of a running instance, which is made if it is not there; what it makes belongs to
+	// the instance's user. CopyOut writes a file or a folder of it as tar. Nothing outside the instance is reached,
+	// whatever links there are.
+	CopyIn(ctx context.Context, instance id.ID, folder string, tar io.Reader) error
+	CopyOut(ctx context.Context, instance id.ID, path string, tar io.Writer) error
+
 	// Prefetch pulls and unpacks an image so that a later Ensure starts at once.
 	Prefetch(ctx context.Context, image string) error
 	// Capabilities tells what this engine can and cannot do on this machine.
@@ -55,6 +66,10 @@ type Want struct {
 	Secrets map[string]string `json:"secrets,omitempty"` // as Env, but the engine never prints them nor puts them into labels
 	Dir     string            `json:"dir,omitempty"`     // working directory; the image's when empty
 
+	// Files are put into the instance before its process starts. Their content is kept in memory only, like secrets; whoever
+	// calls Ensure brings it.
+	Files []File `json:"files,omitempty"`
+
 	MilliCPU   int64 `json:"milli_cpu"`   // thousandths of a core, a hard limit; 0 = no limit
 	MemoryMiB  int64 `json:"memory_mib"`  // hard limit, swap included; reaching it kills
 	Pids       int64 `json:"pids"`        // processes and threads
@@ -64,6 +79,14 @@ type Want struct {
 	Hostname string  `json:"hostname,omitempty"`
 
 	Labels map[string]string `json:"labels,omitempty"` // kept with the instance and given back by Observe
+}
+
+// File is a file of configuration, or a secret, in an instance. It belongs to the instance's user.
+type File struct {
+	Path    string `json:"path"` // absolute; a file of the image at that path is hidden
+	Content []byte `json:"content,omitempty"`
+	Mode    uint32 `json:"mode"`           // permission bits, 0400 say
+	Live    bool   `json:"live,omitempty"` // Replace may change its content; Want.Hash does not count it
 }
 
 // Network says which tenant's network the instance joins. Instances of one Tenant reach each other; nobody else reaches

@@ -70,6 +70,9 @@ func check(i id.ID, w workload.Want) error {
 	if w.Network.Tenant == "" {
 		return fail.Field("network.tenant", "is needed")
 	}
+	if err := workload.CheckFiles(w.Files); err != nil {
+		return err
+	}
 	for name, n := range map[string]int64{"milli_cpu": w.MilliCPU, "memory_mib": w.MemoryMiB, "pids": w.Pids, "storage_mib": w.StorageMiB} {
 		if n < 0 {
 			return fail.Field(name, "must not be negative")
@@ -103,7 +106,7 @@ func (e *Engine) prepare(ctx context.Context, in *instance, want workload.Want, 
 	}
 	old, _, _, known := in.snapshot()
 	next := record{Want: want, Hash: hash, Slot: slot, Address: old.Address}
-	next.Want.Secrets = nil
+	next.Want.Secrets, next.Want.Files = nil, withoutContent(want.Files)
 	if known && old.Hash == hash {
 		next.Started, next.Restarts, next.Exit = old.Started, old.Restarts, old.Exit
 	}
@@ -135,6 +138,9 @@ func (e *Engine) start(ctx context.Context, in *instance, want workload.Want, im
 	}
 	s, err := e.spec(ctx, in.id, want, img, root, owner)
 	if err != nil {
+		return err
+	}
+	if err := e.putFiles(in.id, want, root, s.Process.User, owner); err != nil {
 		return err
 	}
 	t, err := e.launch(ctx, in.id, s, owner)

@@ -88,6 +88,7 @@ func (e *Engine) spec(ctx context.Context, i id.ID, w workload.Want, img *image,
 		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/etc/" + name, Type: "bind", Source: e.paths.file(i, name),
 			Options: []string{"rbind", "rprivate", "ro", "nosuid", "noexec", "nodev"}})
 	}
+	s.Mounts = append(s.Mounts, e.filesMounts(i, w.Files)...)
 	return s, nil
 }
 

@@ -120,6 +120,9 @@ func (e *Engine) Exec(ctx context.Context, i id.ID, x workload.Exec) (int, error
 	running := false
 	if known {
 		want, running = in.want, in.seen.Phase == workload.PhaseRunning
+		for p, b := range in.user {
+			want.Files = append(slices.Clone(want.Files), workload.File{Path: p, Content: b})
+		}
 	}
 	e.mu.Unlock()
 	switch {
@@ -150,6 +153,15 @@ func builtin(_ context.Context, _ id.ID, w workload.Want, x workload.Exec) (int,
 		_, err := io.WriteString(out, strings.Join(x.Command[1:], " ")+"\n")
 		return 0, err
 	case "cat":
+		if len(x.Command) == 2 {
+			for _, f := range w.Files {
+				if f.Path == x.Command[1] {
+					_, err := out.Write(f.Content)
+					return 0, err
+				}
+			}
+			return 1, nil
+		}
 		if x.Stdin != nil {
 			_, err := io.Copy(out, x.Stdin)
 			return 0, err

@@ -71,8 +71,9 @@ type instance struct {
 	log   []workload.Line
 	grown chan struct{} // closed and renewed with each line
 
-	kill chan exit     // how the running program is told to end
-	done chan struct{} // closed when it has ended
+	user map[string][]byte // what was copied in
+	kill chan exit         // how the running program is told to end
+	done chan struct{}     // closed when it has ended
 	http *http.Server
 }
 
@@ -179,7 +180,7 @@ func check(i id.ID, w workload.Want) error {
 	case w.Network.Egress != workload.EgressNone && w.Network.Egress != workload.EgressInternet:
 		return fail.Field("network.egress", "must be empty or internet")
 	}
-	return nil
+	return workload.CheckFiles(w.Files)
 }
 
 func (e *Engine) image(ref string) error {
