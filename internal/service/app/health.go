@@ -35,7 +35,8 @@ const firstProbe = 100 * time.Millisecond
 func newHealth(s *Service) *health { return &health{s: s, of: map[id.ID]*target{}} }
 
 // watch begins to probe an instance at an address; one that is watched already is watched anew.
-func (h *health) watch(row *componentRow, instance id.ID, addr netip.Addr, ready bool) {
+func (h *health) watch(row *componentRow, in *Instance, addr netip.Addr, ready bool) {
+	instance := in.ID
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &target{cancel: cancel, ready: ready, why: "no probe has succeeded yet"}
 	h.mu.Lock()
@@ -45,7 +46,7 @@ func (h *health) watch(row *componentRow, instance id.ID, addr netip.Addr, ready
 	h.of[instance] = t
 	h.mu.Unlock()
 	endpoint := netip.AddrPortFrom(addr, uint16(row.Spec.Port))
-	h.s.Ingress.Attach(row.ID, instance, endpoint, ready)
+	h.s.Ingress.Attach(row.ID, instance, in.Release, endpoint, ready)
 	h.wg.Go(func() { h.run(ctx, t, row.ID, instance, endpoint, row.Spec.Probe) })
 }
 

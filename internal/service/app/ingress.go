@@ -19,6 +19,10 @@ import (
 
 // Ingress sends requests for an app's addresses to its ready instances.
 type Ingress struct {
+	// Observe, when set before the first request, is called once for each answered request. It must be quick and safe
+	// for concurrent use.
+	Observe func(Observation)
+
 	log       *slog.Logger
 	transport http.RoundTripper
 	mu        sync.RWMutex
@@ -29,6 +33,7 @@ type Ingress struct {
 }
 
 type backend struct {
+	g         *Ingress
 	component id.ID
 	name      string
 	hosts     []string
@@ -42,12 +47,15 @@ type backend struct {
 // ServeHTTP passes a request on to a ready instance.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l := &lazy{ResponseWriter: w}
+	x, out := b.begin(r)
+	defer func() { b.g.finish(x, l, r.Context().Err() != nil) }() // also when the proxy aborts a broken answer by a panic
 	defer l.end()
-	b.proxy.ServeHTTP(l, r)
+	b.proxy.ServeHTTP(l, out)
 }
 
 type endpoint struct {
 	instance id.ID
+	release  int
 	backend  *backend
 	addr     string
 	ready    atomic.Bool
@@ -67,7 +75,7 @@ func (g *Ingress) Expose(component id.ID, name string, addr netip.Addr, host str
 	defer g.mu.Unlock()
 	b := g.byID[component]
 	if b == nil {
-		b = &backend{component: component, name: name}
+		b = &backend{g: g, component: component, name: name}
 		b.proxy = &httputil.ReverseProxy{Transport: &balancer{g, b}, Rewrite: rewrite, ErrorHandler: g.failed, BufferPool: &g.buffers,
 			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
 		g.byID[component] = b
@@ -93,8 +101,8 @@ func (g *Ingress) Forget(component id.ID) {
 	}
 }
 
-// Attach adds an instance to its component.
-func (g *Ingress) Attach(component, instance id.ID, at netip.AddrPort, ready bool) {
+// Attach adds an instance, which runs a release, to its component.
+func (g *Ingress) Attach(component, instance id.ID, release int, at netip.AddrPort, ready bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := g.byID[component]
@@ -104,7 +112,7 @@ func (g *Ingress) Attach(component, instance id.ID, at netip.AddrPort, ready boo
 	if old := g.instances[instance]; old != nil {
 		old.backend.remove(old)
 	}
-	e := &endpoint{instance: instance, backend: b, addr: at.String()}
+	e := &endpoint{instance: instance, release: release, backend: b, addr: at.String()}
 	e.ready.Store(ready)
 	g.instances[instance] = e
 	b.mu.Lock()
@@ -210,6 +218,9 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp, err := t.g.transport.RoundTrip(r)
 		if err != nil {
 			e.inflight.Add(-1)
+			if x := exchangeOf(r.Context()); x != nil {
+				x.answered(e, 0)
+			}
 			var op *net.OpError
 			if errors.As(err, &op) && op.Op == "dial" && r.Context().Err() == nil {
 				if tried == nil {
@@ -219,6 +230,9 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 				continue
 			}
 			return nil, err
+		}
+		if x := exchangeOf(r.Context()); x != nil {
+			x.answered(e, resp.StatusCode)
 		}
 		resp.Body = &counted{rc: resp.Body, e: e}
 		return resp, nil

@@ -84,7 +84,7 @@ func (s *Service) startOne(ctx context.Context, row *componentRow, in *Instance)
 		return fail.Wrap(err, fail.Unavailable, "instance cannot start")
 	}
 	in.Phase, in.Started, in.Address, in.Restarts = phaseStarting, seen.Started.UTC(), seen.Address.String(), seen.Restarts
-	s.health.watch(row, in.ID, seen.Address, false)
+	s.health.watch(row, in, seen.Address, false)
 	return nil
 }
 
@@ -119,7 +119,7 @@ func (s *Service) look(ctx context.Context, row *componentRow, in *Instance) err
 			in.Phase = phaseUnready
 		}
 	} else {
-		s.health.watch(row, in.ID, seen.Address, false)
+		s.health.watch(row, in, seen.Address, false)
 	}
 	grace := time.Duration(row.Spec.Probe.Grace)
 	if in.Phase != phaseReady && s.Now().Sub(in.Started) > grace {
@@ -244,7 +244,7 @@ func (s *Service) keep(ctx context.Context, row *componentRow, in *Instance) err
 		in.Restarts = seen.Restarts
 	}
 	if !s.health.known(in.ID) {
-		s.health.watch(row, in.ID, seen.Address, false)
+		s.health.watch(row, in, seen.Address, false)
 	}
 	switch {
 	case s.health.ready(in.ID):
@@ -306,6 +306,6 @@ func (s *Service) again(ctx context.Context, row *componentRow, in *Instance) er
 		in.Restarts = max(in.Restarts+1, seen.Restarts)
 	}
 	in.Phase, in.Address, in.Started = phaseStarting, seen.Address.String(), seen.Started.UTC()
-	s.health.watch(row, in.ID, seen.Address, false)
+	s.health.watch(row, in, seen.Address, false)
 	return nil
 }

@@ -116,7 +116,8 @@ func (s *Service) Close() {
 // taken to be so until a probe says otherwise.
 func (s *Service) adopt(ctx context.Context, row *componentRow) {
 	s.expose(row)
-	for _, in := range row.Status.Instances {
+	for i := range row.Status.Instances {
+		in := &row.Status.Instances[i]
 		if in.Phase != phaseReady && in.Phase != phaseUnready && in.Phase != phaseStarting {
 			continue
 		}
@@ -124,7 +125,7 @@ func (s *Service) adopt(ctx context.Context, row *componentRow) {
 		if err != nil || seen.Phase != workload.PhaseRunning {
 			continue // the loop starts it again
 		}
-		s.health.watch(row, in.ID, seen.Address, in.Phase == phaseReady)
+		s.health.watch(row, in, seen.Address, in.Phase == phaseReady)
 	}
 }
 
