@@ -43,6 +43,9 @@ type UpOptions struct {
 	LogLevel string // debug, info, warn, error
 	Upstream string // registry that images this cloud lacks are pulled from
 	Bases    string // registry and path that base images are pulled from, instead of being made
+
+	SMTP, SMTPFrom, SMTPUser, SMTPPasswordFile string   // the server that alarms' e-mail goes by
+	WebhookAllow                               []string // addresses and networks beside public ones that notifications may go to
 }
 
 // DownOptions are what awan down was told.
@@ -117,7 +120,7 @@ func build(o Options) (*cobra.Command, *session) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.scaleCmd(), s.rollbackCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
+	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.metricsCmd(), s.scaleCmd(), s.rollbackCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
 	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
 	add(groupCloud, s.upCmd(), s.downCmd(), s.caCmd(), s.jobCmd(), s.kindsCmd(), s.versionCmd(), s.completionCmd())
 	root.AddCommand(exitCodesTopic(), environmentTopic())

@@ -27,6 +27,11 @@ func (s *session) upCmd() *cobra.Command {
 	f.StringVar(&o.Region, "region", "", "`NAME` of the region, and of the first project")
 	f.StringVar(&o.Upstream, "upstream-registry", "", "pull images that this cloud lacks from the registry at this `HOST`; empty: from nowhere")
 	f.StringVar(&o.Bases, "upstream-bases", "", "pull base images from `HOST/PATH` instead of making them from Debian packages")
+	f.StringVar(&o.SMTP, "smtp", "", "send alarms' e-mail by the server at this `HOST:PORT`; empty: there is no e-mail")
+	f.StringVar(&o.SMTPFrom, "smtp-from", "", "sender's `ADDRESS` of that e-mail")
+	f.StringVar(&o.SMTPUser, "smtp-user", "", "`NAME` to log in to the mail server with; empty: without a log-in")
+	f.StringVar(&o.SMTPPasswordFile, "smtp-password-file", "", "`FILE` that holds the password for it")
+	f.StringArrayVar(&o.WebhookAllow, "webhook-allow", nil, "let notifications go to this `NETWORK` too, 10.1.0.0/16 say; otherwise to public addresses and apps only (may be repeated)")
 	o.LogLevel = "warn"
 	f.Var(&choice{into: &o.LogLevel, of: []string{"debug", "info", "warn", "error"}}, "log-level", "how much to log on standard error")
 	complete(cmd, "log-level", "debug", "info", "warn", "error")

@@ -20,8 +20,11 @@ import (
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
+	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/metric"
 	"github.com/awancloud/awan/internal/service/registry"
+	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/workload"
 )
 
@@ -37,6 +40,10 @@ type Options struct {
 	Upstream, UpstreamBases string
 	Version                 string
 	Log                     *slog.Logger
+	// Mail is the server that alarms' e-mail goes by; without one there is none.
+	Mail alarm.Mail
+	// WebhookAllow are addresses beside public ones that notifications may be posted to.
+	WebhookAllow []netip.Prefix
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -65,11 +72,15 @@ type Cloud struct {
 	Ident    *ident.Service
 	Door     *call.Door
 	App      *app.Service
+	Metrics  *metric.Service
+	Alarms   *alarm.Service
+	Scaling  *scaling.Service
 	Registry *registry.Registry
 	Front    *front.Front
 	Engines  Engines
 	Failed   <-chan struct{} // closed when the disk under the store failed: only a restart helps
 	close    []func() error
+	calls    *calls
 }
 
 // Open starts a cloud and returns when it serves. Close stops it; what runs in it goes on running.
@@ -95,8 +106,11 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	}
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App), Region: c.Region, Limits: limits,
-		Now: time.Now, Log: c.Log})
+	if err := c.openMetrics(); err != nil {
+		return c, err
+	}
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Alarms, c.Scaling), Region: c.Region, Limits: limits,
+		Now: time.Now, Log: c.Log, Observe: c.calls.observe})
 	if err := c.openFront(); err != nil {
 		return c, err
 	}
@@ -115,7 +129,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.Door.Close(); return nil })
-	return c, nil
+	return c, c.startMetrics(ctx)
 }
 
 // Close stops serving, lets running steps go and closes what was opened, in reverse.

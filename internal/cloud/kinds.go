@@ -11,14 +11,18 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/keypair"
+	"github.com/awancloud/awan/internal/service/scaling"
 )
 
 // kinds is THE list of resources, in the order in which people meet them.
-func kinds(i *ident.Kinds, a *app.Service) []*kind.Def {
+func kinds(i *ident.Kinds, a *app.Service, w *alarm.Service, sc *scaling.Service) []*kind.Def {
 	var out []*kind.Def
 	out = append(out, a.Kinds()...)
+	out = append(out, sc.Kinds()...)
+	out = append(out, w.Kinds()...)
 	out = append(out, keypair.Kind())
 	return append(out, i.All()...)
 }
@@ -26,7 +30,7 @@ func kinds(i *ident.Kinds, a *app.Service) []*kind.Def {
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
-	for _, k := range kinds(ident.NewKinds(nil), app.New(app.Deps{})) {
+	for _, k := range kinds(ident.NewKinds(nil), app.New(app.Deps{}), alarm.New(alarm.Deps{}), scaling.New(scaling.Deps{})) {
 		out = append(out, k.Desc)
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/prometheus"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
@@ -57,6 +58,7 @@ func (c *Cloud) openFront() error {
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region}
 	return append(iam.New(o).Services(), keystone.New(o).Service(),
+		prometheus.New(prometheus.Options{Metrics: c.Metrics, Alarms: c.Alarms, Door: c.Door, User: c.imageUser}).Service(),
 		front.Service{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
 

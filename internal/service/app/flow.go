@@ -63,7 +63,7 @@ func (s *Service) build(ctx context.Context, row *componentRow) error {
 
 // configHash names what makes two instances different: everything but how many there are.
 func configHash(spec ComponentSpec, image, nonce string, env map[string]string) string {
-	spec.Replicas, spec.Stopped, spec.Source, spec.Strategy = 0, false, Source{}, ""
+	spec.Replicas, spec.Stopped, spec.Source, spec.Strategy, spec.Metrics = 0, false, Source{}, "", Metrics{}
 	b, err := json.Marshal(struct {
 		Spec  ComponentSpec
 		Image string

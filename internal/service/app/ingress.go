@@ -22,6 +22,9 @@ type Ingress struct {
 	// Observe, when set before the first request, is called once for each answered request. It must be quick and safe
 	// for concurrent use.
 	Observe func(Observation)
+	// Wake, when set before the first request, is asked when no instance is ready: it starts the component and tells how
+	// long requests may be held for it, or says that nothing will start it.
+	Wake func(component id.ID) (most time.Duration, ok bool)
 
 	log       *slog.Logger
 	transport http.RoundTripper
@@ -41,11 +44,14 @@ type backend struct {
 	mu        sync.RWMutex
 	all       []*endpoint
 	next      atomic.Uint32
+	activity  activity
 	proxy     *httputil.ReverseProxy
 }
 
 // ServeHTTP passes a request on to a ready instance.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.activity.begin()
+	defer b.activity.end()
 	l := &lazy{ResponseWriter: w}
 	x, out := b.begin(r)
 	defer func() { b.g.finish(x, l, r.Context().Err() != nil) }() // also when the proxy aborts a broken answer by a panic
@@ -76,6 +82,7 @@ func (g *Ingress) Expose(component id.ID, name string, addr netip.Addr, host str
 	b := g.byID[component]
 	if b == nil {
 		b = &backend{g: g, component: component, name: name}
+		b.activity.last.Store(time.Now().UnixNano())
 		b.proxy = &httputil.ReverseProxy{Transport: &balancer{g, b}, Rewrite: rewrite, ErrorHandler: g.failed, BufferPool: &g.buffers,
 			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
 		g.byID[component] = b
@@ -118,6 +125,9 @@ func (g *Ingress) Attach(component, instance id.ID, release int, at netip.AddrPo
 	b.mu.Lock()
 	b.all = append(b.all, e)
 	b.mu.Unlock()
+	if ready {
+		b.activity.announce()
+	}
 }
 
 // Mark says whether an instance takes requests.
@@ -126,6 +136,9 @@ func (g *Ingress) Mark(_, instance id.ID, ready bool) {
 	defer g.mu.RUnlock()
 	if e := g.instances[instance]; e != nil {
 		e.ready.Store(ready)
+		if ready {
+			e.backend.activity.announce()
+		}
 	}
 }
 
@@ -212,7 +225,11 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		e := t.b.pick(tried)
 		if e == nil {
-			return nil, errNoInstance
+			var err error
+			if e, err = t.g.hold(r.Context(), t.b); err != nil {
+				return nil, err
+			}
+			tried = nil
 		}
 		r.URL.Host = e.addr
 		resp, err := t.g.transport.RoundTrip(r)
@@ -248,6 +265,10 @@ func (g *Ingress) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, errNoInstance) {
 		status, text = http.StatusServiceUnavailable, "No instance of the app is ready. It may be starting, stopped or failing."
 		w.Header().Set("Retry-After", "2")
+	}
+	if errors.Is(err, errTooMany) {
+		status, text = http.StatusServiceUnavailable, "The app is starting, and too many requests wait for it already."
+		w.Header().Set("Retry-After", "5")
 	}
 	g.log.Debug("app did not answer", "host", r.Host, "err", err)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -125,7 +125,7 @@ func ensureDefault[S, T any](ctx context.Context, tx store.Tx, t kind.Table[S, T
 		State: kind.Active, Made: true, Generation: 1, Created: of.Updated, Updated: of.Updated, CreatedBy: ident.From(ctx).UserName}, Spec: spec})
 }
 
-func (s *Service) checkComponent(_ context.Context, tx store.Tx, old, row *componentRow) error {
+func (s *Service) checkComponent(ctx context.Context, tx store.Tx, old, row *componentRow) error {
 	spec := &row.Spec
 	env, err := s.Environment.Find(tx, string(row.Project), spec.Environment)
 	if err != nil {
@@ -142,6 +142,14 @@ func (s *Service) checkComponent(_ context.Context, tx store.Tx, old, row *compo
 		return fail.Field("spec.application", "there is no application %q", spec.Application).Then("awan application create %s", spec.Application)
 	}
 	spec.Environment, spec.Application = env.Name, application.Name
+	if old != nil && old.Spec.Replicas != spec.Replicas {
+		if err := s.bounded(ctx, tx, row, spec.Replicas, "spec.replicas"); err != nil {
+			return err
+		}
+	}
+	if err := checkMetrics(spec.Metrics); err != nil {
+		return err
+	}
 	src := &spec.Source
 	if src.Digest != "" && src.Image != "" && old != nil && old.Spec.Source.Digest != src.Digest {
 		src.Image = "" // a new upload takes the place of an image, and the other way round

@@ -62,9 +62,13 @@ type Service struct {
 	Component   kind.Table[ComponentSpec, ComponentStatus]
 	Release     kind.Table[ReleaseSpec, ReleaseStatus]
 	Ingress     *Ingress
-	health      *health
-	stop        context.CancelFunc
-	running     sync.WaitGroup
+	// Measured summarises what was measured of a component; nil where nothing is measured.
+	Measured func(ctx context.Context, project id.ID, component string, window time.Duration) (any, error)
+	// Bounds tells between how many instances a scaling policy keeps a component, if there is one.
+	Bounds  func(tx store.Tx, component id.ID) (*Bounds, error)
+	health  *health
+	stop    context.CancelFunc
+	running sync.WaitGroup
 }
 
 // New makes the service. Its kinds can be described at once; Start makes it work.

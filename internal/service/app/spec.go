@@ -59,6 +59,7 @@ type ComponentSpec struct {
 	Env         map[string]string `json:"env" doc:"environment variables" max:"200"`
 	Secrets     map[string]string `json:"secrets" doc:"environment variables whose values are never shown again" secret:"true" max:"200"`
 	Probe       Probe             `json:"probe" doc:"how to find out whether an instance can serve"`
+	Metrics     Metrics           `json:"metrics,omitzero" doc:"where its instances tell measurements of their own"`
 	Strategy    string            `json:"strategy" doc:"rolling: new instances first, then the old ones go; recreate: the old ones go first" enum:"rolling,recreate" default:"rolling"`
 	Stopped     bool              `json:"stopped" doc:"keeps no instance running"`
 }

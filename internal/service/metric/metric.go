@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/compression"
 
@@ -58,7 +57,6 @@ type Service struct {
 
 	db     *tsdb.DB
 	engine *promql.Engine
-	parser parser.Parser
 	client *http.Client // of scrapes
 
 	mu         sync.Mutex
@@ -83,14 +81,14 @@ func Open(o Options) (*Service, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fail.Wrap(err, fail.Unavailable, "the folder for metrics cannot be made")
 	}
-	s := &Service{Options: o, Registry: prometheus.NewRegistry(), parser: parser.NewParser(parser.Options{}), client: scrapeClient()}
+	s := &Service{Options: o, Registry: prometheus.NewRegistry(), client: scrapeClient()}
 	s.Traffic = newTraffic(s)
 	s.Registry.MustRegister(s.Traffic, &instances{s})
 	if err := s.openDB(); err != nil {
 		return nil, err
 	}
 	s.engine = promql.NewEngine(promql.EngineOpts{Logger: quiet(o.Log), MaxSamples: querySamples, Timeout: queryTime, LookbackDelta: lookback,
-		EnableAtModifier: true, EnableNegativeOffset: true, Parser: s.parser,
+		EnableAtModifier: true, EnableNegativeOffset: true, Parser: language,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return o.Every.Milliseconds() }})
 	return s, nil
 }

@@ -70,12 +70,15 @@ type Answer struct {
 	Warnings []string
 }
 
+// language is PromQL without experiments.
+var language = parser.NewParser(parser.Options{})
+
 // Parse checks an expression.
-func (s *Service) Parse(expr string) (parser.Expr, error) {
+func Parse(expr string) (parser.Expr, error) {
 	if strings.TrimSpace(expr) == "" {
 		return nil, fail.Field("query", "is empty").Then("give a PromQL expression: sum(rate(awan_http_requests_total[5m]))")
 	}
-	e, err := s.parser.ParseExpr(expr)
+	e, err := language.ParseExpr(expr)
 	if err != nil {
 		return nil, fail.Field("query", "is not PromQL: %v", err)
 	}
@@ -84,7 +87,7 @@ func (s *Service) Parse(expr string) (parser.Expr, error) {
 
 // Query evaluates an expression at one moment.
 func (v View) Query(ctx context.Context, expr string, at time.Time) (Answer, error) {
-	if _, err := v.s.Parse(expr); err != nil {
+	if _, err := Parse(expr); err != nil {
 		return Answer{}, err
 	}
 	q, err := v.s.engine.NewInstantQuery(ctx, v, nil, expr, at)
@@ -104,7 +107,7 @@ func (v View) Range(ctx context.Context, expr string, from, to time.Time, step t
 	case to.Sub(from)/step > MaxPoints:
 		return Answer{}, fail.Field("step", "gives more than %d points of a series", MaxPoints).Then("take a longer step, or a shorter time")
 	}
-	e, err := v.s.Parse(expr)
+	e, err := Parse(expr)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -158,7 +161,7 @@ func (v View) selectors(match []string) ([][]*labels.Matcher, error) {
 	if len(match) == 0 {
 		return [][]*labels.Matcher{nil}, nil
 	}
-	out, err := v.s.parser.ParseMetricSelectors(match)
+	out, err := language.ParseMetricSelectors(match)
 	if err != nil {
 		return nil, fail.Field("match[]", "is not a selector: %v", err)
 	}
@@ -226,3 +229,6 @@ func (v View) Labels(ctx context.Context, name string, match []string, from, to 
 	sort.Strings(out)
 	return out, nil
 }
+
+// Project is whose series the view holds; "" for all.
+func (v View) Project() id.ID { return v.project }
