@@ -12,6 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/prometheus"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -67,6 +68,11 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/applications", "shop", `{}`)
 	w.make(root, inProject+"app/environments", "live", `{}`)
 	w.make(root, inProject+"app/components", "web", `{"application":"shop","environment":"live","source":{"image":"library/web:1"},"probe":{"type":"none"}}`)
+
+	w.make(root, inProject+"app/scaling-policies", "web", `{"component":"web"}`)
+	w.make(root, inProject+"metric/channels", "hook", `{"url":"https://127.0.0.1:1/"}`)
+	w.make(root, inProject+"metric/alarms", "high", `{"query":"level","channels":["hook"]}`)
+	w.native(root, "POST", inProject+"metric/channels/hook/actions/test", nil, nil) // makes a notification
 
 	w.make(root, inDomain+"identity/users", fresh, `{`+password+`}`)
 	w.make(root, inDomain+"identity/users", reader, `{`+password+`}`)
@@ -180,6 +186,7 @@ func proveS18(t *testing.T) {
 	t.Run("huawei", func(t *testing.T) {
 		v.coverDialect(t, "", iam.New(o).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
+	t.Run("metrics", v.coverMetrics)
 	t.Run("tokens", v.coverTokens)
 	t.Run("a new user sees nothing of others", v.coverLists)
 }
@@ -299,6 +306,32 @@ func (v *town) coverDialect(t *testing.T, prefix string, routes []keystone.Route
 		v.cover(r.Method, path, body, r.Kind, r.Verb, m)
 		if strings.Contains(r.Path, "{") && r.Kind.Scope != kind.InCloud { // without a word about the domain
 			v.try(attempt{mallory, r.Method, path, body, nil, []int{404}})
+		}
+	}
+	t.Logf("%d routes", len(routes))
+}
+
+// coverMetrics: a project's measurements are for those who may read them there, the whole cloud's for operators.
+func (v *town) coverMetrics(t *testing.T) {
+	v.t = t
+	routes := prometheus.New(prometheus.Options{Metrics: v.Metrics, Alarms: v.Alarms, Door: v.Door}).Routes()
+	if len(routes) < 20 {
+		t.Fatalf("only %d routes", len(routes))
+	}
+	for _, r := range routes {
+		path := "/metrics" + strings.NewReplacer("{project}", v.project, "{name}", "component").Replace(strings.TrimSuffix(r.Path, "/"))
+		v.try(attempt{nobody, r.Method, path, "", nil, []int{401}})
+		v.try(attempt{fresh, r.Method, path, "", nil, []int{403}})
+		if r.Kind.Scope == kind.InCloud {
+			v.try(attempt{mallory, r.Method, path, "", nil, []int{403}})
+			v.try(attempt{reader, r.Method, path, "", nil, []int{403}})
+			continue
+		}
+		v.try(attempt{mallory, r.Method, path, "", nil, []int{404}})
+		v.try(attempt{reader, r.Method, path, "", nil, []int{200, 400}}) // 400: without a query
+		if own := v.ask(r.Method, strings.Replace(path, v.project, "lair", 1)+"?query=awan_component_replicas&match[]=awan_component_replicas&start=1&end=2&step=1",
+			"", "X-Auth-Token", v.token[mallory]); strings.Contains(own.body, v.project) || strings.Contains(own.body, `"web"`) {
+			t.Errorf("%s %s shows the victim's to mallory: %s", r.Method, path, own.body)
 		}
 	}
 	t.Logf("%d routes", len(routes))

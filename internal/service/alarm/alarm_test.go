@@ -139,6 +139,11 @@ func TestAnAlarmFiresAndEnds(t *testing.T) {
 		}
 	}
 	w.send()
+	for _, n := range w.notifications() {
+		if n.Status.Delivery != delivered || n.Status.Tries != 1 {
+			t.Fatalf("%+v", n.Status)
+		}
+	}
 	for _, state := range []string{firing, ok} {
 		p := <-w.got
 		var m message
@@ -151,11 +156,6 @@ func TestAnAlarmFiresAndEnds(t *testing.T) {
 		fmt.Sscan(at, &sec)
 		if want := sign("hush", p.body, time.Unix(sec, 0)); p.signature != want || sec == 0 {
 			t.Errorf("signature %s, want %s", p.signature, want)
-		}
-	}
-	for _, n := range w.notifications() {
-		if n.Status.Delivery != delivered || n.Status.Tries != 1 {
-			t.Errorf("%+v", n.Status)
 		}
 	}
 	var events []event.Event

@@ -215,5 +215,5 @@ func (m message) encode() string {
 
 // subject is the first line that people read.
 func (m message) subject() string {
-	return strings.TrimSpace("[" + strings.ToUpper(m.State) + "] " + m.Alarm + " " + m.Text)
+	return strings.Join(strings.Fields("["+strings.ToUpper(m.State)+"] "+m.Alarm+" "+m.Text), " ")
 }

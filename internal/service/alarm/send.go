@@ -41,6 +41,9 @@ const (
 	senders  = 8
 )
 
+// duePrefix is where the ids of those notifications lie that are not sent yet, of all projects.
+const duePrefix = "notifydue/"
+
 // queue stores a notification to be sent.
 func (s *Service) queue(tx store.Tx, c *channelRow, m message, alarm ...string) error {
 	now, i := s.Now().UTC(), id.New()
@@ -53,6 +56,9 @@ func (s *Service) queue(tx store.Tx, c *channelRow, m message, alarm ...string) 
 	}
 	r.Status = NotificationStatus{Delivery: waiting, Next: now}
 	if err := s.Notification.Put(tx, r); err != nil {
+		return err
+	}
+	if err := tx.Put(duePrefix+string(i), nil); err != nil {
 		return err
 	}
 	s.kick()
@@ -68,6 +74,9 @@ func (s *Service) trim(tx store.Tx, project id.ID, now time.Time) error {
 	for i, r := range all {
 		if r.Status.Delivery != waiting && now.Sub(r.Status.Ended) > keepSent || len(all)-i > keepMost {
 			if err := s.Notification.Remove(tx, r); err != nil {
+				return err
+			}
+			if err := tx.Delete(duePrefix + string(r.ID)); err != nil {
 				return err
 			}
 		}
@@ -107,15 +116,21 @@ func (s *Service) Send(ctx context.Context) (next time.Duration, err error) {
 	var due []*notificationRow
 	now := s.Now()
 	err = s.Store.View(ctx, func(tx store.Tx) error {
-		all, err := s.Notification.List(tx, "", kind.Filter{Index: "delivery", Value: waiting})
-		for _, r := range all {
+		for key := range tx.Scan(duePrefix, "") {
+			r, err := s.Notification.Get(tx, id.ID(key[len(duePrefix):]))
+			if err != nil {
+				return err
+			}
+			if r == nil {
+				continue
+			}
 			if wait := r.Status.Next.Sub(now); wait <= 0 {
 				due = append(due, r)
 			} else {
 				next = min(next, wait)
 			}
 		}
-		return err
+		return tx.ScanErr()
 	})
 	if err != nil {
 		return next, err
@@ -161,6 +176,11 @@ func (s *Service) one(ctx context.Context, r *notificationRow) {
 			st.Delivery, st.Ended, st.Error = givenUp, now, reason(err)
 		default:
 			st.Next, st.Error = now.Add(pause(st.Tries)), reason(err)
+		}
+		if st.Delivery != waiting {
+			if err := tx.Delete(duePrefix + string(r.ID)); err != nil {
+				return err
+			}
 		}
 		return s.Notification.Put(tx, x)
 	})
