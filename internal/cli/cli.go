@@ -36,13 +36,15 @@ type Options struct {
 
 // UpOptions are what awan up was told. Empty fields mean the cloud's own default.
 type UpOptions struct {
-	Data     string // folder that holds everything
-	Listen   string // HOST:PORT
-	Domain   string // DNS domain under which services and apps have names
-	Region   string
-	LogLevel string // debug, info, warn, error
-	Upstream string // registry that images this cloud lacks are pulled from
-	Bases    string // registry and path that base images are pulled from, instead of being made
+	Data                     string // folder that holds everything
+	Listen                   string // HOST:PORT
+	Domain                   string // DNS domain under which services and apps have names
+	Region                   string
+	LogLevel                 string // debug, info, warn, error
+	Upstream                 string // registry that images this cloud lacks are pulled from
+	ACMEDirectory, ACMEEmail string
+	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from
+	Bases                    string // registry and path that base images are pulled from, instead of being made
 
 	SMTP, SMTPFrom, SMTPUser, SMTPPasswordFile string   // the server that alarms' e-mail goes by
 	WebhookAllow                               []string // addresses and networks beside public ones that notifications may go to

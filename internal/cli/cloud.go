@@ -32,6 +32,9 @@ func (s *session) upCmd() *cobra.Command {
 	f.StringVar(&o.SMTPUser, "smtp-user", "", "`NAME` to log in to the mail server with; empty: without a log-in")
 	f.StringVar(&o.SMTPPasswordFile, "smtp-password-file", "", "`FILE` that holds the password for it")
 	f.StringArrayVar(&o.WebhookAllow, "webhook-allow", nil, "let notifications go to this `NETWORK` too, 10.1.0.0/16 say; otherwise to public addresses and apps only (may be repeated)")
+	f.StringVar(&o.ACMEDirectory, "acme-directory", "", "get certificates of tenants' own names from the ACME authority at this `URL`; empty: from nowhere")
+	f.StringVar(&o.ACMEEmail, "acme-email", "", "`ADDRESS` that the authority may write to")
+	f.StringVar(&o.TCPPorts, "tcp-ports", "", "`FIRST-LAST` of the ports that tenants' TCP ports are taken from (default 20000-20999)")
 	o.LogLevel = "warn"
 	f.Var(&choice{into: &o.LogLevel, of: []string{"debug", "info", "warn", "error"}}, "log-level", "how much to log on standard error")
 	complete(cmd, "log-level", "debug", "info", "warn", "error")

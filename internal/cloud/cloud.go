@@ -20,6 +20,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
+	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/metric"
@@ -38,8 +39,12 @@ type Options struct {
 	// Upstream is the host of a registry that images are pulled from when this cloud lacks them, UpstreamBases the host
 	// and path that base images are pulled from instead of being made. Empty: nothing is pulled from anywhere.
 	Upstream, UpstreamBases string
-	Version                 string
-	Log                     *slog.Logger
+	// ACMEDirectory is the URL of the authority that tenants' names get certificates from, ACMEEmail whom it writes to.
+	// Empty: nobody is asked for certificates.
+	ACMEDirectory, ACMEEmail string
+	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
+	Version                  string
+	Log                      *slog.Logger
 	// Mail is the server that alarms' e-mail goes by; without one there is none.
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
@@ -61,6 +66,8 @@ const (
 	DefaultRegion  = "awan-1"
 	DefaultAccount = "awan"
 	DefaultListen  = "127.0.0.1:8443"
+
+	DefaultTCPPorts = "20000-20999"
 )
 
 // Cloud is a running cloud.
@@ -75,6 +82,7 @@ type Cloud struct {
 	Metrics  *metric.Service
 	Alarms   *alarm.Service
 	Scaling  *scaling.Service
+	Access   *access.Service
 	Registry *registry.Registry
 	Front    *front.Front
 	Engines  Engines
@@ -109,8 +117,14 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.openMetrics(); err != nil {
 		return c, err
 	}
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Alarms, c.Scaling), Region: c.Region, Limits: limits,
-		Now: time.Now, Log: c.Log, Observe: c.calls.observe})
+	if err := c.openLogs(); err != nil {
+		return c, err
+	}
+	if err := c.makeAccess(); err != nil {
+		return c, err
+	}
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Access, c.Alarms, c.Scaling), Region: c.Region,
+		Limits: limits, Now: time.Now, Log: c.Log, Observe: c.calls.observe})
 	if err := c.openFront(); err != nil {
 		return c, err
 	}
@@ -125,11 +139,17 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.App.Close(); return nil })
+	if err := c.Access.Start(ctx); err != nil {
+		return c, err
+	}
+	c.closing(func() error { c.Access.Close(); return nil })
+	c.collectLogs(ctx)
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err
 	}
 	c.closing(func() error { c.Door.Close(); return nil })
-	return c, c.startMetrics(ctx)
+	c.startMetrics(ctx)
+	return c, nil
 }
 
 // Close stops serving, lets running steps go and closes what was opened, in reverse.
@@ -202,7 +222,11 @@ type host struct{ *Cloud }
 
 // Unseal reads a secret of a stored row.
 func (h host) Unseal(m *kind.Meta, part, path, sealed string) (string, error) {
-	return h.Door.Unseal(m, part, path, sealed)
+	return h.unseal(m, part, path, sealed)
+}
+
+func (c *Cloud) unseal(m *kind.Meta, part, path, sealed string) (string, error) {
+	return c.Door.Unseal(m, part, path, sealed)
 }
 
 // Wake makes a kind's loop run now; before the door is there nothing waits.

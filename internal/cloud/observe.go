@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,12 +52,12 @@ func (c *Cloud) openMetrics() error {
 }
 
 // startMetrics begins to measure, and to act on it.
-func (c *Cloud) startMetrics(ctx context.Context) error {
+func (c *Cloud) startMetrics(ctx context.Context) {
 	c.Metrics.Start(ctx)
 	c.Alarms.Start(ctx)
 	c.closing(func() error { c.Alarms.Close(); return nil })
 	c.closing(func() error { c.Scaling.Close(); return nil })
-	return c.Scaling.Start(ctx)
+	c.Scaling.Start(ctx)
 }
 
 // unfinished counts the jobs that have not ended.
@@ -86,15 +87,12 @@ func newCalls() *calls {
 
 // observe counts one call.
 func (m *calls) observe(c *call.Call, err error, took time.Duration) {
-	outcome, verb, known := "ok", c.Verb, false
+	outcome, verb := "ok", c.Verb
 	if err != nil {
 		outcome = string(fail.KindOf(err))
-	}
-	for _, v := range call.Verbs(c.Kind) {
-		known = known || v.Verb == verb
-	}
-	if !known {
-		verb = "unknown" // what clients make up must not make series
+		if !slices.ContainsFunc(call.Verbs(c.Kind), func(v call.Verb) bool { return v.Verb == verb }) {
+			verb = "unknown" // what clients make up must not make series
+		}
 	}
 	m.total.WithLabelValues(c.Kind.FullName(), verb, outcome).Inc()
 	if a := c.Kind.ActionOf(c.Verb); c.Verb != call.Watch && (a == nil || a.Serve == nil) {

@@ -42,6 +42,7 @@ func (s *Service) componentActions() []action {
 		}},
 		{Verb: "rollback", Doc: "go back to an earlier release: its image and its configuration", Level: kind.Write, In: Rollback{}, Change: s.rollback},
 		{Verb: "logs", Doc: "read or follow what the instances print", Level: kind.Read, In: LogsIn{}, Serve: s.serveLogs},
+		{Verb: "search-logs", Doc: "search what instances printed, also of those that are gone", Level: kind.Read, In: SearchLogsIn{}, Serve: s.serveSearchLogs},
 		{Verb: "build-log", Doc: "read or follow the log of the newest build", Level: kind.Read, In: BuildLogIn{}, Serve: s.serveBuildLog},
 		{Verb: "metrics", Doc: "requests, latency, errors, CPU and memory, of all instances and of each", Level: kind.Read, In: MetricsIn{}, Serve: s.serveMetrics},
 		{Verb: "instances", Doc: "the instances with what they use now", Level: kind.Read, Serve: s.serveInstances},
@@ -80,6 +81,7 @@ func (s *Service) rollback(_ context.Context, tx store.Tx, row *componentRow, in
 		return "", fail.Wrap(err, fail.Internal, "the release cannot be read")
 	}
 	spec.Replicas, spec.Stopped = row.Spec.Replicas, row.Spec.Stopped
+	spec.Application, spec.Environment = row.Spec.Application, row.Spec.Environment // which may be called otherwise by now
 	row.Spec = spec
 	row.Status.Next = &Rollout{Image: found.Spec.Image, Stack: found.Spec.Stack, Note: fmt.Sprintf("rollback to %d", found.Spec.Number)}
 	return "update", nil

@@ -61,9 +61,11 @@ func (s *Service) build(ctx context.Context, row *componentRow) error {
 	return nil
 }
 
-// configHash names what makes two instances different: everything but how many there are.
+// configHash names what makes two instances different: everything but how many there are, and what they are called
+// and described by.
 func configHash(spec ComponentSpec, image, nonce string, env map[string]string) string {
 	spec.Replicas, spec.Stopped, spec.Source, spec.Strategy, spec.Metrics = 0, false, Source{}, "", Metrics{}
+	spec.Application, spec.Environment, spec.Description, spec.Foreign = "", "", "", ""
 	b, err := json.Marshal(struct {
 		Spec  ComponentSpec
 		Image string

@@ -23,13 +23,25 @@ import (
 func (s *Service) describe() {
 	s.Environment = kind.TableOf[EnvironmentSpec, EnvironmentStatus](kind.Kind[EnvironmentSpec, EnvironmentStatus]{
 		Service: "app", Name: "environment", Scope: kind.InProject, Doc: "Where components run: what they may reach, and variables they all get.",
-		Columns: []string{"spec.egress", "spec.description"}, Example: EnvironmentSpec{Egress: "internet"}, NoRename: true,
+		Columns: []string{"spec.egress", "spec.description"}, Example: EnvironmentSpec{Egress: "internet"}, NamePat: groupName,
+		Check: func(_ context.Context, tx store.Tx, old, r *environmentRow) error {
+			return s.renamable(tx, "environment", metaOf(old), &r.Meta)
+		},
+		Changed: func(_ context.Context, tx store.Tx, old, r *environmentRow) error {
+			return s.renamed(tx, "environment", metaOf(old), metaOf(r), func(c *ComponentSpec) { c.Environment = r.Name })
+		},
 		CheckDelete: func(_ context.Context, tx store.Tx, r *environmentRow) error {
 			return s.unused(tx, "environment", &r.Meta)
 		}}.Def())
 	s.Application = kind.TableOf[ApplicationSpec, ApplicationStatus](kind.Kind[ApplicationSpec, ApplicationStatus]{
 		Service: "app", Name: "application", Scope: kind.InProject, Doc: "Components that belong together.",
-		Columns: []string{"spec.description"}, Example: ApplicationSpec{Description: "the web shop"}, NoRename: true,
+		Columns: []string{"spec.description"}, Example: ApplicationSpec{Description: "the web shop"}, NamePat: groupName,
+		Check: func(_ context.Context, tx store.Tx, old, r *applicationRow) error {
+			return s.renamable(tx, "application", metaOf(old), &r.Meta)
+		},
+		Changed: func(_ context.Context, tx store.Tx, old, r *applicationRow) error {
+			return s.renamed(tx, "application", metaOf(old), metaOf(r), func(c *ComponentSpec) { c.Application = r.Name })
+		},
 		CheckDelete: func(_ context.Context, tx store.Tx, r *applicationRow) error {
 			return s.unused(tx, "application", &r.Meta)
 		}}.Def())

@@ -157,6 +157,9 @@ func (s *Service) removeOne(ctx context.Context, instance id.ID) error {
 	if err := s.Engine.Stop(ctx, instance, stopGrace); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "instance cannot be stopped")
 	}
+	if s.Leaving != nil {
+		s.Leaving(ctx, instance)
+	}
 	if err := s.Engine.Destroy(ctx, instance); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "instance cannot be removed")
 	}

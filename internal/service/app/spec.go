@@ -12,6 +12,7 @@ type EnvironmentSpec struct {
 	Description string            `json:"description" doc:"what it is for" max:"255"`
 	Egress      string            `json:"egress" doc:"where its components may connect to beyond the project: none, or public internet addresses" enum:"none,internet" default:"none"`
 	Variables   map[string]string `json:"variables" doc:"environment variables given to every component in it" max:"200"`
+	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // EnvironmentStatus is empty: an environment is a rule, not a thing.
@@ -20,6 +21,7 @@ type EnvironmentStatus struct{}
 // ApplicationSpec groups components that belong together.
 type ApplicationSpec struct {
 	Description string `json:"description" doc:"what it does" max:"255"`
+	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // ApplicationStatus is empty.
@@ -62,6 +64,8 @@ type ComponentSpec struct {
 	Metrics     Metrics           `json:"metrics,omitzero" doc:"where its instances tell measurements of their own"`
 	Strategy    string            `json:"strategy" doc:"rolling: new instances first, then the old ones go; recreate: the old ones go first" enum:"rolling,recreate" default:"rolling"`
 	Stopped     bool              `json:"stopped" doc:"keeps no instance running"`
+	Description string            `json:"description" doc:"what it does" max:"255"`
+	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // ComponentStatus is what runs.

@@ -21,7 +21,7 @@ func (s *Service) Measure(ctx context.Context) error {
 	}
 	families, err := s.Registry.Gather()
 	if err != nil {
-		return err
+		s.Log.Warn("not everything can be measured", "err", err) // what can is in families
 	}
 	w := s.writer(ctx, s.Now())
 	for _, f := range families {

@@ -14,7 +14,8 @@ import (
 // Traffic counts the requests of apps. Observe is called for each of them, so it takes no lock that two requests share.
 type Traffic struct {
 	s      *Service
-	series sync.Map // trafficKey -> *traffic
+	series sync.Map   // trafficKey -> *traffic
+	mu     sync.Mutex // guards gone: several may collect at once
 	gone   map[trafficKey]time.Time
 }
 
@@ -94,6 +95,8 @@ func (t *Traffic) Describe(ch chan<- *prometheus.Desc) {
 func (t *Traffic) Collect(ch chan<- prometheus.Metric) {
 	of, runs := t.s.known()
 	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.series.Range(func(k, v any) bool {
 		key, x := k.(trafficKey), v.(*traffic)
 		c, there := of[key.component]

@@ -62,17 +62,8 @@ func (s *Service) describe() {
 		Quota:   map[ledger.Dim]func(Spec) int64{"app.scaling-policies": func(Spec) int64 { return 1 }},
 		Index:   map[string]func(*row) []string{"component": func(r *row) []string { return []string{r.Spec.Component} }},
 		Check:   s.check,
-		Changed: func(context.Context, store.Tx, *row, *row) error { s.soon(); return nil },
 		Delete:  job.Flow[row]{{Name: "leave something running", Do: s.leave, Deadline: 5 * time.Minute}},
 	}.Def())
-}
-
-// soon makes the service read the policies again.
-func (s *Service) soon() {
-	select {
-	case s.kick <- struct{}{}:
-	default:
-	}
 }
 
 func (s *Service) check(_ context.Context, tx store.Tx, _, r *row) error {
@@ -139,12 +130,21 @@ func (s *Service) Bounds(tx store.Tx, component id.ID) (*app.Bounds, error) {
 	if err != nil || c == nil {
 		return nil, err
 	}
-	rows, err := s.Policy.List(tx, string(c.Project), kind.Filter{Index: "component", Value: string(component), State: kind.Active})
+	r, err := s.of(tx, c)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	low, high := bounds(r.Spec, s.Now())
+	return &app.Bounds{Policy: r.Name, Min: low, Max: high}, nil
+}
+
+// of gives the policy of a component; nil when there is none.
+func (s *Service) of(tx store.Tx, c *component) (*row, error) {
+	rows, err := s.Policy.List(tx, string(c.Project), kind.Filter{Index: "component", Value: string(c.ID), State: kind.Active})
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	low, high := bounds(rows[0].Spec, s.Now())
-	return &app.Bounds{Policy: rows[0].Name, Min: low, Max: high}, nil
+	return rows[0], nil
 }
 
 // bounds are those of the schedule that came newest, or the policy's own while none has come in a year.

@@ -29,7 +29,6 @@ func (s *Service) Round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.note(rows)
 	live := map[id.ID]bool{}
 	for _, r := range rows {
 		live[r.ID] = true
@@ -183,15 +182,33 @@ func (s *Service) save(ctx context.Context, r *row, st Status) error {
 	return err
 }
 
-// Wake is for the ingress: a request came for a component of which no instance is ready.
-func (s *Service) Wake(component id.ID) (time.Duration, bool) {
+// Wake is for the ingress: a request came for a component of which no instance is ready. It tells whether one will be,
+// and how long the request may be held for it.
+func (s *Service) Wake(component id.ID) (most time.Duration, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w, ok := s.wakeful[component]
-	if !ok {
+	if s.ctx == nil || s.ctx.Err() != nil { // the cloud is not up yet, or goes down
 		return 0, false
 	}
-	if !s.waking[component] && s.ctx != nil && s.ctx.Err() == nil {
+	asleep := false
+	err := s.Store.View(s.ctx, func(tx store.Tx) error {
+		c, err := s.Apps.Component.Get(tx, component)
+		if err != nil || c == nil || c.Spec.Stopped || c.State == kind.Trashed {
+			return err
+		}
+		r, err := s.of(tx, c)
+		if err != nil || r == nil {
+			return err
+		}
+		low, _ := bounds(r.Spec, s.Now())
+		most, ok, asleep = time.Duration(r.Spec.Wait), low == 0, c.Spec.Replicas == 0
+		return nil
+	})
+	if err != nil {
+		s.Log.Error("a request cannot wake its app", "component", component, "err", err)
+		return 0, false
+	}
+	if ok && asleep && !s.waking[component] {
 		s.waking[component] = true
 		s.running.Go(func() {
 			defer func() {
@@ -199,15 +216,15 @@ func (s *Service) Wake(component id.ID) (time.Duration, bool) {
 				delete(s.waking, component)
 				s.mu.Unlock()
 			}()
-			s.start(component, w)
+			s.start(component, most)
 		})
 	}
-	return w.wait, true
+	return most, ok
 }
 
 // start asks for the first instance, again while the component is busy (it may just be going to sleep).
-func (s *Service) start(component id.ID, w wakeful) {
-	ctx, cancel := context.WithTimeout(s.ctx, w.wait)
+func (s *Service) start(component id.ID, most time.Duration) {
+	ctx, cancel := context.WithTimeout(s.ctx, most)
 	defer cancel()
 	for ctx.Err() == nil {
 		c, err := s.component(ctx, component)
@@ -215,7 +232,7 @@ func (s *Service) start(component id.ID, w wakeful) {
 			return // it starts already, or is not to
 		}
 		if err == nil {
-			err = s.set(ctx, c, w.min, "a request came")
+			err = s.set(ctx, c, 1, "a request came")
 		}
 		switch {
 		case err == nil:

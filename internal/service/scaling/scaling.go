@@ -34,24 +34,16 @@ type Service struct {
 	Policy kind.Table[Spec, Status]
 
 	mu      sync.Mutex
-	wakeful map[id.ID]wakeful // components that a request wakes
-	waking  map[id.ID]bool    // those on which somebody works at that
+	waking  map[id.ID]bool    // components that somebody is about to start
 	recent  map[id.ID]*recent // what was wanted lately, by policy
-	kick    chan struct{}
 	ctx     context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-// wakeful is a component that sleeps, or may.
-type wakeful struct {
-	wait time.Duration
-	min  int
-}
-
 // New makes the service. Its kind can be described at once; Start makes it work.
 func New(d Deps) *Service {
-	s := &Service{Deps: d, wakeful: map[id.ID]wakeful{}, waking: map[id.ID]bool{}, recent: map[id.ID]*recent{}, kick: make(chan struct{}, 1)}
+	s := &Service{Deps: d, waking: map[id.ID]bool{}, recent: map[id.ID]*recent{}}
 	s.describe()
 	return s
 }
@@ -59,41 +51,35 @@ func New(d Deps) *Service {
 // Kinds lists the service's kinds.
 func (s *Service) Kinds() []*kind.Def { return []*kind.Def{s.Policy.D} }
 
-// every is how often policies are looked at: as often as there are new measurements, by default.
-func (s *Service) every() time.Duration { return s.Metrics.Every }
-
-// Start takes up the policies and follows them until Close.
-func (s *Service) Start(ctx context.Context) error {
-	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.learn(s.ctx); err != nil {
-		return err
-	}
+// Start follows the policies until Close.
+func (s *Service) Start(ctx context.Context) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.mu.Lock()
+	s.ctx, s.stop = ctx, stop
+	s.mu.Unlock()
 	s.running.Go(func() {
-		t := time.NewTicker(s.every())
+		t := time.NewTicker(s.Metrics.Every) // as often as there are new measurements
 		defer t.Stop()
 		for {
 			select {
-			case <-s.ctx.Done():
+			case <-ctx.Done():
 				return
 			case <-t.C:
-				if err := s.Round(s.ctx); err != nil && s.ctx.Err() == nil {
+				if err := s.Round(ctx); err != nil && ctx.Err() == nil {
 					s.Log.Error("scaling policies cannot be followed", "err", err)
-				}
-			case <-s.kick:
-				if err := s.learn(s.ctx); err != nil && s.ctx.Err() == nil {
-					s.Log.Error("scaling policies cannot be read", "err", err)
 				}
 			}
 		}
 	})
-	return nil
 }
 
 // Close stops. Instances go on as they are.
 func (s *Service) Close() {
+	s.mu.Lock() // so that no wake begins once we wait
 	if s.stop != nil {
 		s.stop()
 	}
+	s.mu.Unlock()
 	s.running.Wait()
 }
 
@@ -104,26 +90,4 @@ func (s *Service) policies(ctx context.Context) (rows []*row, err error) {
 		return err
 	})
 	return rows, err
-}
-
-// learn notes which components a request wakes.
-func (s *Service) learn(ctx context.Context) error {
-	rows, err := s.policies(ctx)
-	if err != nil {
-		return err
-	}
-	s.note(rows)
-	return nil
-}
-
-func (s *Service) note(rows []*row) {
-	next := map[id.ID]wakeful{}
-	for _, r := range rows {
-		if low, _ := bounds(r.Spec, s.Now()); low == 0 {
-			next[id.ID(r.Spec.Component)] = wakeful{wait: time.Duration(r.Spec.Wait), min: max(1, low)}
-		}
-	}
-	s.mu.Lock()
-	s.wakeful = next
-	s.mu.Unlock()
 }

@@ -1,7 +1,7 @@
 // Package iam serves Huawei Cloud's identity API (https://support.huaweicloud.com/intl/en-us/api-iam/): Keystone v3,
 // which it shares with dialect/openstack/keystone, and Huawei's own paths beside it; and of enterprise projects the one
 // that every account has, so that clients which ask for it go on. It may import the kernel,
-// dialect/{front,huawei/sign,openstack/keystone,openstack/token}.
+// dialect/{front,huawei/iamv5,huawei/sign,openstack/keystone,openstack/token}.
 package iam
 
 import (
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
 	"github.com/awancloud/awan/internal/dialect/huawei/sign"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -28,7 +29,7 @@ func New(o Options) *IAM {
 	o.Dialect, o.Fail, o.Enter, o.Role = "huawei", Fail, enter, roleView
 	i := &IAM{Identity: keystone.New(o), Enterprise: keystone.Bare(o)}
 	for _, rs := range [][]keystone.Route{userRoutes(i.Identity), projectRoutes(i.Identity), keyRoutes(i.Identity), policyRoutes(i.Identity),
-		permissionRoutes(i.Identity)} {
+		permissionRoutes(i.Identity), iamv5.Routes(i.Identity)} {
 		for _, r := range rs {
 			i.Identity.Add(r)
 		}
