@@ -170,18 +170,19 @@ type document struct {
 	ErrorType string   `json:"errorType,omitempty"`
 	Error     string   `json:"error,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`
+	Infos     []string `json:"infos,omitempty"`
 }
 
 // warned is data with the engine's remarks beside it.
 type warned struct {
-	data     any
-	warnings []string
+	data            any
+	warnings, infos []string
 }
 
 func writeData(w http.ResponseWriter, data any) {
 	d := document{Status: "success", Data: data}
 	if x, ok := data.(warned); ok {
-		d.Data, d.Warnings = x.data, x.warnings
+		d.Data, d.Warnings, d.Infos = x.data, x.warnings, x.infos
 	}
 	write(w, http.StatusOK, d)
 }

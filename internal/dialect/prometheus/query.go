@@ -24,7 +24,7 @@ func answer(a metric.Answer, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return warned{result{a.Value.Type(), a.Value}, a.Warnings}, nil
+	return warned{result{a.Value.Type(), a.Value}, a.Warnings, a.Infos}, nil
 }
 
 func (a *API) query(x *exchange) (any, error) {

@@ -66,8 +66,8 @@ func (q *scoped) LabelNames(ctx context.Context, h *storage.LabelHints, m ...*la
 
 // Answer is what a query gave.
 type Answer struct {
-	Value    parser.Value
-	Warnings []string
+	Value           parser.Value
+	Warnings, Infos []string
 }
 
 // language is PromQL without experiments.
@@ -138,7 +138,7 @@ func run(ctx context.Context, q promql.Query, err error) (Answer, error) {
 		return Answer{}, fail.Field("query", "cannot be evaluated: %v", r.Err)
 	}
 	warnings, infos := r.Warnings.AsStrings(q.String(), 10, 10)
-	return Answer{copied(r.Value), append(warnings, infos...)}, nil
+	return Answer{copied(r.Value), warnings, infos}, nil
 }
 
 // copied makes a result outlive its query, whose memory is used again once it is closed.

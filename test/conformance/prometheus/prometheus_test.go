@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,27 +134,27 @@ func TestPrometheusClient(t *testing.T) {
 	}
 	a, ctx := v1.NewAPI(client), t.Context()
 	now := time.Now()
-	value, _, err := a.Query(ctx, `sum by (component, code) (awan_http_requests_total)`, now)
+	value, _, _, err := a.Query(ctx, `sum by (component, code) (awan_http_requests_total)`, now)
 	if v, ok := value.(model.Vector); err != nil || !ok || len(v) != 1 || v[0].Value != 100 || v[0].Metric["component"] != "web" || v[0].Metric["code"] != "200" {
 		t.Errorf("query: %v %v", value, err)
 	}
-	value, _, err = a.Query(ctx, `histogram_quantile(0.95, sum by (le) (awan_http_request_duration_seconds_bucket))`, now)
+	value, _, _, err = a.Query(ctx, `histogram_quantile(0.95, sum by (le) (awan_http_request_duration_seconds_bucket))`, now)
 	if v, ok := value.(model.Vector); err != nil || !ok || len(v) != 1 || v[0].Value <= 0 || v[0].Value > 5 {
 		t.Errorf("percentile: %v %v", value, err)
 	}
-	value, _, err = a.QueryRange(ctx, `awan_component_replicas`, v1.Range{Start: now.Add(-time.Minute), End: now, Step: 5 * time.Second})
+	value, _, _, err = a.QueryRange(ctx, `awan_component_replicas`, v1.Range{Start: now.Add(-time.Minute), End: now, Step: 5 * time.Second})
 	if m, ok := value.(model.Matrix); err != nil || !ok || len(m) != 1 || m[0].Metric["project"] != model.LabelValue(project) {
 		t.Errorf("range: %v %v", value, err)
 	}
-	series, _, err := a.Series(ctx, []string{`{__name__=~"awan_instance_.*"}`}, now.Add(-time.Hour), now)
+	series, _, _, err := a.Series(ctx, []string{`{__name__=~"awan_instance_.*"}`}, now.Add(-time.Hour), now)
 	if err != nil || len(series) < 2 {
 		t.Errorf("series: %v %v", series, err)
 	}
-	names, _, err := a.LabelNames(ctx, nil, now.Add(-time.Hour), now)
-	if err != nil || !strings.Contains(strings.Join(names, " "), "component") {
+	names, _, _, err := a.LabelNames(ctx, nil, now.Add(-time.Hour), now)
+	if err != nil || !slices.Contains(names, "component") {
 		t.Errorf("label names: %v %v", names, err)
 	}
-	values, _, err := a.LabelValues(ctx, "component", []string{"awan_component_ready"}, now.Add(-time.Hour), now)
+	values, _, _, err := a.LabelValues(ctx, "component", []string{"awan_component_ready"}, now.Add(-time.Hour), now)
 	if err != nil || len(values) != 1 || values[0] != "web" {
 		t.Errorf("label values: %v %v", values, err)
 	}
@@ -168,7 +169,7 @@ func TestPrometheusClient(t *testing.T) {
 		t.Errorf("exemplars: %v %v", ex, err)
 	}
 	for query, want := range map[string]v1.ErrorType{"sum(": v1.ErrBadData, "": v1.ErrBadData} {
-		if _, _, err := a.Query(ctx, query, now); err == nil || err.(*v1.Error).Type != want {
+		if _, _, _, err := a.Query(ctx, query, now); err == nil || err.(*v1.Error).Type != want {
 			t.Errorf("%q: %v", query, err)
 		}
 	}
@@ -190,7 +191,7 @@ func rules(t *testing.T, c *cloud.Cloud, a v1.API, admin map[string]string) {
 	if err := c.Alarms.Evaluate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r, err := a.Rules(t.Context())
+	r, err := a.Rules(t.Context(), nil)
 	if err != nil || len(r.Groups) != 1 || len(r.Groups[0].Rules) != 1 || r.Groups[0].Rules[0].(v1.AlertingRule).State != "firing" {
 		t.Errorf("rules: %+v %v", r, err)
 	}
