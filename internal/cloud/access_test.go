@@ -68,7 +68,9 @@ func TestAccess(t *testing.T) {
 	c.do("PATCH", access+"access-rules/web", map[string]any{"spec": map[string]any{"maintenance": false}}, nil)
 	until("/", 200, "web")
 
-	var port struct{ Resource struct{ Status struct{ Address string } } }
+	var port struct {
+		Resource struct{ Status struct{ Address string } }
+	}
 	c.do("POST", access+"tcp-ports", map[string]any{"name": "raw", "spec": map[string]any{"component": "web", "target": 8080}}, &port)
 	deadline := time.Now().Add(10 * time.Second)
 	for {

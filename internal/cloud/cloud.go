@@ -236,6 +236,11 @@ func (h host) Wake(kind string) {
 	}
 }
 
+// Act calls an action of a component in the cloud's own name.
+func (h host) Act(ctx context.Context, m *kind.Meta, verb string, in any) error {
+	return h.Door.Act(ctx, m, verb, in)
+}
+
 // appURL is where a component is reached: at its own loopback address where the cloud's domain needs no DNS, by name
 // where the operator gave a domain.
 func (c *Cloud) appURL(addr netip.Addr, name, project string) (url, hostName string) {

@@ -65,6 +65,16 @@ func openTown(t *testing.T) *town {
 	if err := json.Unmarshal(key.Resource.Status, &access); err != nil {
 		t.Fatal(err)
 	}
+	w.make(root, inDomain+"identity/policy-versions", "", `{"policy":"custom","document":{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["app:*:list"]}]}}`)
+	w.make(root, inDomain+"identity/application-credentials", "robot", `{"user":"victim","project":"`+v.project+`"}`)
+	w.make(root, inDomain+"identity/agencies", "helpers", `{"trust_service":"app"}`)
+	w.make(root, inDomain+"identity/mfa-devices", "phone", `{"user":"victim"}`)
+	w.make(root, inDomain+"identity/enterprise-projects", "retail", `{}`)
+	w.make(root, inDomain+"identity/predefined-tags", "", `{"key":"team","value":"shop"}`)
+	for _, to := range []string{`"agency":"helpers"`, `"agency":"helpers","project":"` + v.project + `"`, `"user":"victim","enterprise_project":"retail"`,
+		`"group":"crew","enterprise_project":"retail"`} {
+		w.make(root, inDomain+"identity/grants", "", `{"policy":"custom",`+to+`}`)
+	}
 	w.make(root, inProject+"keypair/keypairs", "door", `{}`)
 	w.make(root, inProject+"app/applications", "shop", `{}`)
 	w.make(root, inProject+"app/environments", "live", `{}`)
@@ -90,13 +100,15 @@ func openTown(t *testing.T) *town {
 	v.token[mallory] = w.logIn("elsewhere", mallory, "correct-horse", "lair")
 
 	v.values = map[string]string{"domain_id": v.domain, "project_id": v.project, "user_id": user, "group_id": group, "role_id": role,
-		"access_key": access.Key, "region_id": "awan-1", "service_id": "s", "endpoint_id": "e", "enterprise_project_id": "0",
-		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console"}
+		"access_key": access.Key, "region_id": "awan-1", "service_id": "s", "endpoint_id": "e",
+		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
+		"version_id": "v2", "option": "password_regex"}
 	v.findRows()
 	for name, k := range map[string]string{"environment_id": "app/environment", "application_id": "app/application", "component_id": "app/component"} {
 		v.values[name] = v.rows[k]
 	}
 	v.values["job_id"], v.values["cluster_id"] = strings.Repeat("0", 32), "c"
+	v.values["agency_id"], v.values["enterprise_project_id"] = v.rows["identity/agency"], v.rows["identity/enterprise-project"]
 	return v
 }
 

@@ -3,6 +3,8 @@ package ident
 import (
 	"context"
 
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -46,8 +48,18 @@ func (k *Kinds) keyOwner(ctx context.Context, _ store.Tx, row *kind.Row[KeySpec,
 	return nil
 }
 
-func (k *Kinds) checkKey(ctx context.Context, tx store.Tx, _, row *kind.Row[KeySpec, KeyStatus]) error {
-	return ref(tx, k.User, row.Domain, "spec.user", &row.Spec.User)
+func (k *Kinds) checkKey(ctx context.Context, tx store.Tx, old, row *kind.Row[KeySpec, KeyStatus]) error {
+	if p := From(ctx); old == nil && p.Application != "" && !p.Manages {
+		return fail.New(fail.Denied, "this application credential cannot make keys").Then("use a token of the user")
+	}
+	if err := ref(tx, k.User, row.Domain, "spec.user", &row.Spec.User); err != nil || old != nil {
+		return err
+	}
+	u, err := k.User.Get(tx, id.ID(row.Spec.User))
+	if err == nil && u != nil && u.Spec.AccessMode == ConsoleOnly {
+		return fail.Field("spec.user", "%s may use the console only", u.Name).Then("change its access_mode first")
+	}
+	return err
 }
 
 func keyChanged(_ context.Context, tx store.Tx, old, row *kind.Row[KeySpec, KeyStatus]) error {

@@ -39,8 +39,23 @@ func (k *Kinds) domainChanged(ctx context.Context, tx store.Tx, old, row *kind.R
 		if err := k.addSystemPolicies(tx, row); err != nil {
 			return err
 		}
+		if err := k.addRules(tx, row); err != nil {
+			return err
+		}
 	}
 	if row == nil {
+		agencies, err := k.Agency.List(tx, string(old.ID), kind.Filter{})
+		if err != nil {
+			return err
+		}
+		for _, a := range agencies {
+			if err := k.forgetAgency(tx, a); err != nil {
+				return err
+			}
+			if err := k.Agency.Remove(tx, a); err != nil {
+				return err
+			}
+		}
 		users, err := k.User.List(tx, string(old.ID), kind.Filter{})
 		if err != nil {
 			return err

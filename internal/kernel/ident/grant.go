@@ -9,50 +9,80 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
-// GrantSpec gives a policy to a user or a group.
+// GrantSpec gives a policy to a user, a group or an agency.
 type GrantSpec struct {
-	Policy  string `json:"policy" doc:"the policy given" ref:"identity/policy" required:"true" immutable:"true"`
-	User    string `json:"user" doc:"the user it is given to" ref:"identity/user" immutable:"true"`
-	Group   string `json:"group" doc:"or the group" ref:"identity/group" immutable:"true"`
-	Project string `json:"project" doc:"holds in this project only; empty: in the domain and all its projects" ref:"identity/project" immutable:"true"`
-	Cloud   bool   `json:"cloud" doc:"holds in every domain: for operators of the cloud" immutable:"true"`
+	Policy            string `json:"policy" doc:"the policy given" ref:"identity/policy" required:"true" immutable:"true"`
+	User              string `json:"user" doc:"the user it is given to" ref:"identity/user" immutable:"true"`
+	Group             string `json:"group" doc:"or the group" ref:"identity/group" immutable:"true"`
+	Agency            string `json:"agency" doc:"or the agency" ref:"identity/agency" immutable:"true"`
+	Project           string `json:"project" doc:"holds in this project only; empty: in the domain and all its projects" ref:"identity/project" immutable:"true"`
+	EnterpriseProject string `json:"enterprise_project" doc:"holds for the resources of this enterprise project only; 0 is the default one" immutable:"true"`
+	Cloud             bool   `json:"cloud" doc:"holds in every domain: for operators of the cloud" immutable:"true"`
 }
+
+// Subject is whom the policy is given to.
+func (g GrantSpec) Subject() string { return g.User + g.Group + g.Agency }
+
+type grantRow = kind.Row[GrantSpec, None]
 
 func (k *Kinds) grantKind() kind.Kind[GrantSpec, None] {
 	return kind.Kind[GrantSpec, None]{Service: "identity", Name: "grant", Scope: kind.InDomain, AnyName: true,
-		Doc: "Gives a policy to a user or a group, in one project or in the whole domain.", Columns: []string{"spec.policy", "spec.user", "spec.group", "spec.project"},
+		Doc:     "Gives a policy to a user, a group or an agency: in the whole domain, in one project, or for one enterprise project's resources.",
+		Columns: []string{"spec.policy", "spec.user", "spec.group", "spec.agency", "spec.project", "spec.enterprise_project"},
 		Example: GrantSpec{Policy: "app-developer", User: "alice"},
-		Index: map[string]func(*kind.Row[GrantSpec, None]) []string{
-			"subject": func(r *kind.Row[GrantSpec, None]) []string { return []string{r.Spec.User + r.Spec.Group} },
-			"policy":  func(r *kind.Row[GrantSpec, None]) []string { return []string{r.Spec.Policy} }},
+		Index: map[string]func(*grantRow) []string{
+			"subject":            func(r *grantRow) []string { return []string{r.Spec.Subject()} },
+			"policy":             func(r *grantRow) []string { return []string{r.Spec.Policy} },
+			"project":            func(r *grantRow) []string { return some(r.Spec.Project) },
+			"enterprise-project": func(r *grantRow) []string { return some(r.Spec.EnterpriseProject) }},
 		Check: k.checkGrant, Changed: touch[GrantSpec, None]}
 }
 
-func (k *Kinds) checkGrant(ctx context.Context, tx store.Tx, _, row *kind.Row[GrantSpec, None]) error {
+// some is the list of a value that may be missing.
+func some(v string) []string {
+	if v == "" {
+		return nil
+	}
+	return []string{v}
+}
+
+func (k *Kinds) checkGrant(ctx context.Context, tx store.Tx, _, row *grantRow) error {
 	s := &row.Spec
-	if (s.User == "") == (s.Group == "") {
-		return fail.Field("spec.user", "give either a user or a group")
+	given := 0
+	for _, v := range []string{s.User, s.Group, s.Agency} {
+		if v != "" {
+			given++
+		}
 	}
-	if s.Cloud && s.Project != "" {
-		return fail.Field("spec.project", "a grant for the whole cloud names no project")
+	if given != 1 {
+		return fail.Field("spec.user", "give either a user, a group or an agency")
 	}
-	if err := ref(tx, k.Policy, row.Domain, "spec.policy", &s.Policy); err != nil {
-		return err
+	if s.Project != "" && s.EnterpriseProject != "" {
+		return fail.Field("spec.enterprise_project", "give either a project or an enterprise project")
 	}
-	if err := ref(tx, k.User, row.Domain, "spec.user", &s.User); err != nil {
-		return err
+	if s.Cloud && (s.Project != "" || s.EnterpriseProject != "" || s.Agency != "") {
+		return fail.Field("spec.cloud", "a grant for the whole cloud names no project and goes to no agency")
 	}
-	if err := ref(tx, k.Group, row.Domain, "spec.group", &s.Group); err != nil {
-		return err
+	for _, err := range []error{
+		ref(tx, k.Policy, row.Domain, "spec.policy", &s.Policy), ref(tx, k.User, row.Domain, "spec.user", &s.User),
+		ref(tx, k.Group, row.Domain, "spec.group", &s.Group), ref(tx, k.Agency, row.Domain, "spec.agency", &s.Agency),
+		ref(tx, k.Project, row.Domain, "spec.project", &s.Project)} {
+		if err != nil {
+			return err
+		}
 	}
-	if err := ref(tx, k.Project, row.Domain, "spec.project", &s.Project); err != nil {
-		return err
+	if s.EnterpriseProject != "" {
+		ep, err := k.FindEnterpriseProject(tx, row.Domain, "spec.enterprise_project", s.EnterpriseProject)
+		if err != nil {
+			return err
+		}
+		s.EnterpriseProject = shownEnterprise(ep)
 	}
 	if s.Cloud && !From(ctx).Cloud() {
 		return fail.Field("spec.cloud", "only an operator of the cloud can make another one")
 	}
-	same, err := k.Grant.List(tx, string(row.Domain), kind.Filter{Index: "subject", Value: s.User + s.Group, Where: func(r kind.AnyRow) bool {
-		o := r.(*kind.Row[GrantSpec, None])
+	same, err := k.Grant.List(tx, string(row.Domain), kind.Filter{Index: "subject", Value: s.Subject(), Where: func(r kind.AnyRow) bool {
+		o := r.(*grantRow)
 		return o.ID != row.ID && o.Spec == *s
 	}})
 	if err == nil && len(same) > 0 {
@@ -61,8 +91,13 @@ func (k *Kinds) checkGrant(ctx context.Context, tx store.Tx, _, row *kind.Row[Gr
 	return err
 }
 
+// forgetGrants takes away what was granted to a user, group or agency.
 func (k *Kinds) forgetGrants(tx store.Tx, domain id.ID, subject string) error {
-	grants, err := k.Grant.List(tx, string(domain), kind.Filter{Index: "subject", Value: subject})
+	return k.forgetGrantsBy(tx, domain, "subject", subject)
+}
+
+func (k *Kinds) forgetGrantsBy(tx store.Tx, domain id.ID, index, value string) error {
+	grants, err := k.Grant.List(tx, string(domain), kind.Filter{Index: index, Value: value})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package ident
 
 import (
 	"context"
+	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -18,18 +19,43 @@ type None struct{}
 
 // Kinds are identity's resources.
 type Kinds struct {
-	Domain  kind.Table[DomainSpec, None]
-	Project kind.Table[ProjectSpec, None]
-	User    kind.Table[UserSpec, None]
-	Group   kind.Table[GroupSpec, None]
-	Policy  kind.Table[PolicySpec, None]
-	Grant   kind.Table[GrantSpec, None]
-	Key     kind.Table[KeySpec, KeyStatus]
+	Domain     kind.Table[DomainSpec, None]
+	Project    kind.Table[ProjectSpec, None]
+	User       kind.Table[UserSpec, None]
+	Group      kind.Table[GroupSpec, None]
+	Policy     kind.Table[PolicySpec, None]
+	Version    kind.Table[VersionSpec, VersionStatus]
+	Grant      kind.Table[GrantSpec, None]
+	Key        kind.Table[KeySpec, KeyStatus]
+	Credential kind.Table[CredentialSpec, CredentialStatus]
+	Agency     kind.Table[AgencySpec, AgencyStatus]
+	Device     kind.Table[DeviceSpec, DeviceStatus]
+	Rules      kind.Table[RulesSpec, None]
+	Enterprise kind.Table[EnterpriseSpec, None]
+	Tag        kind.Table[TagSpec, None]
+
+	service *Service    // nil where kinds are only described
+	others  []*kind.Def // every kind of the cloud
+	region  string
 }
 
 // All lists the definitions.
 func (k *Kinds) All() []*kind.Def {
-	return []*kind.Def{k.Domain.D, k.Project.D, k.User.D, k.Group.D, k.Policy.D, k.Grant.D, k.Key.D}
+	return []*kind.Def{k.Domain.D, k.Project.D, k.User.D, k.Group.D, k.Policy.D, k.Version.D, k.Grant.D, k.Key.D, k.Credential.D,
+		k.Agency.D, k.Device.D, k.Rules.D, k.Enterprise.D, k.Tag.D}
+}
+
+// Know tells which kinds the cloud has, and its region's name, for what is about all of them. The door calls it.
+func (k *Kinds) Know(all []*kind.Def, region string) { k.others, k.region = all, region }
+
+func (k *Kinds) now() time.Time { return k.service.now() }
+
+func (k *Kinds) view(ctx context.Context, fn func(store.Tx) error) error {
+	return k.service.store.View(ctx, fn)
+}
+
+func (k *Kinds) unseal(owner id.ID, field string, row id.ID, sealed string) (string, error) {
+	return k.service.unseal(owner, field, row, sealed)
 }
 
 // touch marks that who-may-do-what changed, so that every cached answer is out of date.
@@ -43,8 +69,15 @@ func NewKinds(passwords *secret.Passwords) *Kinds {
 	k.User = table(k.userKind(passwords))
 	k.Group = table(k.groupKind())
 	k.Policy = table(k.policyKind())
+	k.Version = table(k.versionKind())
 	k.Grant = table(k.grantKind())
 	k.Key = table(k.accessKeyKind())
+	k.Credential = table(k.credentialKind())
+	k.Agency = table(k.agencyKind())
+	k.Device = table(k.deviceKind())
+	k.Rules = table(k.rulesKind())
+	k.Enterprise = table(k.enterpriseKind())
+	k.Tag = table(k.tagKind())
 	return k
 }
 

@@ -3,6 +3,7 @@ package ident
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -17,14 +18,17 @@ type PolicySpec struct {
 	System      bool            `json:"system" doc:"comes with the cloud and cannot be changed" immutable:"true"`
 }
 
+type policyRow = kind.Row[PolicySpec, None]
+
 func (k *Kinds) policyKind() kind.Kind[PolicySpec, None] {
 	return kind.Kind[PolicySpec, None]{Service: "identity", Name: "policy", Plural: "policies", Scope: kind.InDomain, NamePat: NamePattern,
 		Doc: "What may be done: a policy document in Huawei Cloud's grammar.", Columns: []string{"spec.system", "spec.description"},
 		Example: PolicySpec{Document: json.RawMessage(`{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get","app:*:list"]}]}`)},
-		Check:   checkPolicy, CheckDelete: k.policyUnused, Changed: touch[PolicySpec, None]}
+		Check:   checkPolicy, CheckDelete: k.policyUnused, Changed: k.policyChanged,
+		Actions: k.policyActions()}
 }
 
-func checkPolicy(ctx context.Context, _ store.Tx, old, row *kind.Row[PolicySpec, None]) error {
+func checkPolicy(ctx context.Context, _ store.Tx, old, row *policyRow) error {
 	system := From(ctx).Method == BySystem
 	if row.Spec.System && !system {
 		if old != nil {
@@ -32,15 +36,23 @@ func checkPolicy(ctx context.Context, _ store.Tx, old, row *kind.Row[PolicySpec,
 		}
 		return fail.Field("spec.system", "only the cloud itself makes system policies")
 	}
-	_, err := policy.Parse(row.Spec.Document)
-	if err != nil {
-		e := fail.From(err)
-		return (&fail.Error{Kind: e.Kind, Field: "spec.document." + e.Field, Message: e.Message, Next: e.Next, Cause: err})
-	}
-	return nil
+	return checkDocument("spec.document", row.Spec.Document)
 }
 
-func (k *Kinds) policyUnused(ctx context.Context, tx store.Tx, row *kind.Row[PolicySpec, None]) error {
+// isDocument tells whether a field of any JSON was given.
+func isDocument(b json.RawMessage) bool { return len(b) > 0 && string(b) != "null" }
+
+// checkDocument refuses what is no policy document; field is where it stands.
+func checkDocument(field string, doc json.RawMessage) error {
+	_, err := policy.Parse(doc)
+	if err == nil {
+		return nil
+	}
+	e := fail.From(err)
+	return &fail.Error{Kind: e.Kind, Field: strings.TrimSuffix(field+"."+e.Field, "."), Message: e.Message, Next: e.Next, Cause: err}
+}
+
+func (k *Kinds) policyUnused(ctx context.Context, tx store.Tx, row *policyRow) error {
 	if row.Spec.System && From(ctx).Method != BySystem {
 		return fail.New(fail.Denied, "policy %s comes with the cloud and cannot be deleted", row.Name)
 	}

@@ -18,7 +18,7 @@ type ProjectSpec struct {
 func (k *Kinds) projectKind() kind.Kind[ProjectSpec, None] {
 	return kind.Kind[ProjectSpec, None]{Service: "identity", Name: "project", Scope: kind.InDomain, NamePat: NamePattern,
 		Doc:     "What resources, quotas and bills belong to.",
-		Columns: []string{"spec.description"}, CheckDelete: k.projectEmpty, Changed: touch[ProjectSpec, None]}
+		Columns: []string{"spec.description"}, CheckDelete: k.projectEmpty, Changed: k.projectChanged}
 }
 
 func (k *Kinds) projectEmpty(ctx context.Context, tx store.Tx, row *kind.Row[ProjectSpec, None]) error {
@@ -32,4 +32,23 @@ func (k *Kinds) projectEmpty(ctx context.Context, tx store.Tx, row *kind.Row[Pro
 		}
 	}
 	return nil
+}
+
+func (k *Kinds) projectChanged(_ context.Context, tx store.Tx, old, row *kind.Row[ProjectSpec, None]) error {
+	if row != nil {
+		return bump(tx)
+	}
+	if err := k.forgetGrantsBy(tx, old.Domain, "project", string(old.ID)); err != nil {
+		return err
+	}
+	credentials, err := k.Credential.List(tx, string(old.Domain), kind.Filter{Index: "project", Value: string(old.ID)})
+	if err != nil {
+		return err
+	}
+	for _, c := range credentials {
+		if err := k.Credential.Remove(tx, c); err != nil {
+			return err
+		}
+	}
+	return bump(tx)
 }

@@ -32,6 +32,7 @@ type Ingress struct {
 	byHost    map[string]*backend // host name or address literal
 	byID      map[id.ID]*backend
 	instances map[id.ID]*endpoint
+	lanes     atomic.Pointer[laneTable]
 	buffers   buffers
 }
 
@@ -45,16 +46,23 @@ type backend struct {
 	all       []*endpoint
 	next      atomic.Uint32
 	activity  activity
+	split     atomic.Pointer[split]
+	tallies   tallies
 	proxy     *httputil.ReverseProxy
 }
 
 // ServeHTTP passes a request on to a ready instance.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l := &lazy{ResponseWriter: w}
+	b, group, lane := b.g.along(w, r, b)
 	b.activity.begin()
 	defer b.activity.end()
-	l := &lazy{ResponseWriter: w}
 	x, out := b.begin(r)
-	defer func() { b.g.finish(x, l, r.Context().Err() != nil) }() // also when the proxy aborts a broken answer by a panic
+	if x.group = group; lane != nil {
+		x.lane, x.seen.Lane = lane, lane.name
+	}
+	x.side = b.choose(w, r)
+	defer func() { b.g.finish(b, x, l, r.Context().Err() != nil) }() // also when the proxy aborts a broken answer by a panic
 	defer l.end()
 	b.proxy.ServeHTTP(l, out)
 }
@@ -177,17 +185,41 @@ func (b *backend) remove(e *endpoint) {
 	b.all = kept
 }
 
-// pick chooses a ready endpoint, in turn, and counts the request against it before anybody can drain it.
-func (b *backend) pick(not map[*endpoint]bool) *endpoint {
+// pick chooses a ready endpoint, in turn, and counts the request against it before anybody can drain it. Where the
+// request's side has none, the other side answers: a share never costs an answer.
+func (b *backend) pick(want side, not map[*endpoint]bool) *endpoint {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	n := uint32(len(b.all))
-	start := b.next.Add(1)
-	for i := range n {
-		e := b.all[(start+i)%n]
-		if e.ready.Load() && !not[e] {
-			e.inflight.Add(1)
-			return e
+	s, turn := b.split.Load(), b.next.Add(1)
+	for _, strict := range []bool{true, false} {
+		if strict && (s == nil || want == either) {
+			continue
+		}
+		fits := func(e *endpoint) bool { return e.ready.Load() && !not[e] && (!strict || s.on(e) == want) }
+		n := uint32(0)
+		for _, e := range b.all {
+			if fits(e) {
+				n++
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		k := turn % n
+		var last *endpoint
+		for _, e := range b.all {
+			if !fits(e) {
+				continue
+			}
+			last = e
+			if k == 0 {
+				break
+			}
+			k--
+		}
+		if last != nil {
+			last.inflight.Add(1)
+			return last
 		}
 	}
 	return nil
@@ -209,6 +241,9 @@ func rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 	r.SetXForwarded()
 	r.Out.Header.Set("X-Forwarded-Proto", "https")
+	if x := exchangeOf(r.In.Context()); x != nil && x.group != nil {
+		x.group.mark(r.Out.Header, x.lane)
+	}
 }
 
 // balancer sends a request to a ready endpoint. One that does not accept the connection has not seen the request, so
@@ -222,11 +257,15 @@ var errNoInstance = errors.New("no instance is ready")
 
 func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	var tried map[*endpoint]bool
+	x, want := exchangeOf(r.Context()), either
+	if x != nil {
+		want = x.side
+	}
 	for {
-		e := t.b.pick(tried)
+		e := t.b.pick(want, tried)
 		if e == nil {
 			var err error
-			if e, err = t.g.hold(r.Context(), t.b); err != nil {
+			if e, err = t.g.hold(r.Context(), t.b, want); err != nil {
 				return nil, err
 			}
 			tried = nil
@@ -235,7 +274,7 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp, err := t.g.transport.RoundTrip(r)
 		if err != nil {
 			e.inflight.Add(-1)
-			if x := exchangeOf(r.Context()); x != nil {
+			if x != nil {
 				x.answered(e, 0)
 			}
 			var op *net.OpError
@@ -248,7 +287,7 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 			return nil, err
 		}
-		if x := exchangeOf(r.Context()); x != nil {
+		if x != nil {
 			x.answered(e, resp.StatusCode)
 		}
 		resp.Body = &counted{rc: resp.Body, e: e}

@@ -29,8 +29,11 @@ const statusGone = 499
 
 // exchange is a request on its way through the ingress: what becomes an Observation in the end.
 type exchange struct {
-	seen Observation
-	in   atomic.Int64 // the transport may go on reading after the answer began
+	seen  Observation
+	side  side
+	group *laneGroup   // nil: the component is in none
+	lane  *lane        // nil: the baseline
+	in    atomic.Int64 // the transport may go on reading after the answer began
 }
 
 type exchangeKey struct{}
@@ -57,7 +60,7 @@ func (x *exchange) answered(e *endpoint, status int) {
 }
 
 // finish hands the observation on.
-func (g *Ingress) finish(x *exchange, l *lazy, gone bool) {
+func (g *Ingress) finish(b *backend, x *exchange, l *lazy, gone bool) {
 	o := &x.seen
 	o.Duration, o.In, o.Out = time.Since(o.Start), x.in.Load(), l.sent
 	switch {
@@ -69,6 +72,7 @@ func (g *Ingress) finish(x *exchange, l *lazy, gone bool) {
 	if o.Header == 0 {
 		o.Header = o.Duration
 	}
+	b.tallies.count(o)
 	if g.Observe != nil {
 		g.Observe(*o)
 	}

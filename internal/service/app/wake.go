@@ -68,7 +68,7 @@ func (g *Ingress) Idle(component id.ID) (since time.Time, idle bool) {
 
 // hold keeps a request until an instance is ready, where something is there to wake the component. Nothing of the request
 // was sent to anybody yet.
-func (g *Ingress) hold(ctx context.Context, b *backend) (*endpoint, error) {
+func (g *Ingress) hold(ctx context.Context, b *backend, want side) (*endpoint, error) {
 	if g.Wake == nil {
 		return nil, errNoInstance
 	}
@@ -85,7 +85,7 @@ func (g *Ingress) hold(ctx context.Context, b *backend) (*endpoint, error) {
 	defer limit.Stop()
 	for {
 		changed := b.activity.changed() // before looking, so that none is missed
-		if e := b.pick(nil); e != nil {
+		if e := b.pick(want, nil); e != nil {
 			return e, nil
 		}
 		select {

@@ -7,6 +7,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/policy"
 )
@@ -18,7 +19,6 @@ func accountRoutes(a *keystone.API) []keystone.Route {
 	return []keystone.Route{
 		{Method: "GET", Path: "/v5/account-summary", Kind: a.Kinds.User.D, Verb: call.List, Do: summary},
 		{Method: "GET", Path: "/v5/features/{feature_name}", Do: feature},
-		{Method: "GET", Path: "/v5/caller-identity", Do: caller},
 	}
 }
 
@@ -38,12 +38,17 @@ func summary(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
+	agencies, err := count(x, k.Agency, nil)
+	if err != nil {
+		return err
+	}
 	policies, err := count(x, k.Policy, func(r kind.AnyRow) bool { return !r.(*keystone.PolicyRow).Spec.System })
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"users": users, "groups": groups, "policies": policies,
+	token.Write(x.W, http.StatusOK, map[string]any{"users": users, "groups": groups, "policies": policies, "agencies": agencies,
 		"users_quota": unlimited, "groups_quota": unlimited, "policies_quota": unlimited, "policy_size_quota": policy.MaxChars,
+		"agencies_quota": unlimited, "versions_per_policy_quota": ident.MaxPolicyVersions,
 		"attached_policies_per_user_quota": unlimited, "attached_policies_per_group_quota": unlimited,
 		"attached_policies_per_agency_quota": unlimited, "root_user_mfa_enabled": 0})
 	return nil
@@ -58,11 +63,4 @@ func feature(x *keystone.Exchange) error {
 	default:
 		return fail.New(fail.NotFound, "there is no feature %q", name).Then("ask for v5_console or access_analyzer")
 	}
-}
-
-// caller tells who the caller is. It is part of Huawei's STS.
-func caller(x *keystone.Exchange) error {
-	p := x.Who
-	token.Write(x.W, http.StatusOK, map[string]any{"account_id": p.Domain, "principal_id": p.User, "principal_urn": urn(p.Domain, "user", p.UserName)})
-	return nil
 }

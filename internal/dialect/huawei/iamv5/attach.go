@@ -11,7 +11,7 @@ import (
 )
 
 // subject is what a policy is attached to: a grant that holds in the whole account. Version 5 knows no projects, so a
-// grant that holds in one only is not shown here, and not taken away.
+// grant that holds in one project or enterprise project only is not shown here, and not taken away.
 type subject struct {
 	name string // "user", as paths, bodies and answers say it
 	all  string // "users"
@@ -23,6 +23,7 @@ func subjects(a *keystone.API) []subject {
 	return []subject{
 		{"user", "users", a.Kinds.User.D, func(g *keystone.GrantRow) string { return g.Spec.User }},
 		{"group", "groups", a.Kinds.Group.D, func(g *keystone.GrantRow) string { return g.Spec.Group }},
+		{"agency", "agencies", a.Kinds.Agency.D, func(g *keystone.GrantRow) string { return g.Spec.Agency }},
 	}
 }
 
@@ -47,7 +48,7 @@ func attached(x *keystone.Exchange, domain string, f kind.Filter) ([]*keystone.G
 
 func wholeDomain(r kind.AnyRow) bool {
 	g := r.(*keystone.GrantRow).Spec
-	return g.Project == "" && !g.Cloud
+	return g.Project == "" && g.EnterpriseProject == "" && !g.Cloud
 }
 
 // pair reads which policy and which subject a request is about, and what is granted to it.

@@ -31,8 +31,8 @@ const Hidden = "huawei_"
 // Routes are the paths below /v5.
 func Routes(a *keystone.API) []keystone.Route {
 	var out []keystone.Route
-	for _, rs := range [][]keystone.Route{userRoutes(a), groupRoutes(a), keyRoutes(a), profileRoutes(a), policyRoutes(a), attachRoutes(a),
-		tagRoutes(a), accountRoutes(a), schemaRoutes(a)} {
+	for _, rs := range [][]keystone.Route{userRoutes(a), groupRoutes(a), keyRoutes(a), profileRoutes(a), policyRoutes(a), versionRoutes(a),
+		attachRoutes(a), agencyRoutes(a), mfaRoutes(a), ruleRoutes(a), tagRoutes(a), accountRoutes(a), schemaRoutes(a)} {
 		out = append(out, rs...)
 	}
 	return out
@@ -40,6 +40,14 @@ func Routes(a *keystone.API) []keystone.Route {
 
 // stamp prints a time as version 5 does.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// moment prints a time that may not have come; then it is null.
+func moment(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return stamp(t)
+}
 
 func urn(domain id.ID, what, name string) string {
 	return "iam::" + string(domain) + ":" + what + ":" + name

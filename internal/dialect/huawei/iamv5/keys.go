@@ -2,11 +2,13 @@ package iamv5
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 func keyRoutes(a *keystone.API) []keystone.Route {
@@ -17,6 +19,7 @@ func keyRoutes(a *keystone.API) []keystone.Route {
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createKey},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: updateKey},
 		{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: deleteKey},
+		{Method: "GET", Path: one + "/last-used", Kind: k, Verb: call.List, Do: showKeyUse},
 	}
 }
 
@@ -108,4 +111,21 @@ func deleteKey(x *keystone.Exchange) error {
 		return err
 	}
 	return x.NoContent()
+}
+
+// showKeyUse tells when a key was last used, to a minute.
+func showKeyUse(x *keystone.Exchange) error {
+	r, err := key(x)
+	if err != nil {
+		return err
+	}
+	var at time.Time
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		at, err = x.API.Door.Ident.KeyUsed(tx, r.Status.Access)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "access_key_last_used", map[string]any{"last_used_at": moment(at)})
 }

@@ -1,6 +1,7 @@
 package iamv5
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
@@ -31,41 +33,71 @@ func policyURN(r *keystone.PolicyRow) string {
 	return urn(r.Domain, "policy", r.Tags[pathTag]+r.Name)
 }
 
-func policyView(x *keystone.Exchange, r *keystone.PolicyRow) (map[string]any, error) {
-	used, err := attached(x, string(r.Domain), kind.Filter{Index: "policy", Value: string(r.ID)})
-	if err != nil {
-		return nil, err
+// about is what policies' views tell beside their rows.
+type about struct {
+	attached map[string]int // how often each is attached
+	version  map[string]string
+	known    bool // the caller may see what is attached
+}
+
+// learn reads it, of one policy or of all of a domain's. Who may not see grants or versions sees policies without.
+func learn(x *keystone.Exchange, domain, policy string) (about, error) {
+	a := about{attached: map[string]int{}, version: map[string]string{}}
+	f := kind.Filter{}
+	if policy != "" {
+		f.Index, f.Value = "policy", policy
 	}
+	grants, err := attached(x, domain, f)
+	if err != nil && !fail.Is(err, fail.Denied) {
+		return a, err
+	}
+	a.known = err == nil
+	for _, g := range grants {
+		a.attached[g.Spec.Policy]++
+	}
+	f.Where = func(r kind.AnyRow) bool { return r.(*versionRow).Spec.Default }
+	all, _, err := keystone.Rows(x, x.API.Kinds.Version, domain, f)
+	if err != nil && !fail.Is(err, fail.Denied) {
+		return a, err
+	}
+	for _, v := range all {
+		a.version[v.Spec.Policy] = v.Name
+	}
+	return a, nil
+}
+
+func policyView(r *keystone.PolicyRow, a about) map[string]any {
 	of := "custom"
 	if r.Spec.System {
 		of = "system"
 	}
-	return map[string]any{"policy_id": r.ID, "policy_name": r.Name, "policy_type": of, "urn": policyURN(r), "path": r.Tags[pathTag],
-		"default_version_id": "v1", "attachment_count": len(used), "description": r.Spec.Description,
-		"created_at": stamp(r.Created), "updated_at": stamp(r.Updated)}, nil
+	v := map[string]any{"policy_id": r.ID, "policy_name": r.Name, "policy_type": of, "urn": policyURN(r), "path": r.Tags[pathTag],
+		"default_version_id": cmp.Or(a.version[string(r.ID)], "v1"), "description": r.Spec.Description,
+		"created_at": stamp(r.Created), "updated_at": stamp(r.Updated)}
+	if a.known {
+		v["attachment_count"] = a.attached[string(r.ID)]
+	}
+	return v
 }
 
 func listPolicies(x *keystone.Exchange) error {
-	of, path, only := x.Query("policy_type"), x.Query("path_prefix"), x.Query("only_attached")
+	of, path, only := x.Query("policy_type"), x.Query("path_prefix"), x.Query("only_attached") == "true"
 	if of != "" && of != "system" && of != "custom" {
 		return fail.Field("policy_type", "%q is neither system nor custom", of)
 	}
-	granted := map[string]bool{}
-	if only == "true" {
-		all, err := attached(x, "", kind.Filter{})
-		if err != nil {
-			return err
-		}
-		for _, g := range all {
-			granted[g.Spec.Policy] = true
-		}
+	if err := ask(x, x.API.Kinds.Policy.D, call.List, id.ID(x.Call.Domain)); err != nil {
+		return err
+	}
+	a, err := learn(x, "", "")
+	if err != nil {
+		return err
 	}
 	f := kind.Filter{Where: func(r kind.AnyRow) bool {
 		p := r.(*keystone.PolicyRow)
 		return (of == "" || (of == "system") == p.Spec.System) && strings.HasPrefix(p.Tags[pathTag], path) &&
-			(only != "true" || granted[string(p.ID)])
+			(!only || a.attached[string(p.ID)] > 0)
 	}}
-	return list(x, x.API.Kinds.Policy, "policies", "", f, func(r *keystone.PolicyRow) (any, error) { return policyView(x, r) })
+	return list(x, x.API.Kinds.Policy, "policies", "", f, func(r *keystone.PolicyRow) (any, error) { return policyView(r, a), nil })
 }
 
 // document reads a policy that came as a string of JSON.
@@ -111,11 +143,11 @@ func createPolicy(x *keystone.Exchange) error {
 }
 
 func showOne(x *keystone.Exchange, status int, r *keystone.PolicyRow) error {
-	v, err := policyView(x, r)
+	a, err := learn(x, string(r.Domain), string(r.ID))
 	if err != nil {
 		return err
 	}
-	return x.One(status, "policy", v)
+	return x.One(status, "policy", policyView(r, a))
 }
 
 func showPolicy(x *keystone.Exchange) error {

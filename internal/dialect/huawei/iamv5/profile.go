@@ -6,7 +6,9 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 func profileRoutes(a *keystone.API) []keystone.Route {
@@ -20,9 +22,34 @@ func profileRoutes(a *keystone.API) []keystone.Route {
 	}
 }
 
-// A log-in profile is that a user has a password.
-func profileView(r *keystone.UserRow) map[string]any {
-	return map[string]any{"user_id": r.ID, "password_reset_required": r.Spec.PasswordReset, "password_expires_at": nil, "created_at": stamp(r.Created)}
+// profileView is a log-in profile: that a user has a password. It is as old as the password.
+func profileView(x *keystone.Exchange, r *keystone.UserRow) (map[string]any, error) {
+	st, err := state(x, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	made := st.PasswordSet
+	if made.IsZero() {
+		made = r.Created
+	}
+	v := map[string]any{"user_id": r.ID, "password_reset_required": r.Spec.PasswordReset, "password_expires_at": nil, "created_at": stamp(made)}
+	var rules ident.RulesSpec
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		rules, err = x.API.Kinds.RulesOf(tx, r.Domain)
+		return err
+	})
+	if days := rules.Password.MaxAgeDays; days > 0 {
+		v["password_expires_at"] = stamp(made.AddDate(0, 0, int(days)))
+	}
+	return v, err
+}
+
+func answerProfile(x *keystone.Exchange, status int, r *keystone.UserRow) error {
+	v, err := profileView(x, r)
+	if err != nil {
+		return err
+	}
+	return x.One(status, "login_profile", v)
 }
 
 func noProfile(r *keystone.UserRow) error {
@@ -37,7 +64,7 @@ func showProfile(x *keystone.Exchange) error {
 	if r.Spec.Password == "" {
 		return noProfile(r)
 	}
-	return x.One(http.StatusOK, "login_profile", profileView(r))
+	return answerProfile(x, http.StatusOK, r)
 }
 
 // setPassword changes a user whose password is there already, or is not, as the caller wants it to be.
@@ -82,7 +109,7 @@ func createProfile(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusCreated, "login_profile", profileView(r))
+	return answerProfile(x, http.StatusCreated, r)
 }
 
 func updateProfile(x *keystone.Exchange) error {
@@ -108,7 +135,7 @@ func updateProfile(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "login_profile", profileView(r))
+	return answerProfile(x, http.StatusOK, r)
 }
 
 func deleteProfile(x *keystone.Exchange) error {

@@ -5,7 +5,10 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 func userRoutes(a *keystone.API) []keystone.Route {
@@ -16,6 +19,7 @@ func userRoutes(a *keystone.API) []keystone.Route {
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showUser},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: updateUser},
 		{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: deleteUser},
+		{Method: "GET", Path: one + "/last-login", Kind: k, Verb: call.Get, Do: showLastLogin},
 	}
 }
 
@@ -95,4 +99,25 @@ func deleteUser(x *keystone.Exchange) error {
 		return err
 	}
 	return x.NoContent()
+}
+
+// state reads what happened to a user's log-in.
+func state(x *keystone.Exchange, user id.ID) (st ident.UserState, err error) {
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		st, err = ident.State(tx, user)
+		return err
+	})
+	return st, err
+}
+
+func showLastLogin(x *keystone.Exchange) error {
+	r, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+	if err != nil {
+		return err
+	}
+	st, err := state(x, r.ID)
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "user_last_login", map[string]any{"last_login_at": moment(st.LastLogin)})
 }
