@@ -38,6 +38,7 @@ var sections = []struct {
 	{"wake", wake},
 	{"observe", observe},
 	{"signature", signature},
+	{"keystone", keystone},
 	{"deploy", deploy},
 }
 
