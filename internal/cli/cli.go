@@ -45,6 +45,9 @@ type UpOptions struct {
 	ACMEDirectory, ACMEEmail string
 	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from
 	Bases                    string // registry and path that base images are pulled from, instead of being made
+
+	SMTP, SMTPFrom, SMTPUser, SMTPPasswordFile string   // the server that alarms' e-mail goes by
+	WebhookAllow                               []string // addresses and networks beside public ones that notifications may go to
 }
 
 // DownOptions are what awan down was told.
@@ -120,7 +123,7 @@ func build(o Options) (*cobra.Command, *session) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.scaleCmd(), s.rollbackCmd(), s.grayCmd(), s.cloneCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
+	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.metricsCmd(), s.scaleCmd(), s.rollbackCmd(), s.grayCmd(), s.cloneCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
 	add(groupApps, s.runCmd(), s.devCmd(), s.applyCmd(), s.planCmd(), s.exportCmd(), s.removeCmd(), s.schemaCmd(), s.forwardCmd(), s.cpCmd())
 	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.passwordCmd(), s.mfaCmd(), s.assumeCmd(), s.temporaryKeyCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
 	add(groupCloud, s.upCmd(), s.downCmd(), s.caCmd(), s.jobCmd(), s.kindsCmd(), s.versionCmd(), s.completionCmd())

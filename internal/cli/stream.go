@@ -171,10 +171,12 @@ func (s *session) logsCmd() *cobra.Command {
 	var follow, stamps bool
 	var output, since, match, instance string
 	var tail int
+	past := new(pastLogs)
 	k := s.kindOf("app", "component")
-	cmd := &cobra.Command{Use: "logs APP", GroupID: groupApps, Short: "show what an app prints", Long: "Show what an app prints, of all its instances.",
-		Example: examples("awan logs -f guestbook", "awan logs --since 10m --match error guestbook", "awan logs --tail 100 -o json guestbook"),
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: s.names(k, 1)}
+	cmd := &cobra.Command{Use: "logs APP", GroupID: groupApps, Short: "show what an app prints", Long: "Show what an app prints, of all its instances. With --past, --grep, --level, --stream, --release, --until, --limit or\n--after all lines that are kept are searched, also those of instances that are gone.",
+		Example: examples("awan logs -f guestbook", "awan logs --since 10m --match error guestbook", "awan logs --tail 100 -o json guestbook",
+			"awan logs --grep 'timeout|refused' --level warning --since 24h guestbook"),
+		Args: cobra.ExactArgs(1), ValidArgsFunction: s.names(k, 1)}
 	f := cmd.Flags()
 	f.BoolVarP(&follow, "follow", "f", false, "go on with new lines until interrupted")
 	f.IntVar(&tail, "tail", 0, "only the last `N` lines")
@@ -182,6 +184,8 @@ func (s *session) logsCmd() *cobra.Command {
 	f.StringVar(&match, "match", "", "only lines that hold this `TEXT`")
 	f.StringVar(&instance, "instance", "", "only of this instance (`ID`)")
 	f.BoolVar(&stamps, "timestamps", false, "put the time before every line")
+	past.flags(f)
+	complete(cmd, "level", "debug", "info", "warning", "error")
 	outputFlag(cmd, &output)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := needs(k, "component"); err != nil {
@@ -202,6 +206,12 @@ func (s *session) logsCmd() *cobra.Command {
 		set("since", since, since != "")
 		set("match", match, match != "")
 		set("instance", instance, instance != "")
+		if past.wanted(f) {
+			if follow || tail > 0 {
+				return usagef("--follow and --tail are for instances that run; they do not go with --past, --grep, --level, --stream, --release, --until, --limit and --after")
+			}
+			return s.searchLogs(cmd.Context(), c, s.collection(c, k)+"/"+url.PathEscape(args[0]), past.in(in), output, stamps)
+		}
 		path := s.collection(c, k) + "/" + url.PathEscape(args[0])
 		var several bool
 		if output == "table" && instance == "" {

@@ -22,11 +22,14 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
 	"github.com/awancloud/awan/internal/service/access"
+	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/metric"
 	"github.com/awancloud/awan/internal/service/registry"
+	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/scan"
 	"github.com/awancloud/awan/internal/service/workload"
 )
@@ -47,6 +50,10 @@ type Options struct {
 	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
 	Version                  string
 	Log                      *slog.Logger
+	// Mail is the server that alarms' e-mail goes by; without one there is none.
+	Mail alarm.Mail
+	// WebhookAllow are addresses beside public ones that notifications may be posted to.
+	WebhookAllow []netip.Prefix
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -88,6 +95,10 @@ type Cloud struct {
 	Engines    Engines
 	Failed     <-chan struct{} // closed when the disk under the store failed: only a restart helps
 	close      []func() error
+	Metrics    *metric.Service
+	Alarms     *alarm.Service
+	Scaling    *scaling.Service
+	calls      *calls
 }
 
 // Open starts a cloud and returns when it serves. Close stops it; what runs in it goes on running.
@@ -116,13 +127,19 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
 	c.Images = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
 	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Images, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
+	if err := c.openMetrics(); err != nil {
+		return c, err
+	}
+	if err := c.openLogs(); err != nil {
+		return c, err
+	}
 	if err := c.makeAccess(); err != nil {
 		return c, err
 	}
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
-		Now: time.Now, Log: c.Log})
+		Now: time.Now, Log: c.Log, Observe: c.calls.observe})
 	if err := c.openFront(); err != nil {
 		return c, err
 	}
@@ -148,10 +165,12 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.Access.Close(); return nil })
+	c.collectLogs(ctx)
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err
 	}
 	c.closing(func() error { c.Door.Close(); return nil })
+	c.startMetrics(ctx)
 	return c, nil
 }
 

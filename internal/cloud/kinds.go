@@ -13,12 +13,14 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/service/access"
+	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/keypair"
 	"github.com/awancloud/awan/internal/service/registry"
+	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/scan"
 )
 
@@ -27,7 +29,9 @@ func (c *Cloud) kinds() []*kind.Def {
 	return slices.Concat(
 		c.App.Kinds(),
 		c.Config.Kinds(),
+		c.Scaling.Kinds(),
 		c.Access.Kinds(),
+		c.Alarms.Kinds(),
 		c.Images.All(),
 		c.Scan.All(),
 		[]*kind.Def{keypair.Kind()},
@@ -39,8 +43,8 @@ func (c *Cloud) kinds() []*kind.Def {
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
-	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Access: access.New(access.Deps{}),
-		Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
+	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Scaling: scaling.New(scaling.Deps{}), Access: access.New(access.Deps{}),
+		Alarms: alarm.New(alarm.Deps{}), Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
 		Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
 	for _, k := range c.kinds() {
 		out = append(out, k.Desc)

@@ -15,6 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/prometheus"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
@@ -70,6 +71,7 @@ func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Host: c.registryName})
 	return append(append(iam.New(o).Services(), stage.Services()...), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(), images.Service(c.Registry),
+		prometheus.New(prometheus.Options{Metrics: c.Metrics, Alarms: c.Alarms, Door: c.Door, User: c.imageUser}).Service(),
 		front.Service{Name: "registry", HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
 

@@ -31,9 +31,14 @@ func up(ctx context.Context, o cli.UpOptions) error {
 		return fail.Field("log-level", "%q is not one of debug, info, warn, error", o.LogLevel)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	mail, allow, err := notifying(o)
+	if err != nil {
+		return err
+	}
 	c, err := Open(ctx, Options{Data: o.Data, Listen: cmp.Or(o.Listen, DefaultListen), Domain: cmp.Or(o.Domain, DefaultDomain),
 		Region: cmp.Or(o.Region, DefaultRegion), Account: DefaultAccount, Version: Version, Log: log,
-		Upstream: o.Upstream, UpstreamBases: o.Bases, TCPPorts: o.TCPPorts, ACMEDirectory: o.ACMEDirectory, ACMEEmail: o.ACMEEmail})
+		Upstream: o.Upstream, UpstreamBases: o.Bases, TCPPorts: o.TCPPorts, ACMEDirectory: o.ACMEDirectory, ACMEEmail: o.ACMEEmail,
+		Mail: mail, WebhookAllow: allow})
 	if err != nil {
 		return err
 	}

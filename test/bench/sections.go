@@ -35,6 +35,8 @@ var sections = []struct {
 	{"rows", rows},
 	{"containers", containers},
 	{"ingress", ingress},
+	{"wake", wake},
+	{"observe", observe},
 	{"signature", signature},
 	{"keystone", keystone},
 	{"deploy", deploy},

@@ -15,6 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/prometheus"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -105,6 +106,10 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/configurations", "shop.live", `{"application":"shop","environment":"live"}`)
 	w.make(root, inProject+"app/tasks", "migrate", `{"component":"web","command":["sim","exit:0"]}`)
 	w.make(root, inProject+"app/schedules", "nightly", `{"component":"web","cron":"0 3 * * *"}`)
+	w.make(root, inProject+"app/scaling-policies", "web", `{"component":"web"}`)
+	w.make(root, inProject+"metric/channels", "hook", `{"url":"https://127.0.0.1:1/"}`)
+	w.make(root, inProject+"metric/alarms", "high", `{"query":"level","channels":["hook"]}`)
+	w.native(root, "POST", inProject+"metric/channels/hook/actions/test", nil, nil) // makes a notification
 	w.make(root, inProject+"access/custom-domains", "shop.example.org", `{"component":"web"}`)
 	w.make(root, inProject+"access/access-rules", "web", `{"component":"web","rate":1000}`)
 	w.make(root, inProject+"access/tcp-ports", "web", `{"component":"web","target":80}`)
@@ -261,6 +266,7 @@ func proveS18(t *testing.T) {
 		images := swr.New(swr.Options{Options: o, Kinds: v.Images, Host: func(r *http.Request) string { return r.Host }})
 		v.coverDialect(t, "/swr", images.Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
+	t.Run("metrics", v.coverMetrics)
 	t.Run("servicestage", func(t *testing.T) {
 		v.coverDialect(t, "", servicestage.New(servicestage.Options{Door: v.Door, Auth: a, App: v.App, Region: v.Region}).Routes(), func(string) []string { return nil })
 	})
@@ -380,6 +386,32 @@ func (v *town) coverDialect(t *testing.T, prefix string, routes []keystone.Route
 		v.cover(r.Method, path, body, r.Kind, r.Verb, m)
 		if strings.Contains(r.Path, "{") && r.Kind.Scope != kind.InCloud { // without a word about the domain
 			v.try(attempt{mallory, r.Method, path, body, nil, []int{404}})
+		}
+	}
+	t.Logf("%d routes", len(routes))
+}
+
+// coverMetrics: a project's measurements are for those who may read them there, the whole cloud's for operators.
+func (v *town) coverMetrics(t *testing.T) {
+	v.t = t
+	routes := prometheus.New(prometheus.Options{Metrics: v.Metrics, Alarms: v.Alarms, Door: v.Door}).Routes()
+	if len(routes) < 20 {
+		t.Fatalf("only %d routes", len(routes))
+	}
+	for _, r := range routes {
+		path := "/metrics" + strings.NewReplacer("{project}", v.project, "{name}", "component").Replace(strings.TrimSuffix(r.Path, "/"))
+		v.try(attempt{nobody, r.Method, path, "", nil, []int{401}})
+		v.try(attempt{fresh, r.Method, path, "", nil, []int{403}})
+		if r.Kind.Scope == kind.InCloud {
+			v.try(attempt{mallory, r.Method, path, "", nil, []int{403}})
+			v.try(attempt{reader, r.Method, path, "", nil, []int{403}})
+			continue
+		}
+		v.try(attempt{mallory, r.Method, path, "", nil, []int{404}})
+		v.try(attempt{reader, r.Method, path, "", nil, []int{200, 400}}) // 400: without a query
+		if own := v.ask(r.Method, strings.Replace(path, v.project, "lair", 1)+"?query=awan_component_replicas&match[]=awan_component_replicas&start=1&end=2&step=1",
+			"", "X-Auth-Token", v.token[mallory]); strings.Contains(own.body, v.project) || strings.Contains(own.body, `"web"`) {
+			t.Errorf("%s %s shows the victim's to mallory: %s", r.Method, path, own.body)
 		}
 	}
 	t.Logf("%d routes", len(routes))

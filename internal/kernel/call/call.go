@@ -87,6 +87,8 @@ type Options struct {
 	Limits ledger.Limits
 	Now    clock.Clock
 	Log    *slog.Logger
+	// Observe, when set, is told of every call that came through the door, with how long it took. It must be quick.
+	Observe func(c *Call, err error, took time.Duration)
 }
 
 // Door is the pipeline.
@@ -142,7 +144,11 @@ func (d *Door) Do(ctx context.Context, c *Call) (Reply, error) {
 		c.RequestID = string(id.New())
 	}
 	ctx = ident.With(ctx, c.Principal)
+	began := time.Now()
 	r, err := d.do(ctx, c)
+	if d.Observe != nil {
+		d.Observe(c, err, time.Since(began))
+	}
 	if err != nil {
 		if e := fail.From(err); e.Kind == fail.Internal {
 			d.Log.Error("call failed", "request", c.RequestID, "action", c.action(), "err", err)

@@ -13,7 +13,8 @@ import (
 
 // Scale is the input of scaling by hand.
 type Scale struct {
-	Replicas *int `json:"replicas" doc:"instances wanted" min:"0" max:"50" required:"true" example:"3"` // nil: not said; 0 is a wish
+	Replicas *int   `json:"replicas" doc:"instances wanted" min:"0" max:"50" required:"true" example:"3"` // nil: not said; 0 is a wish
+	Reason   string `json:"reason" doc:"why, for the events" max:"255"`
 }
 
 // Rollback is the input of a roll back.
@@ -25,10 +26,7 @@ type action = kind.Action[ComponentSpec, ComponentStatus]
 
 func (s *Service) componentActions() []action {
 	return append([]action{
-		{Verb: "scale", Doc: "set how many instances run", Level: kind.Write, In: Scale{}, Change: func(_ context.Context, _ store.Tx, r *componentRow, in any) (string, error) {
-			r.Spec.Replicas, r.Spec.Stopped = *in.(*Scale).Replicas, false
-			return "update", nil
-		}},
+		{Verb: "scale", Doc: "set how many instances run", Level: kind.Write, In: Scale{}, Change: s.scale},
 		{Verb: "stop", Doc: "stop every instance; the address and the releases stay", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
 			r.Spec.Stopped = true
 			return "update", nil
@@ -48,7 +46,9 @@ func (s *Service) componentActions() []action {
 		{Verb: "reconfigure", Doc: "roll out configuration and secrets as they are now; the cloud does it by itself when they change", Level: kind.Write, Change: s.reconfigure},
 		{Verb: "rollback", Doc: "go back to an earlier release: its image and its configuration", Level: kind.Write, In: Rollback{}, Change: s.rollback},
 		{Verb: "logs", Doc: "read or follow what the instances print", Level: kind.Read, In: LogsIn{}, Serve: s.serveLogs},
+		{Verb: "search-logs", Doc: "search what instances printed, also of those that are gone", Level: kind.Read, In: SearchLogsIn{}, Serve: s.serveSearchLogs},
 		{Verb: "build-log", Doc: "read or follow the log of the newest build", Level: kind.Read, In: BuildLogIn{}, Serve: s.serveBuildLog},
+		{Verb: "metrics", Doc: "requests, latency, errors, CPU and memory, of all instances and of each", Level: kind.Read, In: MetricsIn{}, Serve: s.serveMetrics},
 		{Verb: "instances", Doc: "the instances with what they use now", Level: kind.Read, Serve: s.serveInstances},
 		{Verb: "exec", Doc: "run a command in an instance", Level: kind.Write, In: ExecIn{}, Serve: s.serveExec},
 		{Verb: "port-forward", Doc: "carry a TCP connection to an instance", Level: kind.Write, In: ForwardIn{}, Serve: s.serveForward},

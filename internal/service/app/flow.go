@@ -70,7 +70,7 @@ func (s *Service) build(ctx context.Context, row *componentRow) error {
 // and described by.
 func configHash(spec ComponentSpec, image, nonce string, env map[string]string, pins config.Pins) string {
 	spec = released(spec)
-	spec.Source = Source{}
+	spec.Source, spec.Metrics = Source{}, Metrics{}
 	b, err := json.Marshal(struct {
 		Spec  ComponentSpec
 		Image string

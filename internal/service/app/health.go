@@ -33,6 +33,15 @@ type target struct {
 // firstProbe is how often a new instance is asked until it answers.
 const firstProbe = 100 * time.Millisecond
 
+// firstPause is short at first: a quick program is ready within milliseconds, and requests may wait for it. Commands in the
+// instance cost more than a connection.
+func firstPause(asked int, p Probe) time.Duration {
+	if p.Type == "command" {
+		return firstProbe
+	}
+	return min(firstProbe, 5*time.Millisecond<<min(asked/4, 5))
+}
+
 func newHealth(s *Service) *health { return &health{s: s, of: map[id.ID]*target{}} }
 
 // watch begins to probe an instance at an address, as the spec of its release says; one that is watched already is
@@ -64,7 +73,7 @@ func (h *health) watch(component id.ID, spec *ComponentSpec, in *Instance, addr 
 }
 
 func (h *health) run(ctx context.Context, t *target, component, instance id.ID, endpoint netip.AddrPort, p Probe) {
-	failures := 0
+	failures, asked := 0, 0
 	for {
 		err := h.s.probe(ctx, instance, endpoint, p)
 		if ctx.Err() != nil {
@@ -96,8 +105,9 @@ func (h *health) run(ctx context.Context, t *target, component, instance id.ID, 
 		}
 		pause := time.Duration(p.Interval)
 		if !now {
-			pause = min(pause, firstProbe)
+			pause = min(pause, firstPause(asked, p))
 		}
+		asked++
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():

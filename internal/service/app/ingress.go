@@ -22,6 +22,9 @@ type Ingress struct {
 	// Observe, when set before the first request, is called once for each answered request. It must be quick and safe
 	// for concurrent use.
 	Observe func(Observation)
+	// Wake, when set before the first request, is asked when no instance is ready: it starts the component and tells how
+	// long requests may be held for it, or says that nothing will start it.
+	Wake func(component id.ID) (most time.Duration, ok bool)
 
 	log       *slog.Logger
 	transport http.RoundTripper
@@ -42,6 +45,7 @@ type backend struct {
 	mu        sync.RWMutex
 	all       []*endpoint
 	next      atomic.Uint32
+	activity  activity
 	split     atomic.Pointer[split]
 	tallies   tallies
 	proxy     *httputil.ReverseProxy
@@ -51,6 +55,8 @@ type backend struct {
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l := &lazy{ResponseWriter: w}
 	b, group, lane := b.g.along(w, r, b)
+	b.activity.begin()
+	defer b.activity.end()
 	x, out := b.begin(r)
 	if x.group = group; lane != nil {
 		x.lane, x.seen.Lane = lane, lane.name
@@ -84,6 +90,7 @@ func (g *Ingress) Expose(component id.ID, name string, addr netip.Addr, host str
 	b := g.byID[component]
 	if b == nil {
 		b = &backend{g: g, component: component, name: name}
+		b.activity.last.Store(time.Now().UnixNano())
 		b.proxy = &httputil.ReverseProxy{Transport: &balancer{g, b}, Rewrite: rewrite, ErrorHandler: g.failed, BufferPool: &g.buffers,
 			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
 		g.byID[component] = b
@@ -126,6 +133,9 @@ func (g *Ingress) Attach(component, instance id.ID, release int, at netip.AddrPo
 	b.mu.Lock()
 	b.all = append(b.all, e)
 	b.mu.Unlock()
+	if ready {
+		b.activity.announce()
+	}
 }
 
 // Mark says whether an instance takes requests.
@@ -134,6 +144,9 @@ func (g *Ingress) Mark(_, instance id.ID, ready bool) {
 	defer g.mu.RUnlock()
 	if e := g.instances[instance]; e != nil {
 		e.ready.Store(ready)
+		if ready {
+			e.backend.activity.announce()
+		}
 	}
 }
 
@@ -251,7 +264,11 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		e := t.b.pick(want, tried)
 		if e == nil {
-			return nil, errNoInstance
+			var err error
+			if e, err = t.g.hold(r.Context(), t.b, want); err != nil {
+				return nil, err
+			}
+			tried = nil
 		}
 		r.URL.Host = e.addr
 		resp, err := t.g.transport.RoundTrip(r)
@@ -287,6 +304,10 @@ func (g *Ingress) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, errNoInstance) {
 		status, text = http.StatusServiceUnavailable, "No instance of the app is ready. It may be starting, stopped or failing."
 		w.Header().Set("Retry-After", "2")
+	}
+	if errors.Is(err, errTooMany) {
+		status, text = http.StatusServiceUnavailable, "The app is starting, and too many requests wait for it already."
+		w.Header().Set("Retry-After", "5")
 	}
 	g.log.Debug("app did not answer", "host", r.Host, "err", err)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

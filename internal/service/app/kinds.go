@@ -157,7 +157,7 @@ func ensureDefault[S, T any](ctx context.Context, tx store.Tx, t kind.Table[S, T
 		State: kind.Active, Made: true, Generation: 1, Created: of.Updated, Updated: of.Updated, CreatedBy: ident.From(ctx).UserName}, Spec: spec})
 }
 
-func (s *Service) checkComponent(_ context.Context, tx store.Tx, old, row *componentRow) error {
+func (s *Service) checkComponent(ctx context.Context, tx store.Tx, old, row *componentRow) error {
 	spec := &row.Spec
 	env, err := s.Environment.Find(tx, string(row.Project), spec.Environment)
 	if err != nil {
@@ -175,6 +175,14 @@ func (s *Service) checkComponent(_ context.Context, tx store.Tx, old, row *compo
 	}
 	spec.Environment, spec.Application = env.Name, application.Name
 	if err := s.Config.Check(tx, row.Project, spec.Mounts); err != nil {
+		return err
+	}
+	if old != nil && old.Spec.Replicas != spec.Replicas {
+		if err := s.bounded(ctx, tx, row, spec.Replicas, "spec.replicas"); err != nil {
+			return err
+		}
+	}
+	if err := checkMetrics(spec.Metrics); err != nil {
 		return err
 	}
 	src := &spec.Source

@@ -244,6 +244,9 @@ func (s *Service) removeOne(ctx context.Context, row *componentRow, in *Instance
 	if err := s.Engine.Stop(ctx, in.ID, stopGrace); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "instance cannot be stopped")
 	}
+	if s.Leaving != nil {
+		s.Leaving(ctx, in.ID)
+	}
 	if err := s.Engine.Destroy(ctx, in.ID); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "instance cannot be removed")
 	}

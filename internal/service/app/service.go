@@ -19,6 +19,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/build"
+	"github.com/awancloud/awan/internal/service/log"
 	"github.com/awancloud/awan/internal/service/workload"
 )
 
@@ -76,11 +77,21 @@ type Service struct {
 
 	LaneGroup kind.Table[LaneGroupSpec, LaneGroupStatus]
 	Lane      kind.Table[LaneSpec, LaneStatus]
-	Ingress   *Ingress
-	health    *health
-	starting  starting
-	stop      context.CancelFunc
-	running   sync.WaitGroup
+
+	// Measured summarises what was measured of a component; nil where nothing is measured.
+	Measured func(ctx context.Context, project id.ID, component string, window time.Duration) (any, error)
+	// Logs keeps what instances printed, also of those that are gone; nil where nothing is kept. Leaving is told of an
+	// instance that ended and is removed next.
+	Logs    *log.Store
+	Leaving func(ctx context.Context, instance id.ID)
+	// Bounds tells between how many instances a scaling policy keeps a component, if there is one.
+	Bounds func(tx store.Tx, component id.ID) (*Bounds, error)
+
+	Ingress  *Ingress
+	health   *health
+	starting starting
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 }
 
 // New makes the service. Its kinds can be described at once; Start makes it work.
