@@ -3,6 +3,7 @@ module github.com/awancloud/awan
 go 1.26.0
 
 require (
+	github.com/Masterminds/semver/v3 v3.3.1
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0

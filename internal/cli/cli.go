@@ -43,6 +43,9 @@ type UpOptions struct {
 	LogLevel string // debug, info, warn, error
 	Upstream string // registry that images this cloud lacks are pulled from
 	Bases    string // registry and path that base images are pulled from, instead of being made
+
+	AllowSources []string // hosts and networks that sources may come from beside public addresses
+	Registries   []string // other registries that images may be named from
 }
 
 // DownOptions are what awan down was told.

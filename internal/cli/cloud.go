@@ -27,6 +27,8 @@ func (s *session) upCmd() *cobra.Command {
 	f.StringVar(&o.Region, "region", "", "`NAME` of the region, and of the first project")
 	f.StringVar(&o.Upstream, "upstream-registry", "", "pull images that this cloud lacks from the registry at this `HOST`; empty: from nowhere")
 	f.StringVar(&o.Bases, "upstream-bases", "", "pull base images from `HOST/PATH` instead of making them from Debian packages")
+	f.StringSliceVar(&o.AllowSources, "allow-sources", nil, "let git repositories and images come from these `HOSTS` too (HOST, HOST:PORT, 10.1.0.0/16), beside public addresses")
+	f.StringSliceVar(&o.Registries, "allow-registries", nil, "let apps run images of these registries of others, by full name (`HOSTS`: ghcr.io); empty: of none")
 	o.LogLevel = "warn"
 	f.Var(&choice{into: &o.LogLevel, of: []string{"debug", "info", "warn", "error"}}, "log-level", "how much to log on standard error")
 	complete(cmd, "log-level", "debug", "info", "warn", "error")

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/awancloud/awan/catalog"
 	"github.com/awancloud/awan/internal/adminenv"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -21,6 +22,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/workload"
 )
@@ -35,8 +37,11 @@ type Options struct {
 	// Upstream is the host of a registry that images are pulled from when this cloud lacks them, UpstreamBases the host
 	// and path that base images are pulled from instead of being made. Empty: nothing is pulled from anywhere.
 	Upstream, UpstreamBases string
-	Version                 string
-	Log                     *slog.Logger
+	// AllowSources are hosts and networks that git repositories and images may come from beside public addresses;
+	// Registries those of others that images may be named from. Empty: none.
+	AllowSources, Registries []string
+	Version                  string
+	Log                      *slog.Logger
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -45,6 +50,7 @@ type Options struct {
 type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
+	Sources  Sources
 	Close    func() error
 }
 
@@ -88,13 +94,18 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
+	stacks, err := build.ReadStacks(catalog.Files())
+	if err != nil {
+		return c, err
+	}
 	for _, step := range []func(context.Context) error{c.openStore, c.openRegistry, c.openEngines} {
 		if err := step(ctx); err != nil {
 			return c, err
 		}
 	}
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
-		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
+		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log,
+		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Do: c.do, Projects: c.projects})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {

@@ -57,6 +57,7 @@ func (c *Cloud) openFront() error {
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region}
 	return append(iam.New(o).Services(), keystone.New(o).Service(),
+		front.Service{Name: "git", Handler: withRequestID(c.gitHandler()), MaxBody: -1},
 		front.Service{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
 

@@ -146,6 +146,8 @@ func TestExamples(t *testing.T) {
 		{"static", "/", "Nothing but a file"},
 		{"python", "/", "Python 3"},
 		{"node", "/?name=<b>", "Hello, &lt;b&gt;"},
+		{"java", "/a<b>", "You asked for /a&lt;b>"},
+		{"php", "/some/where?name=<b>", "Hello, &lt;b&gt;"},
 	} {
 		t.Run(e.name, func(t *testing.T) {
 			r := c.build(t, copyDir(t, "../../examples/"+e.name), "p1/"+e.name, true)

@@ -39,15 +39,16 @@ func (s *Service) componentActions() []action {
 		}},
 		{Verb: "restart", Doc: "replace every instance by a new one, without a gap", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
 			r.Status.Nonce = string(id.New())
-			r.Status.Next = &Rollout{Image: r.Status.Image, Stack: r.Status.Stack, Note: "restart"}
+			r.Status.Next = &Rollout{Image: r.Status.Image, Stack: r.Status.Stack, Commit: r.Status.Commit, Note: "restart"}
 			return "update", nil
 		}},
 		{Verb: "rollback", Doc: "go back to an earlier release: its image and its configuration", Level: kind.Write, In: Rollback{}, Change: s.rollback},
+		{Verb: "redeploy", Doc: "build again from its source: the newest commit, image or base images", Level: kind.Write, Change: s.redeploy},
 		{Verb: "logs", Doc: "read or follow what the instances print", Level: kind.Read, In: LogsIn{}, Serve: s.serveLogs},
 		{Verb: "build-log", Doc: "read or follow the log of the newest build", Level: kind.Read, In: BuildLogIn{}, Serve: s.serveBuildLog},
 		{Verb: "instances", Doc: "the instances with what they use now", Level: kind.Read, Serve: s.serveInstances},
 		{Verb: "exec", Doc: "run a command in an instance", Level: kind.Write, In: ExecIn{}, Serve: s.serveExec},
-		{Verb: "upload", Doc: "upload a source folder as tar.gz", Level: kind.Write, Collection: true, Serve: s.serveUpload},
+		{Verb: "upload", Doc: "upload a source folder as an archive, or a package: a zip, tar, jar, war or program", Level: kind.Write, Collection: true, Serve: s.serveUpload},
 	}
 }
 
@@ -82,6 +83,6 @@ func (s *Service) rollback(_ context.Context, tx store.Tx, row *componentRow, in
 	}
 	spec.Replicas, spec.Stopped = row.Spec.Replicas, row.Spec.Stopped
 	row.Spec = spec
-	row.Status.Next = &Rollout{Image: found.Spec.Image, Stack: found.Spec.Stack, Note: fmt.Sprintf("rollback to %d", found.Spec.Number)}
+	row.Status.Next = &Rollout{Image: found.Spec.Image, Stack: found.Spec.Stack, Commit: found.Spec.Commit, Note: fmt.Sprintf("rollback to %d", found.Spec.Number)}
 	return "update", nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/kernel/store"
-	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/workload"
 )
 
@@ -28,37 +27,30 @@ const (
 // build makes the image that the source asks for, unless it is there already.
 func (s *Service) build(ctx context.Context, row *componentRow) error {
 	st, src := &row.Status, row.Spec.Source
-	key := src.Digest + "|" + src.Image + "|" + src.Dockerfile + "|" + src.Stack
+	key := src.key()
+	again := st.Next != nil && st.Next.Again
 	if st.Next != nil && st.Next.Image != "" { // a roll back: the image is that of the release
 		return nil
 	}
-	if b := st.Built; b != nil && b.From == key {
-		st.Next = &Rollout{Image: b.Image, Stack: b.Stack}
+	if b := st.Built; b != nil && b.From == key && !again {
+		st.Next = &Rollout{Image: b.Image, Stack: b.Stack, Commit: st.Commit}
 		return nil
 	}
 	if src.Image != "" {
-		image, err := s.Builder.Resolve(ctx, row.Project, src.Image)
+		image, err := s.resolve(ctx, row)
 		if err != nil {
 			return fail.Wrap(err, fail.NotFound, "image %s", src.Image)
 		}
 		st.Next = &Rollout{Image: image, Stack: "image"}
+		if again {
+			st.Next.Note = "redeploy"
+		}
+		if outside(src.Image) {
+			st.Built = &Built{From: key, Image: image, Stack: "image"}
+		}
 		return nil
 	}
-	j, _ := job.Current(ctx)
-	log, err := s.openBuildLog(row.ID, j.ID)
-	if err != nil {
-		return err
-	}
-	defer log.close()
-	out, err := s.Builder.Build(ctx, build.Request{ID: j.ID, Project: string(row.Project), Name: row.Name, Archive: s.sourceFile(row.Project, src.Digest),
-		Dockerfile: src.Dockerfile, Stack: src.Stack}, &progress{ctx, log})
-	if err != nil {
-		log.write("error", fail.From(err).Public())
-		return err
-	}
-	log.write("done", "built "+out.Image)
-	st.Next, st.Built = &Rollout{Image: out.Image, Stack: out.Stack}, &Built{From: key, Image: out.Image, Stack: out.Stack}
-	return nil
+	return s.make(ctx, row, key, again)
 }
 
 // configHash names what makes two instances different: everything but how many there are.
@@ -159,7 +151,7 @@ func (s *Service) prefetch(ctx context.Context, row *componentRow) error {
 func (s *Service) settle(_ context.Context, row *componentRow) error {
 	st := &row.Status
 	if n := st.Next; n != nil {
-		st.Running, st.Release, st.ReleaseID, st.Image, st.Stack = n.Hash, n.Number, n.Release, n.Image, n.Stack
+		st.Running, st.Release, st.ReleaseID, st.Image, st.Stack, st.Commit = n.Hash, n.Number, n.Release, n.Image, n.Stack, n.Commit
 		st.Next = nil
 	}
 	s.refreshURL(row)
