@@ -68,6 +68,10 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/environments", "live", `{}`)
 	w.make(root, inProject+"app/components", "web", `{"application":"shop","environment":"live","source":{"image":"library/web:1"},"probe":{"type":"none"}}`)
 
+	w.make(root, inProject+"app/credentials", "host", `{"host":"git.example.org","password":"correct-horse"}`)
+	w.make(root, inProject+"app/custom-stacks", "mine", `{"type":"go","version":"1","base":"mine:1"}`)
+	w.make(root, inProject+"app/deploy-tokens", "ci", `{"component":"web"}`)
+
 	w.make(root, inDomain+"identity/users", fresh, `{`+password+`}`)
 	w.make(root, inDomain+"identity/users", reader, `{`+password+`}`)
 	w.make(root, inDomain+"identity/grants", "", `{"policy":"read-only","user":"reader"}`)
@@ -180,6 +184,7 @@ func proveS18(t *testing.T) {
 	t.Run("huawei", func(t *testing.T) {
 		v.coverDialect(t, "", iam.New(o).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
+	t.Run("git", v.coverGit)
 	t.Run("tokens", v.coverTokens)
 	t.Run("a new user sees nothing of others", v.coverLists)
 }
@@ -202,6 +207,9 @@ func (v *town) coverNative(t *testing.T) {
 		m := attempt{}
 		if r.Kind.Scope == kind.InCloud {
 			m.want = cloudWide(r.Verb)
+		}
+		if r.Kind.Public && r.Verb == call.Get {
+			m.want = []int{200}
 		}
 		v.cover(r.Method, fill(r.Path, v.domain, v.project, row), body, r.Kind, r.Verb, m)
 		if strings.Contains(r.Path, "{id}") && r.Kind.Scope != kind.InCloud { // the victim's id under mallory's own scope

@@ -89,11 +89,9 @@ func (h *Handler) hook(w http.ResponseWriter, r *http.Request, project, name str
 	case "push":
 		text := body
 		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") { // GitHub's other form
-			form, err := url.ParseQuery(string(body))
-			if err != nil {
-				return fail.New(fail.Invalid, "the payload cannot be read").Because(err)
+			if form, err := url.ParseQuery(string(body)); err == nil && form.Get("payload") != "" {
+				text = []byte(form.Get("payload"))
 			}
-			text = []byte(form.Get("payload"))
 		}
 		var push payload
 		if err := json.Unmarshal(text, &push); err != nil {

@@ -136,13 +136,27 @@ func (s Stacks) detect(source fs.FS, c Choice) (Plan, error) {
 		strings.Join(tried[:len(tried)-1], ", "), tried[len(tried)-1]).Then("add one of them; a Dockerfile can build anything")
 }
 
-// find gives the first file that a pattern names, without going into folders that the pattern does not name.
+// find gives the first file that a pattern names.
 func find(source fs.FS, pattern string) string {
 	if !strings.ContainsAny(pattern, "*?[") {
 		if isFile(source, pattern) {
 			return pattern
 		}
 		return ""
+	}
+	if top, end, deep := strings.Cut(pattern, "/**/"); deep { // any folder below
+		found := ""
+		_ = fs.WalkDir(source, top, func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return fs.SkipAll
+			}
+			if ok, _ := path.Match(end, path.Base(p)); ok && d.Type().IsRegular() {
+				found = p
+				return fs.SkipAll
+			}
+			return nil
+		})
+		return found
 	}
 	names, _ := fs.Glob(source, pattern)
 	for _, n := range names {
