@@ -57,7 +57,8 @@ func open(t testing.TB) *client {
 func reopen(t testing.TB, dir string) *client {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log})
+	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log,
+		AllowSources: []string{"127.0.0.1"}}) // in tests the cloud is a git host to itself
 	if err != nil {
 		t.Fatal(err)
 	}
