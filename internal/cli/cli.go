@@ -120,7 +120,7 @@ func build(o Options) (*cobra.Command, *session) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.scaleCmd(), s.rollbackCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
+	add(groupApps, s.deployCmd(), s.appCmd(), s.appsCmd(), s.logsCmd(), s.scaleCmd(), s.rollbackCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
 	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
 	add(groupCloud, s.upCmd(), s.downCmd(), s.caCmd(), s.jobCmd(), s.kindsCmd(), s.versionCmd(), s.completionCmd())
 	root.AddCommand(exitCodesTopic(), environmentTopic())

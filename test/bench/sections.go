@@ -37,6 +37,7 @@ var sections = []struct {
 	{"ingress", ingress},
 	{"signature", signature},
 	{"deploy", deploy},
+	{"builds", builds},
 }
 
 const spell = 3 * time.Second // how long one figure is measured
