@@ -29,6 +29,9 @@ func (s *session) upCmd() *cobra.Command {
 	f.StringVar(&o.Bases, "upstream-bases", "", "pull base images from `HOST/PATH` instead of making them from Debian packages")
 	f.StringSliceVar(&o.AllowSources, "allow-sources", nil, "let git repositories and images come from these `HOSTS` too (HOST, HOST:PORT, 10.1.0.0/16), beside public addresses")
 	f.StringSliceVar(&o.Registries, "allow-registries", nil, "let apps run images of these registries of others, by full name (`HOSTS`: ghcr.io); empty: of none")
+	f.StringVar(&o.ACMEDirectory, "acme-directory", "", "get certificates of tenants' own names from the ACME authority at this `URL`; empty: from nowhere")
+	f.StringVar(&o.ACMEEmail, "acme-email", "", "`ADDRESS` that the authority may write to")
+	f.StringVar(&o.TCPPorts, "tcp-ports", "", "`FIRST-LAST` of the ports that tenants' TCP ports are taken from (default 20000-20999)")
 	o.LogLevel = "warn"
 	f.Var(&choice{into: &o.LogLevel, of: []string{"debug", "info", "warn", "error"}}, "log-level", "how much to log on standard error")
 	complete(cmd, "log-level", "debug", "info", "warn", "error")

@@ -33,6 +33,8 @@ func deployFlag(path []string) string {
 		return strings.TrimPrefix(name, "source-git-")
 	case "secrets":
 		return "secret"
+	case "gray-weight":
+		return "weight"
 	}
 	return strings.TrimPrefix(name, "source-")
 }
@@ -48,7 +50,8 @@ func (s *session) deployCmd() *cobra.Command {
 			"everything else on standard error.",
 		Example: examples("awan deploy ./guestbook", "awan deploy . --name shop --replicas 2 --env STAGE=test --secret DB_PASSWORD=@password.txt",
 			"awan deploy shop.jar", "awan deploy --git https://git.example.org/team/shop.git --ref main --path web",
-			"awan deploy --image library/hello:latest --name hello --port 8080"),
+			"awan deploy --image library/hello:latest --name hello --port 8080",
+			"awan deploy . --name shop --strategy gray --weight 10"),
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveDefault
@@ -341,6 +344,9 @@ func (d *deploy) done(row json.RawMessage) error {
 	}
 	address, seconds := text(at(doc, "status.url")), time.Since(d.began).Seconds()
 	if d.ch.output == "table" {
+		if err := d.s.sayGray(row); err != nil {
+			return err
+		}
 		_, err := fmt.Fprintln(d.s.Stdout, clean(address))
 		return err
 	}

@@ -58,6 +58,8 @@ func (c *Console) routes() {
 	c.mux.HandleFunc("GET /static/{file}", c.pages.assets.serve)
 	public := map[string]handler{
 		"GET /login": (*request).loginPage, "POST /login": (*request).login, "POST /theme": (*request).setTheme,
+		"GET /complete": (*request).completePage, "POST /complete/device": (*request).completeDevice,
+		"POST /complete/confirm": (*request).completeConfirm, "POST /complete/password": (*request).completePassword,
 	}
 	private := map[string]handler{
 		"GET /{$}": (*request).dashboard, "GET /deploy": (*request).deployPage,
@@ -127,6 +129,10 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request, h handler, priva
 	err := q.identify()
 	if err == nil && private && q.who.Nobody() {
 		err = fail.New(fail.Unauthenticated, "this needs a log-in")
+	}
+	if err == nil && private && q.who.Restricted != "" && r.URL.Path != "/logout" {
+		http.Redirect(w, r, "/complete", http.StatusSeeOther)
+		return
 	}
 	if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		err = q.checkPost()

@@ -202,6 +202,7 @@ func startGated(t *testing.T) *world {
 	gate := make(chan struct{})
 	w := &world{box: boxes(), app: components(gate), rel: releases(), gate: gate}
 	w.Kernel = kerneltest.Start(t, func(d ledger.Dim) (int64, bool) { return 4096, true }, w.box, w.app, w.rel)
+	w.NoFactors(t)
 	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: w.Clock.Now, Version: "test", URL: "https://cloud.example:7443"}))
 	t.Cleanup(s.Close)
 	w.URL, w.client = s.URL, s.Client()

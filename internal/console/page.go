@@ -83,7 +83,7 @@ func (q *request) render(page, title string, data any) error {
 
 func (q *request) renderStatus(status int, page, title string, data any) error {
 	v := view{Title: title, Path: q.URL.RequestURI(), Theme: q.theme(), CSRF: q.csrf(), Flash: q.takeFlash(), Version: q.Version, URL: q.Console.URL, Data: data,
-		LoggedIn: !q.who.Nobody(), User: q.who.UserName, UserID: string(q.who.User), Domain: q.who.DomainName, Project: q.project, Projects: q.projects}
+		LoggedIn: !q.who.Nobody() && q.who.Restricted == "", User: q.who.UserName, UserID: string(q.who.User), Domain: q.who.DomainName, Project: q.project, Projects: q.projects}
 	if q.Method != http.MethodGet {
 		v.Path = q.URL.Path
 	}

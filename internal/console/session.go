@@ -98,6 +98,7 @@ func (q *request) checkPost() error {
 
 type loginPage struct {
 	Next, Domain, User string
+	Code               bool // the user has a second factor
 	Err                *fail.Error
 }
 
@@ -110,7 +111,7 @@ func (q *request) loginPage() error {
 }
 
 func (q *request) login() error {
-	in := native.Login{Domain: q.PostForm.Get("domain"), User: q.PostForm.Get("user"), Password: q.PostForm.Get("password"), Life: kind.Span(SessionLife)}
+	in := native.Login{Domain: q.PostForm.Get("domain"), User: q.PostForm.Get("user"), Password: q.PostForm.Get("password"), Code: q.PostForm.Get("code"), Life: kind.Span(SessionLife)}
 	next := ownPath(q.PostForm.Get("next"))
 	err := kind.Validate(&in, "", kind.FieldsOf(in))
 	var s native.Session
@@ -121,10 +122,14 @@ func (q *request) login() error {
 		if e := fail.From(err); e.Kind == fail.Internal {
 			q.Door.Log.Error("console: log-in failed", "request", q.reqID, "err", err)
 		}
-		return q.renderStatus(native.StatusOf(err), "login", "Log in", loginPage{Next: next, Domain: in.Domain, User: in.User, Err: fail.From(err)})
+		return q.renderStatus(native.StatusOf(err), "login", "Log in", loginPage{Next: next, Domain: in.Domain, User: in.User, Err: fail.From(err),
+			Code: fail.From(err).Field == "code" || in.Code != ""})
 	}
 	q.setCookie(sessionCookie, s.Token, SessionLife)
 	q.setCookie(guestCookie, "", 0)
+	if s.Needs != "" {
+		return q.see("/complete")
+	}
 	return q.see(next)
 }
 

@@ -16,6 +16,9 @@ import (
 // MaxSigned is the largest body that is read to check a signature; larger ones are sent with UNSIGNED-PAYLOAD.
 const MaxSigned = 16 << 20
 
+// SecurityToken is the header that a temporary key's token comes in.
+const SecurityToken = "X-Security-Token"
+
 // Authenticator checks credentials.
 type Authenticator struct {
 	Ident *ident.Service
@@ -51,7 +54,13 @@ func (a *Authenticator) signed(r *http.Request) (ident.Principal, error) {
 	if err != nil {
 		return ident.Principal{}, err
 	}
-	p, secretKey, err := a.Ident.ByKey(r.Context(), s.Access)
+	var p ident.Principal
+	var secretKey string
+	if token := r.Header.Get(SecurityToken); token != "" {
+		p, secretKey, err = a.Ident.ByTemporary(r.Context(), s.Access, token)
+	} else {
+		p, secretKey, err = a.Ident.ByKey(r.Context(), s.Access)
+	}
 	if err != nil {
 		return ident.Principal{}, err
 	}

@@ -25,14 +25,23 @@ const (
 // From is where a log-in comes from.
 type From struct{ Source, Agent, Dialect, RequestID string }
 
-// Request asks for a token: by user and password, by a token that the user holds already, or by both.
+// Request asks for a token: by user and password, by a token that the user holds already, or by both; or by an
+// application credential; or, for what another part has checked (an identity provider's word), by a Principal.
 type Request struct {
 	From
 	Domain, User, Password string // each a name or an id; the domain may be left out where User is an id
+	Code                   string // of the second factor
 	Token                  string
+	Credential, Secret     string // an application credential: its id, or its name with Domain and User
+	Agency                 Agency // act through it, with a token that the caller holds
+	Principal              *ident.Principal
+	Methods                []string // how Principal proved who it is
 	Scope                  Scope
 	Life                   time.Duration // at most ident.MaxTokenLife; 0 = that
 }
+
+// Agency is what a caller acts through: names or ids. The zero value is none.
+type Agency struct{ Domain, Name string }
 
 // Scope is what a token is wanted for. The zero value is the user's domain.
 type Scope struct {
@@ -48,18 +57,22 @@ type Session struct {
 	Text      string // shown once
 	Token     ident.Token
 	Principal ident.Principal
+	Before    ident.UserState // the log-in before this one
 }
 
 // In checks who asks, gives out a token and audits both outcomes.
 func In(ctx context.Context, d *call.Door, r Request) (Session, error) {
 	e := entry(r.From, Issue)
 	e.Actor = "anonymous"
-	if r.User != "" {
+	if r.Credential != "" {
+		e.Actor = "application credential " + r.Credential
+	} else if r.User != "" {
 		e.Actor = "user " + r.User
 	}
 	s, err := in(ctx, d, r)
 	if p := s.Principal; !p.Nobody() {
-		e.Domain, e.Project, e.Actor, e.ActorID = p.Domain, s.Token.Project, p.String(), p.User
+		e.Domain, e.Project, e.Actor, e.ActorID, e.Reason = p.Domain, s.Token.Project, p.String(), p.User, lacking(p)
+		e.Agency, e.ByID, e.ByIn = p.Agency, p.By.User, p.By.Domain
 	}
 	if err != nil {
 		e.Outcome, e.Reason = ledger.Failed, fail.From(err).Public()
@@ -81,27 +94,35 @@ func In(ctx context.Context, d *call.Door, r Request) (Session, error) {
 
 // in also gives the principal when only the scope was wrong, for the audit entry.
 func in(ctx context.Context, d *call.Door, r Request) (s Session, err error) {
-	t := ident.Token{}
-	var p ident.Principal
-	if r.Token != "" {
-		if p, t, err = d.Ident.ByToken(ctx, r.Token); err != nil {
+	p, methods, ends, err := who(ctx, d, r)
+	if err != nil {
+		return s, err
+	}
+	if r.Agency != (Agency{}) {
+		c := &call.Call{Principal: p, Source: r.Source, Agent: r.Agent, Dialect: r.Dialect, RequestID: r.RequestID}
+		if p, err = d.Assume(ctx, c, r.Agency.Domain, r.Agency.Name, r.Life); err != nil {
 			return s, err
 		}
-		t = ident.Token{Methods: t.Methods, Expires: t.Expires, MFA: t.MFA} // the new one lives no longer
-		t.Methods = add(t.Methods, "token")
+		methods = []string{"assume_role"}
 	}
-	if r.User != "" || r.Token == "" {
-		q, err := d.Ident.ByPassword(ctx, r.Domain, r.User, r.Password, r.Source)
+	s.Principal = p
+	if r.Dialect == call.ConsoleDialect {
+		err := d.Store.View(ctx, func(tx store.Tx) error {
+			rules, err := d.Ident.Kinds.RulesOf(tx, p.Domain)
+			if most := time.Duration(rules.Login.SessionMinutes) * time.Minute; most > 0 && (r.Life <= 0 || r.Life > most) {
+				r.Life = most
+			}
+			return err
+		})
 		if err != nil {
 			return s, err
 		}
-		if r.Token != "" && q.User != p.User {
-			return s, fail.New(fail.Unauthenticated, "the password and the token are not of the same user")
-		}
-		p, t.Methods = q, add(t.Methods, "password")
 	}
-	s.Principal = p
-	t.User, t.Domain = p.User, p.Domain
+	t := ident.TokenFor(p, "", methods...)
+	t.Expires = ends
+	if p.Application != "" { // it works in its own project only
+		r.Scope = Scope{Project: string(p.Project)}
+	}
 	err = d.Store.View(ctx, func(tx store.Tx) error {
 		t.Project, t.Unscoped, err = scope(tx, d.Ident, &p, r.Scope)
 		return err
@@ -113,9 +134,64 @@ func in(ctx context.Context, d *call.Door, r Request) (s Session, err error) {
 	if s.Text, s.Token, err = d.Ident.IssueToken(ctx, t, r.Life); err != nil {
 		return s, err
 	}
+	if r.Token == "" && p.Restricted == "" && p.Agency == "" && p.Application == "" {
+		if s.Before, err = d.Ident.LoggedIn(ctx, p.User, r.Source); err != nil {
+			return s, err
+		}
+	}
 	p.Expires = s.Token.Expires
 	s.Principal = p
 	return s, nil
+}
+
+// who finds out who asks: by which methods, and when what it holds ends (zero: not before its token).
+func who(ctx context.Context, d *call.Door, r Request) (p ident.Principal, methods []string, ends time.Time, err error) {
+	console := r.Dialect == call.ConsoleDialect
+	switch {
+	case r.Principal != nil:
+		return *r.Principal, r.Methods, r.Principal.Expires, nil
+	case r.Credential != "":
+		p, err = d.Ident.ByCredential(ctx, r.Credential, r.Domain, r.User, r.Secret, r.Source)
+		return p, []string{"application_credential"}, ends, err
+	case r.Token != "":
+		var t ident.Token
+		if p, t, err = d.Ident.ByToken(ctx, r.Token); err != nil {
+			return p, nil, ends, err
+		}
+		methods, ends = add(t.Methods, "token"), t.Expires // the new one lives no longer
+	}
+	if r.User != "" || r.Token == "" {
+		by := d.Ident.ByPassword
+		if console {
+			by = d.Ident.ByPasswordInConsole
+		}
+		q, err := by(ctx, r.Domain, r.User, r.Password, r.Source)
+		if err != nil {
+			return q, nil, ends, err
+		}
+		if r.Token != "" && q.User != p.User {
+			return q, nil, ends, fail.New(fail.Unauthenticated, "the password and the token are not of the same user")
+		}
+		p, methods = q, add(methods, "password")
+	}
+	if p.Restricted == ident.NeedsCode {
+		if p, err = d.Ident.Complete(ctx, p, r.Code, r.Source, console); err != nil {
+			return ident.Principal{}, nil, ends, err
+		}
+		methods = add(methods, "totp")
+	}
+	return p, methods, ends, d.Store.View(ctx, func(tx store.Tx) error { return d.Ident.Admit(tx, p, r.Source, console) })
+}
+
+// lacking says in the audit log what a log-in lacks.
+func lacking(p ident.Principal) string {
+	switch p.Restricted {
+	case ident.NeedsFactor:
+		return "without a second factor: may only enrol one"
+	case ident.NeedsPassword:
+		return "may only choose a new password"
+	}
+	return ""
 }
 
 func add(methods []string, m string) []string {
@@ -185,6 +261,16 @@ func entry(f From, action string) ledger.Entry {
 		e.RequestID = string(id.New())
 	}
 	return e
+}
+
+// Failed audits an attempt to prove who one is for something other than a token, and gives its error back.
+func Failed(ctx context.Context, d *call.Door, r Request, action string, err error) error {
+	e := entry(r.From, action)
+	e.Actor, e.Outcome, e.Reason, e.Domain = "user "+r.User, ledger.Failed, fail.From(err).Public(), domainOf(ctx, d, r)
+	if aerr := d.Record(ctx, e); aerr != nil {
+		return aerr
+	}
+	return err
 }
 
 // domainOf finds the domain that a failed log-in was aimed at.

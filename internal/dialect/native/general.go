@@ -24,6 +24,7 @@ type Login struct {
 	Domain   string    `json:"domain" doc:"the account's name or id" required:"true"`
 	User     string    `json:"user" doc:"name or id" required:"true"`
 	Password string    `json:"password" secret:"true" required:"true"`
+	Code     string    `json:"code" doc:"of the second factor, where the user has one: the app's six digits, or a backup code" max:"64"`
 	Project  string    `json:"project" doc:"scope the token to this project; empty: to the domain"`
 	Life     kind.Span `json:"life" doc:"how long the token lives; at most 24h" default:"24h"`
 }
@@ -33,19 +34,34 @@ type Session struct {
 	Token   string    `json:"token"`
 	Expires time.Time `json:"expires"`
 	Who     Who       `json:"who"`
+	// Needs says what has to be done before anything else: factor (enrol a second factor) or password (choose a new one).
+	Needs ident.Restriction `json:"needs,omitempty"`
+	// Last is the log-in before this one, where the account's rules say that people are told.
+	Last   *LastLogin `json:"last_login,omitempty"`
+	Notice string     `json:"notice,omitempty"`
+}
+
+// LastLogin is when and from where somebody logged in.
+type LastLogin struct {
+	At     time.Time `json:"at"`
+	Source string    `json:"source"`
 }
 
 // Who describes a principal.
 type Who struct {
-	User       string       `json:"user"`
-	UserID     id.ID        `json:"user_id"`
-	Domain     string       `json:"domain"`
-	DomainID   id.ID        `json:"domain_id"`
-	Project    string       `json:"project,omitempty"`
-	ProjectID  id.ID        `json:"project_id,omitempty"`
-	Method     ident.Method `json:"method"`
-	Expires    time.Time    `json:"expires,omitzero"`
-	CloudAdmin bool         `json:"cloud_admin,omitempty"`
+	User       string            `json:"user"`
+	UserID     id.ID             `json:"user_id"`
+	Domain     string            `json:"domain"`
+	DomainID   id.ID             `json:"domain_id"`
+	Project    string            `json:"project,omitempty"`
+	ProjectID  id.ID             `json:"project_id,omitempty"`
+	Method     ident.Method      `json:"method"`
+	Expires    time.Time         `json:"expires,omitzero"`
+	CloudAdmin bool              `json:"cloud_admin,omitempty"`
+	MFA        bool              `json:"mfa,omitempty"`      // logged in with a second factor
+	Agency     string            `json:"agency,omitempty"`   // acts through this agency
+	ActingAs   string            `json:"acted_by,omitempty"` // who does
+	Needs      ident.Restriction `json:"needs,omitempty"`    // what the log-in still lacks
 }
 
 func (a *API) login(w http.ResponseWriter, r *http.Request) error {
@@ -72,17 +88,30 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 // LogIn checks a password, issues a token and audits both outcomes.
 func LogIn(ctx context.Context, d *call.Door, in Login, source, agent, dialect string) (Session, error) {
 	s, err := login.In(ctx, d, login.Request{From: login.From{Source: source, Agent: agent, Dialect: dialect}, Domain: in.Domain, User: in.User,
-		Password: in.Password, Scope: login.Scope{Project: in.Project}, Life: time.Duration(in.Life)})
+		Password: in.Password, Code: in.Code, Scope: login.Scope{Project: in.Project}, Life: time.Duration(in.Life)})
 	if err != nil {
 		return Session{}, err
 	}
-	out := Session{Token: s.Text, Expires: s.Token.Expires}
-	out.Who, err = whoIs(ctx, d, s.Principal)
+	out := Session{Token: s.Text, Expires: s.Token.Expires, Needs: s.Principal.Restricted}
+	if out.Who, err = whoIs(ctx, d, s.Principal); err != nil {
+		return out, err
+	}
+	err = d.Store.View(ctx, func(tx store.Tx) error {
+		rules, err := d.Ident.Kinds.RulesOf(tx, s.Principal.Domain)
+		out.Notice = rules.Login.Notice
+		if rules.Login.ShowRecent && !s.Before.LastLogin.IsZero() {
+			out.Last = &LastLogin{s.Before.LastLogin, s.Before.LastSource}
+		}
+		return err
+	})
 	return out, err
 }
 
 func whoIs(ctx context.Context, d *call.Door, p ident.Principal) (Who, error) {
-	w := Who{User: p.UserName, UserID: p.User, Domain: p.DomainName, DomainID: p.Domain, ProjectID: p.Project, Method: p.Method, Expires: p.Expires}
+	w := Who{User: p.UserName, UserID: p.User, Domain: p.DomainName, DomainID: p.Domain, ProjectID: p.Project, Method: p.Method, Expires: p.Expires, MFA: p.MFA, Needs: p.Restricted}
+	if p.Agency != "" {
+		w.Agency, w.ActingAs = p.UserName, p.By.DomainName+"/"+p.By.Name
+	}
 	err := d.Store.View(ctx, func(tx store.Tx) error {
 		if err := d.Ident.MarkCloud(tx, &p); err != nil {
 			return err

@@ -115,6 +115,14 @@ func (a *API) general() []General {
 	return []General{
 		{"POST", Base + "/login", "", a.login},
 		{"POST", Base + "/logout", LogInNeeded, a.logout},
+		{"POST", Base + "/me/password", "", a.ownPassword}, // by the old password: also before there is a log-in
+		{"GET", Base + "/me/mfa", LogInNeeded, a.ownFactors},
+		{"POST", Base + "/me/mfa", LogInNeeded, a.enrol},
+		{"POST", Base + "/me/mfa/{id}/confirm", LogInNeeded, a.confirm},
+		{"DELETE", Base + "/me/mfa/{id}", LogInNeeded, a.disown},
+		{"POST", Base + "/me/backup-codes", LogInNeeded, a.backupCodes},
+		{"POST", Base + "/me/temporary-keys", LogInNeeded, a.temporaryKey},
+		{"POST", Base + "/assume", LogInNeeded, a.assume},
 		{"GET", Base + "/whoami", LogInNeeded, a.whoami},
 		{"GET", Base + "/version", "", a.version},
 		{"GET", Base + "/ca", "", a.ca},
@@ -169,12 +177,13 @@ func dash(s string) string {
 // body is what a client sends to create or update.
 type body struct {
 	Name       *string            `json:"name"`
+	Enterprise *string            `json:"enterprise_project"`
 	Tags       *map[string]string `json:"tags"`
 	Spec       json.RawMessage    `json:"spec"`
 	IfRevision int64              `json:"if_revision"`
 }
 
-var bodyFields = []kind.Field{{Name: "name"}, {Name: "tags"}, {Name: "spec"}, {Name: "if_revision"}}
+var bodyFields = []kind.Field{{Name: "name"}, {Name: "tags"}, {Name: "spec"}, {Name: "if_revision"}, {Name: "enterprise_project"}}
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request, route Route) {
 	c, err := a.newCall(r)
@@ -207,7 +216,7 @@ func (a *API) dispatch(w http.ResponseWriter, r *http.Request, c *call.Call) err
 		if err := kind.DecodeStrict(b, &in, "", bodyFields); err != nil {
 			return err
 		}
-		c.Name, c.Tags, c.Spec = in.Name, in.Tags, in.Spec
+		c.Name, c.Tags, c.Spec, c.EnterpriseProject = in.Name, in.Tags, in.Spec, in.Enterprise
 		if in.IfRevision != 0 {
 			c.IfRevision = in.IfRevision
 		}
@@ -294,6 +303,8 @@ func filter(r *http.Request, c *call.Call) error {
 			f.After = m
 		case key == "name":
 			f.Name = v
+		case key == "enterprise_project":
+			f.Enterprise = v
 		case key == "state":
 			f.State = kind.State(v)
 		case key == "tag":
@@ -309,7 +320,7 @@ func filter(r *http.Request, c *call.Call) error {
 			}
 			f.Index, f.Value = name, v
 		default:
-			return fail.Field(key, "there is no such parameter").Then("known: limit, marker, name, state, tag, by.INDEX")
+			return fail.Field(key, "there is no such parameter").Then("known: limit, marker, name, state, tag, enterprise_project, by.INDEX")
 		}
 	}
 	return nil

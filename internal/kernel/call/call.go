@@ -43,8 +43,10 @@ type Call struct {
 
 	Name *string            // create, update
 	Tags *map[string]string // create, update
-	Spec json.RawMessage    // create: the spec; update: a merge patch (RFC 7396)
-	In   json.RawMessage    // a custom action's input
+	// EnterpriseProject is where the row belongs: name or id, "0" the default. create; update: it moves there.
+	EnterpriseProject *string
+	Spec              json.RawMessage // create: the spec; update: a merge patch (RFC 7396)
+	In                json.RawMessage // a custom action's input
 
 	Filter      kind.Filter // list
 	IfRevision  int64       // update, delete: only when the row is at this revision; 0 = whatever
@@ -58,7 +60,12 @@ type Call struct {
 	Dialect   string
 	RequestID string
 	Stream    kind.Stream
+
+	decision *ledger.Decision // what the policies said last
 }
+
+// ConsoleDialect is the dialect of calls that people make in the console.
+const ConsoleDialect = "console"
 
 // Reply is the answer, free of any wire format. Rows are as the caller may see them: secrets masked, but for those that
 // are shown once.
@@ -100,6 +107,7 @@ func NewDoor(o Options) *Door {
 		}
 		d.kinds[k.FullName()] = k
 	}
+	o.Ident.Kinds.Know(o.Kinds, o.Region)
 	d.jobs = job.NewRunner(o.Store, func(name string) job.Program {
 		if k := d.kinds[name]; k != nil {
 			return &program{d, k}

@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -42,6 +43,7 @@ func (l *loops) start() {
 			l.every(time.Minute, nil, func() { l.d.EmptyTrash(l.ctx, k) })
 		}
 	}
+	l.every(time.Minute, nil, l.flushUses)
 	l.every(time.Hour, nil, func() {
 		if _, err := l.d.Ident.Sweep(l.ctx); err != nil && l.ctx.Err() == nil {
 			l.d.Log.Error("expired tokens cannot be removed", "err", err)
@@ -52,6 +54,14 @@ func (l *loops) start() {
 func (l *loops) close() {
 	l.stop()
 	l.wg.Wait()
+	l.flushUses()
+}
+
+// flushUses stores what was used last; also at the end, when the loops' context has ended.
+func (l *loops) flushUses() {
+	if err := l.d.Ident.FlushUses(context.WithoutCancel(l.ctx)); err != nil {
+		l.d.Log.Error("what was used last cannot be stored", "err", err)
+	}
 }
 
 func (l *loops) every(d time.Duration, wake chan struct{}, f func()) {
@@ -79,6 +89,18 @@ func (d *Door) Wake(fullName string) {
 	case d.loops.wake[fullName] <- struct{}{}:
 	default:
 	}
+}
+
+// Act calls an action of a row in the cloud's own name, because a loop found that it is time. It goes through the door
+// like every call: policies, quota, job and audit entry.
+func (d *Door) Act(ctx context.Context, m *kind.Meta, verb string, in any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	_, err = d.Do(ctx, &Call{Kind: d.kinds[m.Kind], Verb: verb, Target: string(m.ID), Domain: string(m.Domain), Project: string(m.Project), In: body,
+		Principal: ident.System(), Dialect: "loop"})
+	return err
 }
 
 func (l *loops) round(k *kind.Def) {

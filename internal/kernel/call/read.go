@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -30,7 +31,7 @@ func (d *Door) list(ctx context.Context, c *Call) (Reply, error) {
 		if s, err = d.scope(tx, c); err != nil {
 			return err
 		}
-		if _, err = d.allowed(tx, c, s, "*", nil); err != nil {
+		if err = d.listable(tx, c, s); err != nil {
 			return err
 		}
 		if c.Kind.Scope == kind.InCloud && !c.Kind.Public && !c.Principal.Cloud() {
@@ -49,6 +50,34 @@ func (d *Door) list(ctx context.Context, c *Call) (Reply, error) {
 		r.Rows[i] = c.Kind.Redacted(row)
 	}
 	return r, nil
+}
+
+// listable asks whether the caller may list, and narrows the list to the enterprise projects that it may see where it may
+// not see all.
+func (d *Door) listable(tx store.Tx, c *Call, s scope) error {
+	if f := &c.Filter; f.Enterprise != "" {
+		ep, err := d.Ident.Kinds.FindEnterpriseProject(tx, s.domain, "enterprise_project", f.Enterprise)
+		if err != nil {
+			return err
+		}
+		f.Enterprise = shown(ep)
+	}
+	_, err := d.allowed(tx, c, s, "*", nil)
+	if !fail.Is(err, fail.Denied) {
+		return err
+	}
+	some, gerr := d.granted(tx, c, s)
+	if gerr != nil {
+		return gerr
+	}
+	if len(some) == 0 {
+		return err
+	}
+	where := c.Filter.Where
+	c.Filter.Where = func(row kind.AnyRow) bool {
+		return slices.Contains(some, shown(row.M().EnterpriseProject)) && (where == nil || where(row))
+	}
+	return nil
 }
 
 // row resolves scope, target and permission for a verb on one row.

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -16,7 +17,8 @@ type scope struct {
 	domain      id.ID
 	project     id.ID
 	projectName string
-	frozen      bool // the project is disabled
+	frozen      bool  // the project is disabled
+	enterprise  id.ID // of a create: the enterprise project asked for
 }
 
 // scope resolves what the call addresses. A domain that is not the caller's is visible only to principals with a
@@ -24,6 +26,12 @@ type scope struct {
 func (d *Door) scope(tx store.Tx, c *Call) (scope, error) {
 	p := &c.Principal
 	s := scope{domain: p.Domain}
+	if p.Restricted != "" {
+		return s, ident.Unfinished(*p)
+	}
+	if err := d.Ident.Admit(tx, *p, c.Source, c.Dialect == ConsoleDialect); err != nil {
+		return s, err
+	}
 	if p.Method != ident.BySystem {
 		if err := d.Ident.MarkCloud(tx, p); err != nil {
 			return s, err
@@ -73,11 +81,14 @@ func (d *Door) scope(tx store.Tx, c *Call) (scope, error) {
 	if proj == nil {
 		return s, fail.New(fail.NotFound, "there is no project %q", want).Then("see awan project list")
 	}
-	if p.Project != "" && p.Project != proj.ID && p.Method == ident.ByToken {
+	if p.Project != "" && p.Project != proj.ID && p.Bound() {
 		return s, fail.New(fail.NotFound, "there is no project %q for this token, which is for another", want).Then("ask for a token of that project")
 	}
 	s.domain, s.project, s.projectName, s.frozen = proj.Domain, proj.ID, proj.Name, proj.Spec.Disabled
-	return s, nil
+	if c.Verb == Create && c.EnterpriseProject != nil {
+		s.enterprise, err = d.enterprise(tx, s.domain, *c.EnterpriseProject)
+	}
+	return s, err
 }
 
 // allowed asks the policies; a refusal names the action and the reason.
@@ -95,6 +106,11 @@ func (d *Door) allowed(tx store.Tx, c *Call, s scope, path string, row kind.AnyR
 	set("g:ProjectId", string(s.project))
 	set("g:ProjectName", s.projectName)
 	set("g:SourceIp", c.Source)
+	if c.Kind.Scope == kind.InProject && row != nil {
+		set("g:EnterpriseProjectId", shown(row.M().EnterpriseProject))
+	} else if c.Kind.Scope == kind.InProject && c.Verb == Create {
+		set("g:EnterpriseProjectId", shown(s.enterprise))
+	}
 	if row != nil {
 		for k, v := range row.M().Tags {
 			facts["g:ResourceTag/"+k] = []string{v}
@@ -106,14 +122,68 @@ func (d *Door) allowed(tx store.Tx, c *Call, s scope, path string, row kind.AnyR
 			facts["g:TagKeys"] = append(facts["g:TagKeys"], k)
 		}
 	}
-	dec, err := d.Ident.Decide(tx, p, c.action(), c.Kind.Resource(d.Region, s.domain, path), s.domain, s.project, facts)
+	resource := c.Kind.Resource(d.Region, s.domain, path)
+	dec, err := d.Ident.Decide(tx, p, c.action(), resource, s.domain, s.project, facts)
 	if err != nil {
 		return "", err
+	}
+	if p.Method != ident.BySystem && (!dec.Allowed || c.records()) {
+		if c.decision, err = d.Ident.Note(tx, dec, resource, s.domain, facts); err != nil {
+			return "", err
+		}
 	}
 	if !dec.Allowed {
 		return dec.Reason, d.denied(c, dec.Reason)
 	}
 	return dec.Reason, nil
+}
+
+// records tells whether the call leaves an audit entry also when it is allowed.
+func (c *Call) records() bool {
+	switch c.Verb {
+	case Get, List, Events, Watch:
+		return false
+	}
+	return true
+}
+
+// enterprise finds an enterprise project that takes resources.
+func (d *Door) enterprise(tx store.Tx, domain id.ID, idOrName string) (id.ID, error) {
+	ep, err := d.Ident.Kinds.FindEnterpriseProject(tx, domain, "enterprise_project", idOrName)
+	if ep == "" || err != nil {
+		return "", err
+	}
+	row, err := d.Ident.Kinds.Enterprise.Get(tx, ep)
+	if err == nil && row != nil && row.Spec.Disabled {
+		err = fail.New(fail.Precondition, "enterprise project %s is disabled", row.Name).Then("enable it first, or choose another")
+	}
+	return ep, err
+}
+
+func shown(ep id.ID) string { return cmp.Or(string(ep), ident.DefaultEnterprise) }
+
+// granted lists the enterprise projects ("0" for the default one) whose resources of the call's kind the caller may
+// list, where it may not list all.
+func (d *Door) granted(tx store.Tx, c *Call, s scope) ([]string, error) {
+	named, err := d.Ident.EnterpriseProjects(tx, c.Principal)
+	if err != nil || c.Kind.Scope != kind.InProject {
+		return nil, err
+	}
+	var out []string
+	for _, ep := range named {
+		facts := map[string][]string{"g:EnterpriseProjectId": {ep}, "g:ProjectId": {string(s.project)}, "g:ProjectName": {s.projectName}}
+		if c.Source != "" {
+			facts["g:SourceIp"] = []string{c.Source}
+		}
+		dec, err := d.Ident.Decide(tx, c.Principal, c.action(), c.Kind.Resource(d.Region, s.domain, "*"), s.domain, s.project, facts)
+		if err != nil {
+			return nil, err
+		}
+		if dec.Allowed {
+			out = append(out, ep)
+		}
+	}
+	return out, nil
 }
 
 func (d *Door) denied(c *Call, reason string) error {
@@ -140,7 +210,7 @@ func (d *Door) find(tx store.Tx, c *Call, s scope) (kind.AnyRow, error) {
 func (d *Door) entry(c *Call, s scope) *ledger.Entry {
 	e := &ledger.Entry{ID: id.New(), At: d.now(), Domain: s.domain, Project: s.project, Actor: c.Principal.String(), ActorID: c.Principal.User,
 		Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, Action: c.action(), Kind: c.Kind.FullName(), Name: c.Target, RequestID: c.RequestID,
-		Request: redacted(c)}
+		Request: redacted(c), Decision: c.decision, Agency: c.Principal.Agency, ByID: c.Principal.By.User, ByIn: c.Principal.By.Domain}
 	if e.Domain == "" {
 		e.Domain = c.Principal.Domain
 	}

@@ -56,9 +56,11 @@ func (d *Door) create(ctx context.Context, c *Call) (Reply, error) {
 		return Reply{}, err
 	}
 	kind.FillDefaults(base.SpecPtr(), c.Kind.Spec)
-	if err := d.mayCreate(ctx, c); err != nil {
+	at, err := d.mayCreate(ctx, c)
+	if err != nil {
 		return Reply{}, err
 	}
+	m.Domain, m.Project = at.domain, at.project // for what prepares the row
 	if err := kind.Validate(base.SpecPtr(), "spec", c.Kind.Spec); err != nil {
 		return Reply{}, err
 	}
@@ -90,6 +92,7 @@ func (d *Door) create(ctx context.Context, c *Call) (Reply, error) {
 		m := row.M()
 		now := d.now()
 		m.ID, m.Kind, m.Domain, m.Project = id.New(), c.Kind.FullName(), s.domain, s.project
+		m.EnterpriseProject = s.enterprise
 		m.State, m.Generation, m.Created, m.Updated, m.CreatedBy = kind.Creating, 1, now, now, c.Principal.UserName
 		if c.Kind.Scope == kind.InCloud {
 			m.Domain = m.ID
@@ -137,7 +140,7 @@ func revealOnce(k *kind.Def, stored, plain kind.AnyRow) kind.AnyRow {
 }
 
 // mayCreate asks the policies before anything slow is done for the caller.
-func (d *Door) mayCreate(ctx context.Context, c *Call) error {
+func (d *Door) mayCreate(ctx context.Context, c *Call) (scope, error) {
 	var s scope
 	name := "*"
 	if c.Name != nil {
@@ -150,7 +153,7 @@ func (d *Door) mayCreate(ctx context.Context, c *Call) error {
 		_, err = d.allowed(tx, c, s, name, nil)
 		return err
 	})
-	return d.refused(ctx, c, s, err)
+	return s, d.refused(ctx, c, s, err)
 }
 
 func frozen(s scope) error {
@@ -293,6 +296,9 @@ func (d *Door) updateOnce(ctx context.Context, c *Call, base kind.AnyRow) (Reply
 		if err := d.changeable(c, *s, old); err != nil {
 			return err
 		}
+		if err := d.migrate(tx, c, *s, row); err != nil {
+			return err
+		}
 		if f := c.Kind.Defaults; f != nil {
 			if err := f(ctx, tx, row); err != nil {
 				return err
@@ -311,7 +317,7 @@ func (d *Door) updateOnce(ctx context.Context, c *Call, base kind.AnyRow) (Reply
 		}
 		r.Row = row
 		if sameSpec(old, row) && row.M().State == kind.Active {
-			if old.M().Name == row.M().Name && maps.Equal(old.M().Tags, row.M().Tags) {
+			if old.M().Name == row.M().Name && maps.Equal(old.M().Tags, row.M().Tags) && old.M().EnterpriseProject == row.M().EnterpriseProject {
 				return nil // nothing to change, nothing to record
 			}
 			r.Job, err = d.accept(ctx, tx, c, *s, old, row, "", why)
@@ -328,6 +334,24 @@ func (d *Door) updateOnce(ctx context.Context, c *Call, base kind.AnyRow) (Reply
 		r.Row = c.Kind.Redacted(r.Row)
 	}
 	return r, err
+}
+
+// migrate moves the row to the enterprise project that the call names. Who may change it where it is must also be allowed
+// to where it comes to.
+func (d *Door) migrate(tx store.Tx, c *Call, s scope, row kind.AnyRow) error {
+	if c.EnterpriseProject == nil {
+		return nil
+	}
+	if c.Kind.Scope != kind.InProject {
+		return fail.Field("enterprise_project", "a %s belongs to no enterprise project", c.Kind.Name)
+	}
+	ep, err := d.enterprise(tx, s.domain, *c.EnterpriseProject)
+	if err != nil || ep == row.M().EnterpriseProject {
+		return err
+	}
+	row.M().EnterpriseProject = ep
+	_, err = d.allowed(tx, c, s, row.M().Name, row)
+	return err
 }
 
 func sameSpec(a, b kind.AnyRow) bool {

@@ -38,9 +38,17 @@ func (s *Service) Bootstrap(ctx context.Context, domain, project string) (*Admin
 	made := false
 	_, err = s.store.Update(ctx, func(tx store.Tx) error {
 		made = false
-		any, err := s.Kinds.Domain.List(tx, "-", kind.Filter{Limit: 1})
-		if err != nil || len(any) > 0 {
+		have, err := s.Kinds.Domain.List(tx, "-", kind.Filter{})
+		if err != nil {
 			return err
+		}
+		for _, d := range have { // of a cloud that an earlier version made
+			if err := s.Kinds.complete(tx, d); err != nil {
+				return err
+			}
+		}
+		if len(have) > 0 {
+			return nil
 		}
 		made = true
 		return s.firstRows(ctx, tx, a, hash)
@@ -60,6 +68,9 @@ func (s *Service) firstRows(ctx context.Context, tx store.Tx, a *Admin, hash str
 		return err
 	}
 	if err := k.addSystemPolicies(tx, d); err != nil {
+		return err
+	}
+	if err := k.addRules(tx, d); err != nil {
 		return err
 	}
 	p := &kind.Row[ProjectSpec, None]{Meta: newMeta(k.Project.D, d.ID, a.Project, now)}
@@ -85,7 +96,8 @@ func (s *Service) firstRows(ctx context.Context, tx store.Tx, a *Admin, hash str
 	for _, put := range []func() error{
 		func() error { return k.Project.Put(tx, p) }, func() error { return k.User.Put(tx, u) },
 		func() error { return k.Key.Put(tx, key) }, func() error { return keyChanged(ctx, tx, nil, key) },
-		func() error { return k.Grant.Put(tx, g) }, func() error { return bump(tx) }} {
+		func() error { return k.Grant.Put(tx, g) }, func() error { return bump(tx) },
+		func() error { return putState(tx, u.ID, UserState{PasswordSet: now, Generated: true}) }} {
 		if err := put(); err != nil {
 			return err
 		}
@@ -117,13 +129,32 @@ func (k *Kinds) addSystemPolicies(tx store.Tx, d *kind.Row[DomainSpec, None]) er
 		if err := json.Unmarshal(b, &p); err != nil {
 			return err
 		}
-		row := &kind.Row[PolicySpec, None]{Meta: newMeta(k.Policy.D, d.ID, strings.TrimSuffix(f.Name(), ".json"), d.Created)}
+		name := strings.TrimSuffix(f.Name(), ".json")
+		if have, err := k.Policy.Find(tx, string(d.ID), name); err != nil || have != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		row := &policyRow{Meta: newMeta(k.Policy.D, d.ID, name, d.Created)}
 		row.Spec = PolicySpec{Description: p.Description, Document: p.Document, System: true}
 		if err := k.Policy.Put(tx, row); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// complete gives a domain what newer versions give to every new one.
+func (k *Kinds) complete(tx store.Tx, d *kind.Row[DomainSpec, None]) error {
+	if err := k.addSystemPolicies(tx, d); err != nil {
+		return err
+	}
+	have, err := k.Rules.Find(tx, string(d.ID), RulesName)
+	if err != nil || have != nil {
+		return err
+	}
+	return k.addRules(tx, d)
 }
 
 const sealedPrefix = "sealed:"

@@ -24,7 +24,7 @@ func (s *Service) Roles(tx store.Tx, p Principal, domain, project id.ID) ([]Role
 	var out []Role
 	for _, g := range all {
 		r := Role{g.policy, g.Name}
-		if g.holds(p, domain, project) && !slices.Contains(out, r) {
+		if g.holds(p, domain, project, "") && !slices.Contains(out, r) {
 			out = append(out, r)
 		}
 	}
@@ -32,9 +32,10 @@ func (s *Service) Roles(tx store.Tx, p Principal, domain, project id.ID) ([]Role
 	return out, nil
 }
 
-// holds tells whether a grant to p counts in a project of a domain.
-func (g granted) holds(p Principal, domain, project id.ID) bool {
-	return g.cloud || domain == p.Domain && (g.project == "" || g.project == project)
+// holds tells whether a grant to p counts in a project of a domain, for what belongs to an enterprise project there
+// ("" = for what belongs to none).
+func (g granted) holds(p Principal, domain, project id.ID, enterprise string) bool {
+	return g.cloud || domain == p.Domain && (g.project == "" || g.project == project) && (g.enterprise == "" || g.enterprise == enterprise)
 }
 
 // Projects lists the projects of p's domain in which some policy holds for it.
@@ -44,6 +45,19 @@ func (s *Service) Projects(tx store.Tx, p Principal) ([]*kind.Row[ProjectSpec, N
 		return nil, err
 	}
 	return s.Kinds.Project.List(tx, string(p.Domain), kind.Filter{Where: func(r kind.AnyRow) bool {
-		return slices.ContainsFunc(all, func(g granted) bool { return g.holds(p, p.Domain, r.M().ID) })
+		return slices.ContainsFunc(all, func(g granted) bool { return g.holds(p, p.Domain, r.M().ID, g.enterprise) }) &&
+			(p.Application == "" || p.Project == r.M().ID)
 	}})
+}
+
+// EnterpriseProjects lists the ids of the enterprise projects ("0" for the default one) that grants to p name.
+func (s *Service) EnterpriseProjects(tx store.Tx, p Principal) ([]string, error) {
+	all, err := s.policies(tx, p)
+	var out []string
+	for _, g := range all {
+		if g.enterprise != "" && !slices.Contains(out, g.enterprise) {
+			out = append(out, g.enterprise)
+		}
+	}
+	return out, err
 }

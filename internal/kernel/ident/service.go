@@ -23,112 +23,51 @@ type Service struct {
 	sealer    *secret.Sealer
 	now       clock.Clock
 	attempts  attempts
+	uses      uses
 
 	mu    sync.Mutex
 	rev   string
-	known map[id.ID][]granted // the policies of users, right while rev is the stored one
-}
-
-type granted struct {
-	policy.Attached
-	policy  id.ID
-	project id.ID // "" = everywhere in the domain
-	cloud   bool
+	cache *cache // right while rev is the stored one
 }
 
 // New makes the service over a store.
 func New(s store.Store, passwords *secret.Passwords, sealer *secret.Sealer, now clock.Clock) *Service {
-	return &Service{Kinds: NewKinds(passwords), store: s, passwords: passwords, sealer: sealer, now: now,
-		attempts: attempts{now: now, seen: map[string]*tries{}}, known: map[id.ID][]granted{}}
+	out := &Service{Kinds: NewKinds(passwords), store: s, passwords: passwords, sealer: sealer, now: now,
+		attempts: attempts{now: now, seen: map[string]*tries{}}}
+	out.Kinds.service, out.Kinds.others = out, out.Kinds.All()
+	return out
 }
 
-// bump marks in the caller's transaction that identity changed.
-func bump(tx store.Tx) error {
-	b, _, err := tx.Get(revKey)
-	if err != nil {
-		return err
-	}
-	n, _ := strconv.ParseUint(string(b), 10, 64)
-	return tx.Put(revKey, strconv.AppendUint(nil, n+1, 10))
-}
+// bump marks in the caller's transaction that identity changed. The mark is never the same twice, so that what another
+// transaction read, which was then undone, is not taken for what this one leaves behind.
+func bump(tx store.Tx) error { return tx.Put(revKey, []byte(id.New())) }
 
 // principal reads a user who may log in.
 func (s *Service) principal(tx store.Tx, user id.ID) (Principal, error) {
+	p, _, err := s.user(tx, user)
+	return p, err
+}
+
+func (s *Service) user(tx store.Tx, user id.ID) (Principal, *userRow, error) {
 	u, err := s.Kinds.User.Get(tx, user)
 	if err != nil {
-		return Principal{}, err
+		return Principal{}, nil, err
 	}
 	if u == nil || u.Spec.Disabled {
-		return Principal{}, fail.New(fail.Unauthenticated, "this user cannot log in").Then("ask an administrator of your domain")
+		return Principal{}, nil, fail.New(fail.Unauthenticated, "this user cannot log in").Then("ask an administrator of your domain")
 	}
 	d, err := s.Kinds.Domain.Get(tx, u.Domain)
 	if err != nil {
-		return Principal{}, err
+		return Principal{}, nil, err
 	}
 	if d == nil || d.Spec.Disabled {
-		return Principal{}, fail.New(fail.Unauthenticated, "this domain is disabled").Then("ask the operator of the cloud")
+		return Principal{}, nil, fail.New(fail.Unauthenticated, "this domain is disabled").Then("ask the operator of the cloud")
 	}
-	return Principal{User: u.ID, UserName: u.Name, Domain: d.ID, DomainName: d.Name, Groups: u.Spec.Groups}, nil
-}
-
-var badLogin = fail.Error{Kind: fail.Unauthenticated, Message: "the user name, domain or password is wrong",
-	Next: "check all three; after ten failures in a row the log-in is closed for a while"}
-
-// ByPassword logs a user in. domain is a name or id; source is the caller's address, for the limit on guessing.
-func (s *Service) ByPassword(ctx context.Context, domain, user, password, source string) (Principal, error) {
-	if err := s.attempts.allowed(domain+"/"+user, source); err != nil {
-		return Principal{}, err
-	}
-	var p Principal
-	var hash string
-	err := s.store.View(ctx, func(tx store.Tx) error {
-		u, err := s.findUser(tx, domain, user)
-		if err != nil || u == nil {
-			return err
-		}
-		if u.Spec.Password != "" {
-			h, err := s.unseal(u.Domain, "spec.password", u.ID, u.Spec.Password)
-			if err != nil {
-				return err
-			}
-			hash = h
-		}
-		p, err = s.principal(tx, u.ID)
-		return err
-	})
-	if err != nil && !fail.Is(err, fail.Unauthenticated) {
-		return Principal{}, err
-	}
-	if hash == "" {
-		hash = s.decoy(ctx) // the same work for an unknown user, so that time does not tell which names exist
-	}
-	ok, _, verr := s.passwords.Verify(ctx, hash, password)
-	if verr != nil {
-		return Principal{}, verr
-	}
-	if !ok || p.User == "" {
-		s.attempts.failed(domain+"/"+user, source)
-		bad := badLogin
-		return Principal{}, &bad
-	}
-	if err != nil {
-		return Principal{}, err
-	}
-	s.attempts.succeeded(domain+"/"+user, source)
-	p.Method, p.Issued = ByPassword, s.now()
-	return p, nil
-}
-
-func (s *Service) decoy(ctx context.Context) string {
-	h, err := s.passwords.Hash(ctx, "no such user")
-	if err != nil {
-		return ""
-	}
-	return h
+	return Principal{User: u.ID, UserName: u.Name, Domain: d.ID, DomainName: d.Name, Groups: u.Spec.Groups}, u, nil
 }
 
 // findUser finds a user by id, or by name in a domain given by name or id; domain "" with a name is refused.
-func (s *Service) findUser(tx store.Tx, domain, user string) (*kind.Row[UserSpec, None], error) {
+func (s *Service) findUser(tx store.Tx, domain, user string) (*userRow, error) {
 	if uid, ok := id.Parse(user); ok {
 		if u, err := s.Kinds.User.Get(tx, uid); u != nil || err != nil {
 			return u, err
@@ -141,42 +80,70 @@ func (s *Service) findUser(tx store.Tx, domain, user string) (*kind.Row[UserSpec
 	return s.Kinds.User.Find(tx, string(d.ID), user)
 }
 
+// signer is an access key as the cache holds it.
+type signer struct {
+	principal Principal
+	secret    string
+}
+
 // ByKey gives the principal of an access key and the secret to verify a signature with.
 func (s *Service) ByKey(ctx context.Context, access string) (Principal, string, error) {
-	var p Principal
-	var plain string
+	var g signer
 	err := s.store.View(ctx, func(tx store.Tx) error {
-		unknown := fail.New(fail.Unauthenticated, "access key %s is unknown or disabled", access).Then("check the key, or make one: awan access-key create")
-		row, ok, err := tx.Get(keyPrefix + access)
+		c, err := s.cached(tx)
 		if err != nil {
 			return err
 		}
-		if !ok {
-			return unknown
-		}
-		key, err := s.Kinds.Key.Get(tx, id.ID(row))
-		if err != nil {
-			return err
-		}
-		if key == nil || key.Spec.Disabled {
-			return unknown
-		}
-		if p, err = s.principal(tx, id.ID(key.Spec.User)); err != nil {
-			return err
-		}
-		plain, err = s.unseal(key.Domain, "status.secret_key", key.ID, key.Status.Secret)
+		g, err = lookup(c, c.keys, access, func() (signer, error) { return s.readKey(tx, access) })
 		return err
 	})
-	p.Method, p.Key, p.Issued = ByKey, access, s.now()
 	if err != nil {
 		return Principal{}, "", err
 	}
-	return p, plain, nil
+	g.principal.Method, g.principal.Key, g.principal.Issued = ByKey, access, s.now()
+	s.uses.note(useOfKey(access), s.now())
+	return g.principal, g.secret, nil
+}
+
+func (s *Service) readKey(tx store.Tx, access string) (g signer, err error) {
+	unknown := fail.New(fail.Unauthenticated, "access key %s is unknown or disabled", access).Then("check the key, or make one: awan access-key create")
+	row, ok, err := tx.Get(keyPrefix + access)
+	if err != nil {
+		return g, err
+	}
+	if !ok {
+		return g, unknown
+	}
+	key, err := s.Kinds.Key.Get(tx, id.ID(row))
+	if err != nil {
+		return g, err
+	}
+	if key == nil || key.Spec.Disabled {
+		return g, unknown
+	}
+	var u *userRow
+	if g.principal, u, err = s.user(tx, id.ID(key.Spec.User)); err != nil {
+		return g, err
+	}
+	if u.Spec.AccessMode == ConsoleOnly {
+		return g, fail.New(fail.Unauthenticated, "this user may use the console only").Then("ask an administrator of your domain")
+	}
+	g.secret, err = s.unseal(key.Domain, "status.secret_key", key.ID, key.Status.Secret)
+	return g, err
 }
 
 // Decide asks whether p may do action on resource in a project ("" = in the domain). facts are the call's condition
 // keys; those of the principal are added here. tx is the transaction in which the answer must hold.
 func (s *Service) Decide(tx store.Tx, p Principal, action, resource string, domain, project id.ID, facts map[string][]string) (policy.Decision, error) {
+	d, err := s.decide(tx, p, action, resource, domain, project, facts)
+	if d.Allowed && p.Method != BySystem {
+		s.noteDecision(p, action, d)
+	}
+	return d, err
+}
+
+// decide is Decide for questions that are no use of a right.
+func (s *Service) decide(tx store.Tx, p Principal, action, resource string, domain, project id.ID, facts map[string][]string) (policy.Decision, error) {
 	if p.Method == BySystem {
 		return policy.Decision{Allowed: true, Reason: "the cloud itself"}, nil
 	}
@@ -184,19 +151,30 @@ func (s *Service) Decide(tx store.Tx, p Principal, action, resource string, doma
 	if err != nil {
 		return policy.Decision{}, err
 	}
+	enterprise := ""
+	for _, v := range facts["g:EnterpriseProjectId"] {
+		enterprise = v
+	}
 	var docs []policy.Attached
 	for _, g := range all {
-		if g.holds(p, domain, project) {
+		if g.holds(p, domain, project, enterprise) {
 			docs = append(docs, g.Attached)
 		}
 	}
 	s.addFacts(facts, p)
-	return policy.Decide(policy.Request{Action: action, Resource: resource, Facts: facts}, docs), nil
+	req := policy.Request{Action: action, Resource: resource, Facts: facts}
+	d := policy.Decide(req, docs)
+	for _, doc := range p.Narrow {
+		if n := policy.Decide(req, []policy.Attached{{Name: "of the session", Source: "what it was narrowed to", Doc: doc}}); d.Allowed && !n.Allowed {
+			d = n
+		}
+	}
+	return d, nil
 }
 
 func (s *Service) addFacts(f map[string][]string, p Principal) {
 	set := func(k, v string) {
-		if v != "" {
+		if _, given := f[k]; v != "" && !given {
 			f[k] = []string{v}
 		}
 	}
@@ -206,7 +184,13 @@ func (s *Service) addFacts(f map[string][]string, p Principal) {
 	set("g:DomainName", p.DomainName)
 	set("g:UserId", string(p.User))
 	set("g:UserName", p.UserName)
-	set("g:PrincipalType", "User")
+	set("g:PrincipalId", string(p.User))
+	set("g:PrincipalAccount", string(p.Domain))
+	kind := "User"
+	if p.Agency != "" {
+		kind = "AssumedAgency"
+	}
+	set("g:PrincipalType", kind)
 	set("g:MFAPresent", strconv.FormatBool(p.MFA))
 	set("g:TokenAge", strconv.Itoa(int(now.Sub(p.Issued).Seconds())))
 }
@@ -223,32 +207,26 @@ func (s *Service) MarkCloud(tx store.Tx, p *Principal) error {
 	return err
 }
 
-// policies gives what is granted to a user and its groups, from a cache that is right for the transaction's state.
+type granted struct {
+	policy.Attached
+	policy     id.ID
+	project    id.ID  // "" = everywhere in the domain
+	enterprise string // "" = whatever it belongs to; "0" = the default one
+	cloud      bool
+}
+
+// policies gives what is granted to a user and its groups, or to an agency, from a cache that is right for the
+// transaction's state.
 func (s *Service) policies(tx store.Tx, p Principal) ([]granted, error) {
-	b, _, err := tx.Get(revKey)
+	c, err := s.cached(tx)
 	if err != nil {
 		return nil, err
 	}
-	rev := string(b)
-	s.mu.Lock()
-	if s.rev == rev {
-		if g, ok := s.known[p.User]; ok {
-			s.mu.Unlock()
-			return g, nil
-		}
+	key := string(p.User)
+	if p.Application != "" {
+		key += "/" + string(p.Application)
 	}
-	s.mu.Unlock()
-	got, err := s.readPolicies(tx, p)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rev != rev {
-		s.rev, s.known = rev, map[id.ID][]granted{}
-	}
-	s.known[p.User] = got
-	return got, nil
+	return lookup(c, c.policies, key, func() ([]granted, error) { return s.readPolicies(tx, p) })
 }
 
 func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
@@ -263,19 +241,23 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 			if err != nil {
 				return err
 			}
-			if pol == nil {
+			if pol == nil || !p.uses(pol.ID) {
 				continue
 			}
 			doc, err := policy.Parse(pol.Spec.Document)
 			if err != nil {
 				return err
 			}
-			out = append(out, granted{Attached: policy.Attached{Name: pol.Name, Source: source, Doc: doc},
-				policy: pol.ID, project: id.ID(g.Spec.Project), cloud: g.Spec.Cloud})
+			out = append(out, granted{Attached: policy.Attached{ID: string(pol.ID), Name: pol.Name, Source: source, Doc: doc},
+				policy: pol.ID, project: id.ID(g.Spec.Project), enterprise: g.Spec.EnterpriseProject, cloud: g.Spec.Cloud && p.Application == ""})
 		}
 		return nil
 	}
-	if err := add(string(p.User), "user "+p.UserName); err != nil {
+	source := "user " + p.UserName
+	if p.Agency != "" {
+		source = "agency " + p.UserName
+	}
+	if err := add(string(p.User), source); err != nil {
 		return nil, err
 	}
 	for _, g := range p.Groups {
@@ -291,4 +273,28 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 		}
 	}
 	return out, nil
+}
+
+// uses tells whether a policy is one that the credential may use.
+func (p Principal) uses(pol id.ID) bool {
+	if p.Only == nil {
+		return true
+	}
+	for _, o := range p.Only {
+		if o == pol {
+			return true
+		}
+	}
+	return false
+}
+
+// writes tells whether any policy of a user lets it change something.
+func (s *Service) writes(tx store.Tx, p Principal) (bool, error) {
+	all, err := s.policies(tx, p)
+	for _, g := range all {
+		if g.Doc.Writes() {
+			return true, err
+		}
+	}
+	return false, err
 }

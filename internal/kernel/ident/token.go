@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,21 @@ type Token struct {
 	// Unscoped says that the holder asked for no scope: the token works like one of the domain, but is shown without.
 	Unscoped bool   `json:"unscoped,omitempty"`
 	AuditID  string `json:"audit_id"`
+	// Agency is set for a session through an agency: User is then the agency's id too, and By tells who acts.
+	Agency id.ID `json:"agency,omitempty"`
+	By     Actor `json:"by,omitzero"`
+	// Application is the application credential it was given for; it ends with that.
+	Application id.ID `json:"application,omitempty"`
+	// Restricted says what the log-in still lacks.
+	Restricted Restriction `json:"restricted,omitempty"`
+	// Federated are the groups that an identity provider put the user into, beside its own.
+	Federated []string `json:"federated,omitempty"`
+}
+
+// TokenFor is a token for a principal in a project ("" = the domain), before it is issued.
+func TokenFor(p Principal, project id.ID, methods ...string) Token {
+	return Token{User: p.User, Domain: p.Domain, Project: project, Methods: methods, MFA: p.MFA, Agency: p.Agency, By: p.By,
+		Application: p.Application, Restricted: p.Restricted, Federated: p.Federated}
 }
 
 func hashToken(token string) string {
@@ -75,27 +91,72 @@ func (s *Service) ByToken(ctx context.Context, text string) (Principal, Token, e
 	var t Token
 	h := hashToken(text)
 	err := s.store.View(ctx, func(tx store.Tx) error {
-		b, ok, err := tx.Get(tokenPrefix + h)
+		b, ok, err := tx.Get(tokenPrefix + h) // always read: a revoked token is refused at once
 		if err != nil {
 			return err
 		}
 		if !ok {
 			return fail.New(fail.Unauthenticated, "the token is unknown, revoked or expired").Then("log in again")
 		}
-		if err := json.Unmarshal(b, &t); err != nil {
+		c, err := s.cached(tx)
+		if err != nil {
 			return err
 		}
-		if !s.now().Before(t.Expires) {
+		known, err := lookup(c, c.tokens, h, func() (knownToken, error) {
+			var t Token
+			if err := json.Unmarshal(b, &t); err != nil {
+				return knownToken{}, err
+			}
+			p, err := s.ofToken(tx, t)
+			return knownToken{p, t}, err
+		})
+		p, t = known.principal, known.token
+		if !t.Expires.IsZero() && !s.now().Before(t.Expires) {
 			return fail.New(fail.Unauthenticated, "the token expired at %s", t.Expires.UTC().Format(time.RFC3339)).Then("log in again")
 		}
-		p, err = s.principal(tx, t.User)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.still(tx, t)
 	})
 	p.Method, p.Token, p.Issued, p.Expires, p.MFA, p.Project = ByToken, h, t.Issued, t.Expires, t.MFA, t.Project
+	p.Restricted = t.Restricted
 	if err != nil {
 		return Principal{}, t, err
 	}
+	s.uses.note(useOfUser(p), s.now())
 	return p, t, nil
+}
+
+// still checks what ends at a time: that is no change that would empty the cache.
+func (s *Service) still(tx store.Tx, t Token) (err error) {
+	switch {
+	case t.Agency != "":
+		_, err = s.through(tx, t.Agency, t.By)
+	case t.Application != "":
+		_, err = s.ofCredential(tx, t.Application)
+	}
+	return err
+}
+
+type knownToken struct {
+	principal Principal
+	token     Token
+}
+
+// ofToken reads who holds a token.
+func (s *Service) ofToken(tx store.Tx, t Token) (p Principal, err error) {
+	switch {
+	case t.Agency != "":
+		return s.through(tx, t.Agency, t.By)
+	case t.Application != "":
+		return s.ofCredential(tx, t.Application)
+	}
+	if p, err = s.principal(tx, t.User); err == nil && len(t.Federated) > 0 {
+		p.Federated = t.Federated
+		p.Groups = slices.Compact(slices.Sorted(slices.Values(slices.Concat(p.Groups, t.Federated))))
+	}
+	return p, err
 }
 
 // RevokeToken makes a token worthless at once; an unknown one is success.
@@ -121,21 +182,32 @@ func (s *Service) revoke(ctx context.Context, hash string) error {
 	return err
 }
 
-// revokeAll ends every token of a user, in the caller's transaction.
+// revokeAll ends every token and temporary key of a user or an agency, in the caller's transaction.
 func revokeAll(tx store.Tx, user id.ID) error {
-	p := tokenOf + string(user) + "/"
-	for k := range tx.Scan(p, "") {
-		if err := tx.Delete(tokenPrefix + k[len(p):]); err != nil {
-			return err
+	for of, record := range map[string]string{tokenOf: tokenPrefix, temporaryOf: temporaryPrefix} {
+		p := of + string(user) + "/"
+		for k := range tx.Scan(p, "") {
+			if err := tx.Delete(record + k[len(p):]); err != nil {
+				return err
+			}
+			if err := tx.Delete(k); err != nil {
+				return err
+			}
 		}
-		if err := tx.Delete(k); err != nil {
+		if err := tx.ScanErr(); err != nil {
 			return err
 		}
 	}
-	return tx.ScanErr()
+	return nil
 }
 
-// Sweep removes the records of expired tokens; call it now and then.
+// RevokeAll ends every token and temporary key of a user or an agency.
+func (s *Service) RevokeAll(ctx context.Context, user id.ID) error {
+	_, err := s.store.Update(ctx, func(tx store.Tx) error { return revokeAll(tx, user) })
+	return err
+}
+
+// Sweep removes the records of expired tokens and temporary keys; call it now and then.
 func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 	var old []string
 	now := s.now()
@@ -154,5 +226,9 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 		}
 		removed++
 	}
-	return removed, err
+	if err != nil {
+		return removed, err
+	}
+	n, err := s.sweepTemporary(ctx)
+	return removed + n, err
 }

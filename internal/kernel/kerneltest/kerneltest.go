@@ -67,6 +67,16 @@ func (k *Kernel) LogIn(t testing.TB, user, password string) ident.Principal {
 	return p
 }
 
+// NoFactors lets people log in to the console without a second factor, for tests that are about something else.
+func (k *Kernel) NoFactors(t testing.TB) {
+	t.Helper()
+	_, err := k.Door.Do(t.Context(), &call.Call{Kind: k.Ident.Kinds.Rules.D, Verb: call.Update, Target: ident.RulesName, Principal: k.Root,
+		Spec: []byte(`{"mfa":"off"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Token describes a token of the administrator for the first project.
 func Token(k *Kernel) ident.Token {
 	return ident.Token{User: k.Admin.UserID, Domain: k.Admin.DomainID, Project: k.Admin.ProjectID, Methods: []string{"password"}}

@@ -37,23 +37,25 @@ const (
 
 // Meta is what every row has.
 type Meta struct {
-	ID         id.ID             `json:"id" doc:"identifier, 32 hex digits"`
-	Kind       string            `json:"kind" doc:"service/kind"`
-	Domain     id.ID             `json:"domain,omitempty" doc:"the domain (account) it belongs to"`
-	Project    id.ID             `json:"project,omitempty" doc:"the project it belongs to"`
-	Name       string            `json:"name" doc:"unique in its project (or domain)"`
-	Tags       map[string]string `json:"tags,omitempty" doc:"free labels, for filters and policies"`
-	State      State             `json:"state" doc:"creating, active, updating, deleting, failed or trashed"`
-	Reason     string            `json:"reason,omitempty" doc:"why it failed, or what it waits for"`
-	Generation int64             `json:"generation" doc:"counts changes of the spec"`
-	Revision   int64             `json:"revision" doc:"counts changes of the row; give it as if_revision to update safely"`
-	Job        id.ID             `json:"job,omitempty" doc:"the operation that runs on it now"`
-	CreatedBy  string            `json:"created_by,omitempty" doc:"who created it"`
-	Created    time.Time         `json:"created" doc:"RFC 3339"`
-	Updated    time.Time         `json:"updated" doc:"RFC 3339"`
-	Deleted    time.Time         `json:"deleted,omitzero" doc:"when it came into the trash; set only while it is there"`
-	Purge      time.Time         `json:"purge,omitzero" doc:"when it leaves the trash for good"`
-	Made       bool              `json:"made,omitempty" doc:"its creation was completed once"`
+	ID      id.ID             `json:"id" doc:"identifier, 32 hex digits"`
+	Kind    string            `json:"kind" doc:"service/kind"`
+	Domain  id.ID             `json:"domain,omitempty" doc:"the domain (account) it belongs to"`
+	Project id.ID             `json:"project,omitempty" doc:"the project it belongs to"`
+	Name    string            `json:"name" doc:"unique in its project (or domain)"`
+	Tags    map[string]string `json:"tags,omitempty" doc:"free labels, for filters and policies"`
+	// EnterpriseProject groups a project's resources across projects.
+	EnterpriseProject id.ID     `json:"enterprise_project,omitempty" doc:"the enterprise project it belongs to; none: the default one, 0"`
+	State             State     `json:"state" doc:"creating, active, updating, deleting, failed or trashed"`
+	Reason            string    `json:"reason,omitempty" doc:"why it failed, or what it waits for"`
+	Generation        int64     `json:"generation" doc:"counts changes of the spec"`
+	Revision          int64     `json:"revision" doc:"counts changes of the row; give it as if_revision to update safely"`
+	Job               id.ID     `json:"job,omitempty" doc:"the operation that runs on it now"`
+	CreatedBy         string    `json:"created_by,omitempty" doc:"who created it"`
+	Created           time.Time `json:"created" doc:"RFC 3339"`
+	Updated           time.Time `json:"updated" doc:"RFC 3339"`
+	Deleted           time.Time `json:"deleted,omitzero" doc:"when it came into the trash; set only while it is there"`
+	Purge             time.Time `json:"purge,omitzero" doc:"when it leaves the trash for good"`
+	Made              bool      `json:"made,omitempty" doc:"its creation was completed once"`
 }
 
 // Row is one stored resource.

@@ -1,6 +1,7 @@
 package kind
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -193,6 +194,7 @@ type Filter struct {
 	Exact        string            // the whole name; found without reading others where names are unique
 	State        State             // "" = all but trashed
 	Tags         map[string]string // all of them; an empty value means "has the key"
+	Enterprise   string            // the enterprise project's id, "0" for the default one; "" = any
 	After        id.ID             // page on: rows after this one
 	Limit        int               // at most; 0 = no limit
 	Where        func(AnyRow) bool // any other test
@@ -284,6 +286,9 @@ func (f Filter) match(r AnyRow) bool {
 		return false
 	}
 	if f.Name != "" && !strings.Contains(m.Name, f.Name) || f.Exact != "" && f.Exact != m.Name {
+		return false
+	}
+	if f.Enterprise != "" && f.Enterprise != cmp.Or(string(m.EnterpriseProject), "0") {
 		return false
 	}
 	for k, v := range f.Tags {

@@ -272,10 +272,21 @@ func CheckImmutable(old, now any, fields []Field) error {
 	return checkImmutable(reflect.ValueOf(old).Elem(), reflect.ValueOf(now).Elem(), "spec", fields)
 }
 
+// same compares two values of a field; documents as what they say, for an update writes them anew.
+func same(a, b reflect.Value, f Field) bool {
+	if f.Type != JSON {
+		return reflect.DeepEqual(a.Interface(), b.Interface())
+	}
+	x, xerr := json.Marshal(a.Interface())
+	y, yerr := json.Marshal(b.Interface())
+	var u, v any
+	return xerr == nil && yerr == nil && json.Unmarshal(x, &u) == nil && json.Unmarshal(y, &v) == nil && reflect.DeepEqual(u, v)
+}
+
 func checkImmutable(old, now reflect.Value, path string, fields []Field) error {
 	for _, f := range fields {
 		a, b := old.FieldByIndex(f.index), now.FieldByIndex(f.index)
-		if f.Immutable && !reflect.DeepEqual(a.Interface(), b.Interface()) {
+		if f.Immutable && !same(a, b, f) {
 			return fail.Field(join(path, f.Name), "cannot change after creation").Then("delete it and create it anew, or leave the field as it is")
 		}
 		if f.Type == Object && a.Kind() == reflect.Struct {

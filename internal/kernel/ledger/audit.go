@@ -45,6 +45,27 @@ type Entry struct {
 	RequestID string          `json:"request_id"`
 	Job       id.ID           `json:"job,omitempty"`
 	Request   json.RawMessage `json:"request,omitempty"`
+	// Decision is what the policies said; none where they were not asked.
+	Decision *Decision `json:"decision,omitempty"`
+	// Agency and By: the actor acted through this agency, and this is who did.
+	Agency id.ID `json:"agency,omitempty"`
+	ByID   id.ID `json:"by_id,omitempty"`
+	ByIn   id.ID `json:"by_domain,omitempty"`
+}
+
+// Decision is what the policies said to a call, and on what grounds.
+type Decision struct {
+	Allowed    bool                `json:"allowed"`
+	Reason     string              `json:"reason"`
+	Resource   string              `json:"resource"`            // as policies see it
+	Domain     id.ID               `json:"domain,omitempty"`    // where it was asked
+	PolicyID   string              `json:"policy_id,omitempty"` // of the deciding policy
+	Policy     string              `json:"policy,omitempty"`
+	Held       string              `json:"held,omitempty"`       // how the caller came by it
+	Generation int64               `json:"generation,omitempty"` // of the policy, then
+	Statement  int                 `json:"statement,omitempty"`  // counted from 1
+	Sid        string              `json:"sid,omitempty"`
+	Facts      map[string][]string `json:"facts,omitempty"`
 }
 
 const auditPrefix = "audit/"
@@ -86,6 +107,18 @@ func End(tx store.Tx, domain, entry id.ID, at time.Time, outcome Outcome, reason
 		e.Reason = reason
 	}
 	return Record(tx, &e)
+}
+
+// Find reads one entry of a domain; nil when there is none.
+func Find(tx store.Tx, domain, entry id.ID) (*Entry, error) {
+	if _, ok := id.Parse(string(entry)); !ok {
+		return nil, nil
+	}
+	e, raw, err := read(tx, auditKey(domain, entry))
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	return &e, nil
 }
 
 // Query selects audit entries of one domain.

@@ -53,6 +53,7 @@ type Request struct {
 
 // Attached is a document together with how the principal comes by it.
 type Attached struct {
+	ID     string // of the policy; may be empty
 	Name   string // of the policy, for people
 	Source string // "user alice", "group dev", "agency backup"
 	Doc    *Document
@@ -67,6 +68,7 @@ type Decision struct {
 
 // Match names a statement.
 type Match struct {
+	ID             string // of the policy, where it has one
 	Policy, Source string
 	Statement      int // counted from 1
 	Sid            string
@@ -90,7 +92,7 @@ func Decide(req Request, docs []Attached) Decision {
 	action := strings.ToLower(req.Action)
 	req.Resource = foldService(req.Resource)
 	match := func(d *Attached, i int) *Match {
-		return &Match{Policy: d.Name, Source: d.Source, Statement: i + 1, Sid: d.Doc.Statements[i].Sid}
+		return &Match{ID: d.ID, Policy: d.Name, Source: d.Source, Statement: i + 1, Sid: d.Doc.Statements[i].Sid}
 	}
 	var allow, near *Match // near would allow, but for an obstacle
 	var obstacle string

@@ -28,6 +28,9 @@ func NewSecretKey() string { return draw(mixed, 40) }
 // NewPassword gives a password of 24 characters A–Za–z0–9, 142 bits, for accounts that the cloud itself makes.
 func NewPassword() string { return draw(mixed, 24) }
 
+// NewBackupCode gives a code of 16 characters A–Z0–9, 82 bits, for people who lost their second factor.
+func NewBackupCode() string { return draw(upper, 16) }
+
 // Digest is what is stored of a random token: enough to find it by, useless to who reads the store. It is not for
 // passwords, which can be guessed.
 func Digest(token string) [32]byte { return sha256.Sum256([]byte(token)) }

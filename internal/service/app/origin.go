@@ -239,13 +239,18 @@ func (s *Service) fetch(ctx context.Context, row *componentRow, p *progress) (st
 // redeploy builds again from where the component comes from: the newest commit of a branch, the newest image of a tag,
 // the newest base images under an upload.
 func (s *Service) redeploy(_ context.Context, _ store.Tx, row *componentRow, _ any) (string, error) {
+	if row.Status.Gray != nil {
+		return "", underWay(row)
+	}
 	row.Status.Next = &Rollout{Again: true, Note: "redeploy"}
 	return "update", nil
 }
 
 // unbuild forgets what a build that came to nothing had in mind.
 func (s *Service) unbuild(_ context.Context, row *componentRow) error {
-	row.Status.Next = nil
+	if row.Status.Gray == nil { // a gray release outlives the jobs that move it on
+		row.Status.Next = nil
+	}
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
+	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
 )
 
@@ -30,10 +31,10 @@ type Cloud struct {
 	URL    string // https://HOST:PORT
 }
 
-// Start starts a cloud on a free port; it ends with the test.
-func Start(t testing.TB) *Cloud {
+// Start starts a cloud on a free port, with kinds beside identity's; it ends with the test.
+func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 	t.Helper()
-	c := &Cloud{Kernel: kerneltest.Start(t, nil)}
+	c := &Cloud{Kernel: kerneltest.Start(t, nil, kinds...)}
 	dir := t.TempDir()
 	var err error
 	if c.CA, err = secret.OpenCA(filepath.Join(dir, "ca"), time.Now); err != nil {

@@ -155,8 +155,14 @@ func TestIdentity(t *testing.T) {
 		}
 		must[*model.ShowUserLoginProtectResponse](t)(cl.ShowUserLoginProtect(&model.ShowUserLoginProtectRequest{UserId: alice}))
 		must[*model.KeystoneShowUserResponse](t)(cl.KeystoneShowUser(&model.KeystoneShowUserRequest{UserId: alice}))
-		_, err := cl.CreateUser(&model.CreateUserRequest{Body: &model.CreateUserRequestBody{User: &model.CreateUserOption{Name: "bob", DomainId: domain, AccessMode: ptr("console")}}})
-		refused(t, err, 501, "Awan.unsupported")
+		robot := must[*model.CreateUserResponse](t)(cl.CreateUser(&model.CreateUserRequest{Body: &model.CreateUserRequestBody{User: &model.CreateUserOption{
+			Name: "robot", DomainId: domain, AccessMode: ptr("programmatic")}}})).User
+		if *robot.AccessMode != "programmatic" {
+			t.Errorf("robot: %v", robot)
+		}
+		must[*model.KeystoneDeleteUserResponse](t)(cl.KeystoneDeleteUser(&model.KeystoneDeleteUserRequest{UserId: robot.Id}))
+		_, err := cl.CreateUser(&model.CreateUserRequest{Body: &model.CreateUserRequestBody{User: &model.CreateUserOption{Name: "bob", DomainId: domain, AccessMode: ptr("telepathic")}}})
+		refused(t, err, 400, "IAM.0007")
 		_, err = cl.CreateUser(&model.CreateUserRequest{Body: &model.CreateUserRequestBody{User: &model.CreateUserOption{Name: "bob", DomainId: domain, Password: ptr("short")}}})
 		refused(t, err, 400, "IAM.0007")
 	})

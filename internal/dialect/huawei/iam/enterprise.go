@@ -2,49 +2,187 @@ package iam
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
-// defaultEnterprise is the id of the enterprise project that every account has, and here the only one.
-const defaultEnterprise = "0"
-
-func enterpriseRoutes() []keystone.Route {
-	all := "/v1.0/enterprise-projects"
+// enterpriseRoutes are what version 3 tells of permissions in enterprise projects, beside the grants of sites.
+func enterpriseRoutes(a *keystone.API) []keystone.Route {
+	k, base, many := a.Kinds.Grant.D, "/v3.0/OS-PERMISSION", "/v3.0/OS-PERMISSION/subjects/agency/scopes/enterprise-project/role-assignments"
 	return []keystone.Route{
-		{Method: "GET", Path: all, Do: listEnterprise},
-		{Method: "GET", Path: all + "/{enterprise_project_id}", Do: showEnterprise},
-		{Method: "POST", Path: all, Do: noEnterprise},
-		{Method: "PUT", Path: all + "/{enterprise_project_id}", Do: noEnterprise},
-		{Method: "DELETE", Path: all + "/{enterprise_project_id}", Do: noEnterprise},
+		{Method: "GET", Path: base + "/enterprise-projects/{enterprise_project_id}/users", Kind: k, Verb: call.List, Do: usersOf},
+		{Method: "GET", Path: base + "/enterprise-projects/{enterprise_project_id}/groups", Kind: k, Verb: call.List, Do: groupsOf},
+		{Method: "GET", Path: base + "/users/{user_id}/enterprise-projects", Kind: k, Verb: call.List, Do: site{subject: "user"}.enterprises},
+		{Method: "GET", Path: base + "/groups/{group_id}/enterprise-projects", Kind: k, Verb: call.List, Do: site{subject: "group"}.enterprises},
+		{Method: "PUT", Path: many, Kind: k, Verb: call.Create, Do: giveAgencies},
+		{Method: "DELETE", Path: many, Kind: k, Verb: call.Delete, Do: takeAgencies},
 	}
 }
 
-func enterprise() map[string]any {
-	return map[string]any{"id": defaultEnterprise, "name": "default", "description": "everything of the account", "status": 1, "type": "prod",
-		"created_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-01T00:00:00Z", "delete_flag": false}
+// within reads the grants of an enterprise project.
+func within(x *keystone.Exchange) ([]*keystone.GrantRow, error) {
+	ep, err := enterpriseID(x, x.Param("enterprise_project_id"))
+	if err != nil {
+		return nil, err
+	}
+	rows, _, err := keystone.Rows(x, x.API.Kinds.Grant, "", kind.Filter{Where: func(r kind.AnyRow) bool {
+		return r.(*keystone.GrantRow).Spec.EnterpriseProject == ep
+	}})
+	return rows, err
 }
 
-func listEnterprise(x *keystone.Exchange) error {
-	items := []any{}
-	q := x.R.URL.Query()
-	if (q.Get("name") == "" || q.Get("name") == "default") && (q.Get("id") == "" || q.Get("id") == defaultEnterprise) &&
-		(q.Get("status") == "" || q.Get("status") == "0" || q.Get("status") == "1") && (q.Get("offset") == "" || q.Get("offset") == "0") {
-		items = append(items, enterprise())
+func usersOf(x *keystone.Exchange) error {
+	rows, err := within(x)
+	if err != nil {
+		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"enterprise_projects": items, "total_count": len(items)})
+	items, at := []map[string]any{}, map[string]int{}
+	for _, g := range rows {
+		if g.Spec.User == "" {
+			continue
+		}
+		i, known := at[g.Spec.User]
+		if !known {
+			u, err := keystone.Get(x, x.API.Kinds.User, g.Spec.User)
+			if err != nil {
+				return err
+			}
+			i = len(items)
+			at[g.Spec.User] = i
+			items = append(items, map[string]any{"id": u.ID, "name": u.Name, "domain_id": u.Domain, "enabled": !u.Spec.Disabled,
+				"description": u.Spec.Description, "policy_num": 0})
+		}
+		items[i]["policy_num"] = items[i]["policy_num"].(int) + 1
+		items[i]["lastest_policy_time"] = g.Created.UnixMilli() // sic
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"users": items})
 	return nil
 }
 
-func showEnterprise(x *keystone.Exchange) error {
-	if x.Param("enterprise_project_id") != defaultEnterprise {
-		return fail.New(fail.NotFound, "there is no enterprise project %q", x.Param("enterprise_project_id")).Then("use the default one, 0")
+func groupsOf(x *keystone.Exchange) error {
+	rows, err := within(x)
+	if err != nil {
+		return err
 	}
-	return x.One(http.StatusOK, "enterprise_project", enterprise())
+	items, seen := []any{}, []string{}
+	for _, g := range rows {
+		if g.Spec.Group == "" || slices.Contains(seen, g.Spec.Group) {
+			continue
+		}
+		seen = append(seen, g.Spec.Group)
+		row, err := keystone.Get(x, x.API.Kinds.Group, g.Spec.Group)
+		if err != nil {
+			return err
+		}
+		items = append(items, map[string]any{"id": row.ID, "name": row.Name, "domainId": row.Domain, "description": row.Spec.Description,
+			"createTime": row.Created.UnixMilli()})
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"groups": items})
+	return nil
 }
 
-func noEnterprise(*keystone.Exchange) error {
-	return fail.New(fail.Unsupported, "this cloud has the default enterprise project only").Then("use projects to keep resources and bills apart")
+// enterprises lists the enterprise projects in which a user or a group has a policy.
+func (s site) enterprises(x *keystone.Exchange) error {
+	row, err := x.Do(s.kind(x), call.Get, x.Param(s.subject+"_id"), nil)
+	if err != nil {
+		return err
+	}
+	rows, _, err := keystone.Rows(x, x.API.Kinds.Grant, string(row.M().Domain), kind.Filter{Index: "subject", Value: string(row.M().ID),
+		Where: func(r kind.AnyRow) bool { return r.(*keystone.GrantRow).Spec.EnterpriseProject != "" }})
+	if err != nil {
+		return err
+	}
+	items, seen := []any{}, []string{}
+	for _, g := range rows {
+		if ep := g.Spec.EnterpriseProject; !slices.Contains(seen, ep) {
+			seen = append(seen, ep)
+			items = append(items, map[string]string{"projectId": ep})
+		}
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"enterprise-projects": items})
+	return nil
+}
+
+// assignment is a policy of an agency in an enterprise project.
+type assignment struct {
+	Agency     string `json:"agency_id"`
+	Enterprise string `json:"enterprise_project_id"`
+	Role       string `json:"role_id"`
+}
+
+// assignments reads what is to be given or taken. A list without entries is refused, to those who might.
+func assignments(x *keystone.Exchange, verb string) ([]assignment, error) {
+	var b struct {
+		Assignments []assignment `json:"role_assignments"`
+	}
+	if err := x.Plain(&b); err != nil {
+		return nil, err
+	}
+	if len(b.Assignments) > 0 {
+		return b.Assignments, nil
+	}
+	c := x.Call
+	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.Grant.D, verb, "*"); err != nil {
+		return nil, err
+	}
+	return nil, fail.Field("role_assignments", "is required")
+}
+
+func (a assignment) spot(x *keystone.Exchange) (spot, error) {
+	ep, err := enterpriseID(x, a.Enterprise)
+	if err != nil {
+		return spot{}, err
+	}
+	row, err := keystone.Get(x, x.API.Kinds.Agency, a.Agency)
+	if err != nil {
+		return spot{}, err
+	}
+	return spot{domain: string(row.Domain), subject: string(row.ID), enterprise: ep, called: "agency " + row.Name}, nil
+}
+
+func giveAgencies(x *keystone.Exchange) error {
+	all, err := assignments(x, call.Create)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		p, err := a.spot(x)
+		if err != nil {
+			return err
+		}
+		if err := (site{subject: "agency", where: "enterprise"}).grant(x, p, a.Role); err != nil {
+			return err
+		}
+	}
+	return x.NoContent()
+}
+
+func takeAgencies(x *keystone.Exchange) error {
+	all, err := assignments(x, call.Delete)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		p, err := a.spot(x)
+		if err != nil {
+			return err
+		}
+		rows, err := site{subject: "agency", where: "enterprise"}.grants(x, p)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(rows, func(g *keystone.GrantRow) bool { return g.Spec.Policy == a.Role })
+		if i < 0 {
+			return fail.New(fail.NotFound, "%s does not have the role %s there", p.called, a.Role)
+		}
+		if _, err := x.Do(x.API.Kinds.Grant.D, call.Delete, string(rows[i].ID), func(c *call.Call) { c.Domain = p.domain }); err != nil {
+			return err
+		}
+	}
+	return x.NoContent()
 }

@@ -2,9 +2,11 @@ package iam
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -39,12 +41,18 @@ func answers() map[fail.Kind]answer {
 	}
 }
 
+// versions is the path of a policy's versions.
+var versions = regexp.MustCompile(`^/v5/policies/[^/]+/versions/?$`)
+
 // Fail writes an error in Huawei's form; on the paths shared with Keystone also in Keystone's.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := fail.From(err)
 	a, ok := answers()[e.Kind]
 	if !ok {
 		a = answers()[fail.Internal]
+	}
+	if e.Kind == fail.Quota && versions.MatchString(r.URL.Path) { // by which clients know what to do
+		a = answer{http.StatusConflict, iamv5.TooMany}
 	}
 	body := map[string]any{"error_code": a.code, "error_msg": e.Public(), "request_id": front.From(r.Context()).RequestID}
 	if r.URL.Path == "/v3" || strings.HasPrefix(r.URL.Path, "/v3/") {

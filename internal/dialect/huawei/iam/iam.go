@@ -1,16 +1,21 @@
 // Package iam serves Huawei Cloud's identity API (https://support.huaweicloud.com/intl/en-us/api-iam/): Keystone v3,
-// which it shares with dialect/openstack/keystone, and Huawei's own paths beside it; and of enterprise projects the one
-// that every account has, so that clients which ask for it go on. It may import the kernel,
-// dialect/{front,huawei/sign,openstack/keystone,openstack/token}.
+// which it shares with dialect/openstack/keystone, and Huawei's own paths beside it, with version 5 in iamv5; and it
+// binds together the services that belong to it: enterprise projects (eps), tags (tms) and temporary keys (sts).
+// It may import the kernel, dialect/{front,login}, dialect/huawei/{eps,iamv5,sign,tms} and
+// dialect/openstack/{keystone,token}.
 package iam
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/eps"
+	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
 	"github.com/awancloud/awan/internal/dialect/huawei/sign"
+	"github.com/awancloud/awan/internal/dialect/huawei/tms"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -20,36 +25,39 @@ import (
 // Options are Keystone's; Dialect, Fail, Enter and Role are set here.
 type Options = keystone.Options
 
-// IAM is the API with its sister for enterprise projects.
-type IAM struct{ Identity, Enterprise *keystone.API }
+// IAM is the API with its sisters: enterprise projects, tags, and the service that gives out temporary keys.
+type IAM struct{ Identity, Enterprise, Tags, Tokens *keystone.API }
 
 // New makes the APIs.
 func New(o Options) *IAM {
 	o.Dialect, o.Fail, o.Enter, o.Role = "huawei", Fail, enter, roleView
-	i := &IAM{Identity: keystone.New(o), Enterprise: keystone.Bare(o)}
+	i := &IAM{Identity: keystone.New(o), Enterprise: keystone.Bare(o), Tags: keystone.Bare(o), Tokens: keystone.Bare(o)}
 	for _, rs := range [][]keystone.Route{userRoutes(i.Identity), projectRoutes(i.Identity), keyRoutes(i.Identity), policyRoutes(i.Identity),
-		permissionRoutes(i.Identity)} {
+		permissionRoutes(i.Identity), agencyRoutes(i.Identity), siteRoutes(i.Identity), enterpriseRoutes(i.Identity),
+		securityRoutes(i.Identity), mfaRoutes(i.Identity), securityTokenRoutes(), quotaRoutes(i.Identity), iamv5.Routes(i.Identity)} {
 		for _, r := range rs {
 			i.Identity.Add(r)
 		}
 	}
-	for _, r := range enterpriseRoutes() {
-		i.Enterprise.Add(r)
+	for api, rs := range map[*keystone.API][]keystone.Route{i.Enterprise: eps.Routes(i.Enterprise), i.Tags: tms.Routes(i.Tags), i.Tokens: iamv5.TokenRoutes()} {
+		for _, r := range rs {
+			api.Add(r)
+		}
 	}
 	return i
 }
 
-// Routes lists what both serve.
+// Routes lists what all of them serve.
 func (i *IAM) Routes() []keystone.Route {
-	return append(append([]keystone.Route{}, i.Identity.Routes()...), i.Enterprise.Routes()...)
+	return slices.Concat(i.Identity.Routes(), i.Enterprise.Routes(), i.Tags.Routes(), i.Tokens.Routes())
 }
 
 // Services are the APIs behind the listener. Put them before Keystone's: by path alone, this dialect takes the requests
 // that Huawei's clients sent.
 func (i *IAM) Services() []front.Service {
-	identity, enterprise := i.Identity.ServiceNamed("iam"), i.Enterprise.ServiceNamed("eps")
+	identity := i.Identity.ServiceNamed("iam")
 	identity.Prefer = Ours
-	return []front.Service{identity, enterprise}
+	return []front.Service{identity, i.Enterprise.ServiceNamed("eps"), i.Tags.ServiceNamed("tms"), i.Tokens.ServiceNamed("sts")}
 }
 
 // Ours recognises the requests of Huawei's clients: signed, or sent by one that says so.
@@ -61,9 +69,6 @@ func Ours(r *http.Request) bool {
 // what is the caller's anyhow.
 func enter(x *keystone.Exchange) error {
 	h := x.R.Header
-	if h.Get("X-Security-Token") != "" {
-		return fail.New(fail.Unauthenticated, "this cloud has no temporary access keys").Then("leave X-Security-Token out and use a permanent access key, or a token")
-	}
 	domain, project := h.Get("X-Domain-Id"), h.Get("X-Project-Id")
 	if (domain == "" || domain == string(x.Who.Domain)) && project == "" {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 func keyRoutes(a *keystone.API) []keystone.Route {
@@ -91,7 +92,18 @@ func showKey(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "credential", keyView(r))
+	v := keyView(r)
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		at, err := x.API.Door.Ident.KeyUsed(tx, r.Status.Access)
+		if v["last_use_time"] = ""; !at.IsZero() {
+			v["last_use_time"] = stamp(at)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "credential", v)
 }
 
 func updateKey(x *keystone.Exchange) error {

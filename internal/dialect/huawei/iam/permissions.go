@@ -6,6 +6,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
 func permissionRoutes(a *keystone.API) []keystone.Route {
@@ -16,41 +17,65 @@ func permissionRoutes(a *keystone.API) []keystone.Route {
 
 // listAssignments lists the account's grants.
 func listAssignments(x *keystone.Exchange) error {
-	a := keystone.Asked{Role: x.Query("role_id"), User: x.Query("subject.user_id"), Group: x.Query("subject.group_id"),
-		Project: x.Query("scope.project_id"), Domain: x.Query("scope.domain_id")}
-	if a == (keystone.Asked{}) || a == (keystone.Asked{Role: a.Role}) {
-		a.Account = x.Query("domain_id")
+	q := func(names ...string) (v string) {
+		for _, n := range names {
+			if v == "" {
+				v = x.Query(n)
+			}
+		}
+		return v
 	}
-	grants, err := x.Assignments(a)
+	project, domain, ep := q("scope.project_id"), q("scope.domain_id"), q("scope.enterprise_projects_id", "scope.enterprise_project_id")
+	role, user, group, agency := q("role_id"), q("subject.user_id"), q("subject.group_id"), q("subject.agency_id")
+	subject, scope, inherited := q("subject"), q("scope"), q("is_inherited")
+	account := q("domain_id", "scope.domain_id")
+	if project != "" {
+		row, err := keystone.Get(x, x.API.Kinds.Project, project)
+		if err != nil {
+			return err
+		}
+		account = string(row.Domain)
+	}
+	rows, _, err := keystone.Rows(x, x.API.Kinds.Grant, account, kind.Filter{Where: func(r kind.AnyRow) bool {
+		g := r.(*keystone.GrantRow)
+		of, _, at, _ := parts(g)
+		fits := func(asked, is string) bool { return asked == "" || asked == is }
+		return fits(role, g.Spec.Policy) && fits(user, g.Spec.User) && fits(group, g.Spec.Group) && fits(agency, g.Spec.Agency) &&
+			fits(project, g.Spec.Project) && fits(ep, g.Spec.EnterpriseProject) && fits(subject, of) && fits(scope, at) &&
+			(domain == "" || at == "domain") && (inherited == "" || (inherited == "true") == (at == "domain"))
+	}})
 	if err != nil {
 		return err
 	}
-	var items []any
-	subject, scope := x.Query("subject"), x.Query("scope")
-	for _, g := range grants {
-		of, at := "user", "domain"
-		if g.Spec.User == "" {
-			of = "group"
-		}
-		if g.Spec.Project != "" {
-			at = "project"
-		}
-		if subject != "" && subject != of || scope != "" && scope != at {
-			continue
-		}
-		where := map[string]any{"id": g.Domain}
-		if at == "project" {
-			where["id"] = g.Spec.Project
-		}
-		items = append(items, map[string]any{of: ref(g.Spec.User + g.Spec.Group), "role": ref(g.Spec.Policy), "scope": map[string]any{at: where},
-			"is_inherited": at == "domain"})
-	}
-	from, to, err := slice(x, len(items))
+	from, to, err := slice(x, len(rows))
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"role_assignments": append([]any{}, items[from:to]...), "total_num": len(items)})
+	items := make([]any, 0, to-from)
+	for _, g := range rows[from:to] {
+		of, who, at, where := parts(g)
+		items = append(items, map[string]any{of: ref(who), "role": ref(g.Spec.Policy), "scope": map[string]any{at: ref(where)}, "is_inherited": at == "domain"})
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"role_assignments": items, "total_num": len(rows)})
 	return nil
+}
+
+// parts names whom a grant is for and where it holds.
+func parts(g *keystone.GrantRow) (of, who, at, where string) {
+	of, who, at, where = "user", g.Spec.User, "domain", string(g.Domain)
+	switch {
+	case g.Spec.Group != "":
+		of, who = "group", g.Spec.Group
+	case g.Spec.Agency != "":
+		of, who = "agency", g.Spec.Agency
+	}
+	switch {
+	case g.Spec.Project != "":
+		at, where = "project", g.Spec.Project
+	case g.Spec.EnterpriseProject != "":
+		at, where = "enterprise_project", g.Spec.EnterpriseProject
+	}
+	return of, who, at, where
 }
 
 func ref(row string) map[string]string { return map[string]string{"id": row} }

@@ -1,12 +1,17 @@
 package iam
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
+	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
 func userRoutes(a *keystone.API) []keystone.Route {
@@ -17,6 +22,8 @@ func userRoutes(a *keystone.API) []keystone.Route {
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: updateUser},
 		{Method: "GET", Path: one + "/login-protect", Kind: k, Verb: call.Get, Do: showLoginProtect},
 		{Method: "PUT", Path: one + "/login-protect", Kind: k, Verb: call.Update, Do: setLoginProtect},
+		{Method: "GET", Path: "/v3.0/OS-USER/login-protects", Kind: k, Verb: call.List, Do: listLoginProtects},
+		{Method: "PUT", Path: one + "/info", Kind: k, Verb: call.Update, Do: updateInfo},
 	}
 }
 
@@ -37,9 +44,6 @@ type userBody struct {
 }
 
 func (b *userBody) check() error {
-	if m := b.AccessMode; m != nil && *m != "" && *m != "default" {
-		return fail.New(fail.Unsupported, "the access mode %q is not possible here", *m).Then("use default; a user without a password has programmatic access only")
-	}
 	if text(b.XUserID) != "" || text(b.XUserType) != "" {
 		return fail.New(fail.Unsupported, "users of external identity systems are not possible here").Then("leave xuser_id and xuser_type out")
 	}
@@ -63,6 +67,7 @@ func (b *userBody) apply(c *call.Call) {
 	keystone.Set(s, "description", b.Description)
 	keystone.Not(s, "disabled", b.Enabled)
 	keystone.Set(s, "password_reset", b.PwdStatus)
+	keystone.Set(s, "access_mode", b.AccessMode)
 	if b.Phone != nil {
 		s["phone"] = ""
 		if *b.Phone != "" {
@@ -75,7 +80,7 @@ func (b *userBody) apply(c *call.Call) {
 func userView(x *keystone.Exchange, r *keystone.UserRow) map[string]any {
 	area, phone, _ := strings.Cut(r.Spec.Phone, "-")
 	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": r.Domain, "enabled": !r.Spec.Disabled, "description": r.Spec.Description,
-		"email": r.Spec.Email, "areacode": area, "phone": phone, "access_mode": "default", "pwd_status": r.Spec.PasswordReset, "is_domain_owner": false,
+		"email": r.Spec.Email, "areacode": area, "phone": phone, "access_mode": cmp.Or(r.Spec.AccessMode, "default"), "pwd_status": r.Spec.PasswordReset, "is_domain_owner": false,
 		"xuser_id": "", "xuser_type": "", "create_time": stamp(r.Created), "update_time": stamp(r.Updated), "password_expires_at": nil,
 		"default_project_id": r.Spec.DefaultProject, "links": x.Self("/v3/users/" + string(r.ID))}
 }
@@ -123,16 +128,39 @@ func updateUser(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "user", userView(x, row.(*keystone.UserRow)))
 }
 
-// showLoginProtect tells that a second factor is not asked for.
+// vmfa is the one second factor there is: an authenticator app.
+const vmfa = "vmfa"
+
+func loginProtectView(r *keystone.UserRow) map[string]any {
+	method := ""
+	if r.Spec.LoginProtection {
+		method = vmfa
+	}
+	return map[string]any{"user_id": r.ID, "enabled": r.Spec.LoginProtection, "verification_method": method}
+}
+
+// showLoginProtect tells whether the user is always asked for a second factor.
 func showLoginProtect(x *keystone.Exchange) error {
 	row, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "login_protect", map[string]any{"user_id": row.ID, "enabled": false, "verification_method": ""})
+	return x.One(http.StatusOK, "login_protect", loginProtectView(row))
 }
 
-// setLoginProtect takes a no for an answer, for there is no second factor to ask for.
+func listLoginProtects(x *keystone.Exchange) error {
+	rows, _, err := keystone.Rows(x, x.API.Kinds.User, "", kind.Filter{})
+	if err != nil {
+		return err
+	}
+	items := make([]any, 0, len(rows))
+	for _, r := range rows {
+		items = append(items, loginProtectView(r))
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"login_protects": items})
+	return nil
+}
+
 func setLoginProtect(x *keystone.Exchange) error {
 	var b struct {
 		Enabled bool   `json:"enabled"`
@@ -141,17 +169,39 @@ func setLoginProtect(x *keystone.Exchange) error {
 	if err := x.Body("login_protect", &b); err != nil {
 		return err
 	}
-	c := x.Call
-	row, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+	if b.Enabled && b.Method != vmfa {
+		return fail.New(fail.Unsupported, "%q is no second factor of this cloud", b.Method).Then("use %s, an authenticator app", vmfa)
+	}
+	row, err := x.Do(x.API.Kinds.User.D, call.Update, x.Param("user_id"), func(c *call.Call) {
+		c.Spec = keystone.Spec{"login_protection": b.Enabled}.JSON()
+	})
 	if err != nil {
 		return err
 	}
-	c.Domain = string(row.Domain)
-	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.User.D, call.Update, row.Name); err != nil {
+	return x.One(http.StatusOK, "login_protect", loginProtectView(row.(*keystone.UserRow)))
+}
+
+// updateInfo lets users change how they are reached. Of others, administrators change it.
+func updateInfo(x *keystone.Exchange) error {
+	var b struct {
+		Email  *string `json:"email"`
+		Mobile *string `json:"mobile"`
+	}
+	if err := x.Body("user", &b); err != nil {
 		return err
 	}
-	if b.Enabled {
-		return fail.New(fail.Unsupported, "this cloud has no second factors yet").Then("leave login protection off")
+	user := x.Param("user_id")
+	_, err := x.Do(x.API.Kinds.User.D, call.Update, user, func(c *call.Call) {
+		s := keystone.Spec{}
+		keystone.Set(s, "email", b.Email)
+		keystone.Set(s, "phone", b.Mobile)
+		if iamv5.Own(x, user) {
+			c.Principal, c.Domain = ident.OnBehalf(x.Who, "own address"), ""
+		}
+		c.Spec = s.JSON()
+	})
+	if err != nil {
+		return err
 	}
-	return showLoginProtect(x)
+	return x.NoContent()
 }

@@ -111,8 +111,16 @@ func changePassword(x *Exchange) error {
 	if b.Password == nil || b.Original == nil {
 		return fail.Field("user.password", "give both password and original_password")
 	}
+	if err := x.ChangeOwnPassword(*b.Original, *b.Password); err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+// ChangeOwnPassword sets the password of the caller, who shows to know the old one.
+func (x *Exchange) ChangeOwnPassword(old, password string) error {
 	c := x.Call
-	if _, err := x.API.Door.Ident.ByPassword(x.R.Context(), string(x.Who.Domain), string(x.Who.User), *b.Original, c.Source); err != nil {
+	if _, err := x.API.Door.Ident.ByPassword(x.R.Context(), string(x.Who.Domain), string(x.Who.User), old, c.Source); err != nil {
 		e := ledger.Entry{Domain: x.Who.Domain, Actor: x.Who.String(), ActorID: x.Who.User, Source: c.Source, Agent: c.Agent, Dialect: c.Dialect,
 			Action: x.API.Kinds.User.D.Desc.Action(call.Update), Kind: x.API.Kinds.User.D.FullName(), Row: x.Who.User, Name: x.Who.UserName,
 			Outcome: ledger.Failed, Reason: fail.From(err).Public(), RequestID: c.RequestID}
@@ -123,12 +131,9 @@ func changePassword(x *Exchange) error {
 	}
 	_, err := x.Do(x.API.Kinds.User.D, call.Update, string(x.Who.User), func(c *call.Call) {
 		c.Principal = ident.Principal{Method: ident.BySystem, User: x.Who.User, UserName: x.Who.UserName + " (own password)", Domain: x.Who.Domain}
-		c.Domain, c.Spec = "", Spec{"password": *b.Password, "password_reset": false}.JSON()
+		c.Domain, c.Spec = "", Spec{"password": password, "password_reset": false}.JSON()
 	})
-	if err != nil {
-		return err
-	}
-	return x.NoContent()
+	return err
 }
 
 func groupsOfUser(x *Exchange) error {

@@ -1,0 +1,180 @@
+package iamv5
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// DeviceRow is a second factor.
+type DeviceRow = kind.Row[ident.DeviceSpec, ident.DeviceStatus]
+
+func mfaRoutes(a *keystone.API) []keystone.Route {
+	k, all := a.Kinds.Device.D, "/v5/virtual-mfa-devices"
+	return []keystone.Route{
+		{Method: "GET", Path: "/v5/mfa-devices", Kind: k, Verb: call.List, Do: listDevices},
+		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createDevice},
+		{Method: "DELETE", Path: all, Kind: k, Verb: call.Delete, Do: deleteDevice},
+		{Method: "POST", Path: "/v5/mfa-devices/enable", Kind: k, Verb: "confirm", Do: enableDevice},
+		{Method: "POST", Path: "/v5/mfa-devices/disable", Kind: k, Verb: call.Delete, Do: disableDevice},
+	}
+}
+
+// Serial is the number of a device on the wire.
+func Serial(r *DeviceRow) string { return "iam:" + string(r.Domain) + ":mfa:" + string(r.ID) }
+
+// Own tells whether a user is the caller, who manages second factors of their own without a policy. Keys and agencies
+// are not the person: what they may do, policies say.
+func Own(x *keystone.Exchange, user string) bool {
+	p := x.Who
+	return user == string(p.User) && (p.Method == ident.ByToken || p.Method == ident.ByPassword) && p.Agency == "" && p.Application == "" && p.Narrow == nil
+}
+
+// as lets the call be the caller's own business where it is.
+func as(x *keystone.Exchange, user string) func(*call.Call) {
+	return func(c *call.Call) {
+		if Own(x, user) {
+			c.Principal, c.Domain = ident.OnBehalf(x.Who, "own second factor"), ""
+		}
+	}
+}
+
+// Devices lists the second factors of a user ("" = of everybody).
+func Devices(x *keystone.Exchange, user string) ([]*DeviceRow, error) {
+	y := *x
+	f := kind.Filter{}
+	if user != "" {
+		f.Index, f.Value = "user", user
+		as(x, user)(&y.Call)
+	}
+	rows, _, err := keystone.Rows(&y, x.API.Kinds.Device, "", f)
+	return rows, err
+}
+
+// FindDevice finds a user's device by its serial number.
+func FindDevice(x *keystone.Exchange, verb, user, serial string) (*DeviceRow, error) {
+	if err := must(x, x.API.Kinds.Device.D, verb, "", "user_id", user); err != nil {
+		return nil, err
+	}
+	rows, err := Devices(x, user)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		if row, _ := id.Parse(serial[strings.LastIndexByte(serial, ':')+1:]); r.ID == row {
+			return r, nil
+		}
+	}
+	return nil, fail.New(fail.NotFound, "the user has no device %q", serial)
+}
+
+// CreateDevice makes a device; its answer is the only one that shows the secret.
+func CreateDevice(x *keystone.Exchange, user, name string) (map[string]any, error) {
+	row, err := x.Do(x.API.Kinds.Device.D, call.Create, "", func(c *call.Call) {
+		as(x, user)(c)
+		c.Spec = keystone.Spec{"user": user}.JSON()
+		if name != "" {
+			c.Name = &name
+		}
+	})
+	if err != nil {
+		return nil, keystone.Named(err)
+	}
+	r := row.(*DeviceRow)
+	x.W.Header().Set("Cache-Control", "no-store")
+	return map[string]any{"serial_number": Serial(r), "base32_string_seed": r.Status.Secret}, nil
+}
+
+// ConfirmDevice makes a device work, by two codes that it shows one after the other.
+func ConfirmDevice(x *keystone.Exchange, user, serial, first, second string) error {
+	r, err := FindDevice(x, "confirm", user, serial)
+	if err != nil {
+		return err
+	}
+	_, err = x.Do(x.API.Kinds.Device.D, "confirm", string(r.ID), func(c *call.Call) {
+		as(x, user)(c)
+		c.In = keystone.Spec{"code": first, "next_code": second}.JSON()
+	})
+	return err
+}
+
+// RemoveDevice takes a device away.
+func RemoveDevice(x *keystone.Exchange, user, serial string) error {
+	r, err := FindDevice(x, call.Delete, user, serial)
+	if err != nil {
+		return err
+	}
+	_, err = x.Do(x.API.Kinds.Device.D, call.Delete, string(r.ID), as(x, user))
+	return err
+}
+
+func listDevices(x *keystone.Exchange) error {
+	rows, err := Devices(x, x.Query("user_id"))
+	if err != nil {
+		return err
+	}
+	var items []any
+	for _, r := range rows {
+		items = append(items, map[string]any{"serial_number": Serial(r), "user_id": r.Spec.User, "enabled": r.Status.Active})
+	}
+	return slice(x, "mfa_devices", items)
+}
+
+func createDevice(x *keystone.Exchange) error {
+	var b struct {
+		Name string `json:"virtual_mfa_device_name"`
+		User string `json:"user_id"`
+	}
+	if err := x.Plain(&b); err != nil {
+		return err
+	}
+	v, err := CreateDevice(x, b.User, b.Name)
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusCreated, "virtual_mfa_device", v)
+}
+
+func deleteDevice(x *keystone.Exchange) error {
+	if err := RemoveDevice(x, x.Query("user_id"), x.Query("serial_number")); err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+func enableDevice(x *keystone.Exchange) error {
+	var b struct {
+		User   string `json:"user_id"`
+		Serial string `json:"serial_number"`
+		First  string `json:"authentication_code_first"`
+		Second string `json:"authentication_code_second"`
+	}
+	if err := x.Plain(&b); err != nil {
+		return err
+	}
+	if err := ConfirmDevice(x, b.User, b.Serial, b.First, b.Second); err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+// disableDevice takes the device away: one that is there and is not asked for would be of no use to anybody.
+func disableDevice(x *keystone.Exchange) error {
+	var b struct {
+		User   string `json:"user_id"`
+		Serial string `json:"serial_number"`
+	}
+	if err := x.Plain(&b); err != nil {
+		return err
+	}
+	if err := RemoveDevice(x, b.User, b.Serial); err != nil {
+		return err
+	}
+	return x.NoContent()
+}

@@ -1,0 +1,62 @@
+package ident
+
+import (
+	"sync"
+
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// cache holds what was read at one state of identity. Every change of identity bumps the stored revision in its own
+// transaction, so that a reader who sees the change also sees that the cache is of before it, in every process.
+type cache struct {
+	mu        sync.Mutex
+	policies  map[string][]granted  // by subject and what narrows it
+	rules     map[id.ID]RulesSpec   // by domain
+	keys      map[string]signer     // by access key
+	tokens    map[string]knownToken // by hash of the token
+	temporary map[string]signer     // by temporary access key
+}
+
+// maxCached bounds each map, so that a flood of different callers cannot fill the memory.
+const maxCached = 50_000
+
+func newCache() *cache {
+	return &cache{policies: map[string][]granted{}, rules: map[id.ID]RulesSpec{}, keys: map[string]signer{}, tokens: map[string]knownToken{},
+		temporary: map[string]signer{}}
+}
+
+// cached gives the cache that is right for what tx reads.
+func (s *Service) cached(tx store.Tx) (*cache, error) {
+	b, _, err := tx.Get(revKey)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cache == nil || s.rev != string(b) {
+		s.rev, s.cache = string(b), newCache()
+	}
+	return s.cache, nil
+}
+
+// lookup gives what m holds for key, or reads and keeps it.
+func lookup[K comparable, V any](c *cache, m map[K]V, key K, read func() (V, error)) (V, error) {
+	c.mu.Lock()
+	v, ok := m[key]
+	c.mu.Unlock()
+	if ok {
+		return v, nil
+	}
+	v, err := read()
+	if err != nil {
+		return v, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(m) >= maxCached {
+		clear(m)
+	}
+	m[key] = v
+	return v, nil
+}

@@ -1,0 +1,64 @@
+package ident
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/policy"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// PolicySpec describes what may be done.
+type PolicySpec struct {
+	Description string          `json:"description" doc:"what it allows" max:"255"`
+	Document    json.RawMessage `json:"document" doc:"policy document: Version, Statement[Effect, Action, Resource, Condition]" required:"true"`
+	System      bool            `json:"system" doc:"comes with the cloud and cannot be changed" immutable:"true"`
+}
+
+type policyRow = kind.Row[PolicySpec, None]
+
+func (k *Kinds) policyKind() kind.Kind[PolicySpec, None] {
+	return kind.Kind[PolicySpec, None]{Service: "identity", Name: "policy", Plural: "policies", Scope: kind.InDomain, NamePat: NamePattern,
+		Doc: "What may be done: a policy document in Huawei Cloud's grammar.", Columns: []string{"spec.system", "spec.description"},
+		Example: PolicySpec{Document: json.RawMessage(`{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get","app:*:list"]}]}`)},
+		Check:   checkPolicy, CheckDelete: k.policyUnused, Changed: k.policyChanged,
+		Actions: k.policyActions()}
+}
+
+func checkPolicy(ctx context.Context, _ store.Tx, old, row *policyRow) error {
+	system := From(ctx).Method == BySystem
+	if row.Spec.System && !system {
+		if old != nil {
+			return fail.New(fail.Denied, "policy %s comes with the cloud and cannot be changed", row.Name).Then("make one of your own")
+		}
+		return fail.Field("spec.system", "only the cloud itself makes system policies")
+	}
+	return checkDocument("spec.document", row.Spec.Document)
+}
+
+// isDocument tells whether a field of any JSON was given.
+func isDocument(b json.RawMessage) bool { return len(b) > 0 && string(b) != "null" }
+
+// checkDocument refuses what is no policy document; field is where it stands.
+func checkDocument(field string, doc json.RawMessage) error {
+	_, err := policy.Parse(doc)
+	if err == nil {
+		return nil
+	}
+	e := fail.From(err)
+	return &fail.Error{Kind: e.Kind, Field: strings.TrimSuffix(field+"."+e.Field, "."), Message: e.Message, Next: e.Next, Cause: err}
+}
+
+func (k *Kinds) policyUnused(ctx context.Context, tx store.Tx, row *policyRow) error {
+	if row.Spec.System && From(ctx).Method != BySystem {
+		return fail.New(fail.Denied, "policy %s comes with the cloud and cannot be deleted", row.Name)
+	}
+	used, err := k.Grant.List(tx, string(row.Domain), kind.Filter{Index: "policy", Value: string(row.ID), Limit: 1})
+	if err == nil && len(used) > 0 {
+		return fail.New(fail.Precondition, "policy %s is still granted", row.Name).Then("delete grant %s first", used[0].ID)
+	}
+	return err
+}
