@@ -48,6 +48,8 @@ type UpOptions struct {
 
 	SMTP, SMTPFrom, SMTPUser, SMTPPasswordFile string   // the server that alarms' e-mail goes by
 	WebhookAllow                               []string // addresses and networks beside public ones that notifications may go to
+	AllowSources                               []string // hosts and networks that sources may come from beside public addresses
+	Registries                                 []string // other registries that images may be named from
 }
 
 // DownOptions are what awan down was told.
@@ -123,7 +125,7 @@ func build(o Options) (*cobra.Command, *session) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.metricsCmd(), s.scaleCmd(), s.rollbackCmd(), s.grayCmd(), s.cloneCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
+	add(groupApps, s.deployCmd(), s.appCmd(), s.appsCmd(), s.logsCmd(), s.metricsCmd(), s.scaleCmd(), s.rollbackCmd(), s.grayCmd(), s.cloneCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
 	add(groupApps, s.runCmd(), s.devCmd(), s.applyCmd(), s.planCmd(), s.exportCmd(), s.removeCmd(), s.schemaCmd(), s.forwardCmd(), s.cpCmd())
 	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.passwordCmd(), s.mfaCmd(), s.assumeCmd(), s.temporaryKeyCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
 	add(groupCloud, s.upCmd(), s.downCmd(), s.caCmd(), s.jobCmd(), s.kindsCmd(), s.versionCmd(), s.completionCmd())

@@ -32,6 +32,8 @@ func (s *session) upCmd() *cobra.Command {
 	f.StringVar(&o.SMTPUser, "smtp-user", "", "`NAME` to log in to the mail server with; empty: without a log-in")
 	f.StringVar(&o.SMTPPasswordFile, "smtp-password-file", "", "`FILE` that holds the password for it")
 	f.StringArrayVar(&o.WebhookAllow, "webhook-allow", nil, "let notifications go to this `NETWORK` too, 10.1.0.0/16 say; otherwise to public addresses and apps only (may be repeated)")
+	f.StringSliceVar(&o.AllowSources, "allow-sources", nil, "let git repositories and images come from these `HOSTS` too (HOST, HOST:PORT, 10.1.0.0/16), beside public addresses")
+	f.StringSliceVar(&o.Registries, "allow-registries", nil, "let apps run images of these registries of others, by full name (`HOSTS`: ghcr.io); empty: of none")
 	f.StringVar(&o.ACMEDirectory, "acme-directory", "", "get certificates of tenants' own names from the ACME authority at this `URL`; empty: from nowhere")
 	f.StringVar(&o.ACMEEmail, "acme-email", "", "`ADDRESS` that the authority may write to")
 	f.StringVar(&o.TCPPorts, "tcp-ports", "", "`FIRST-LAST` of the ports that tenants' TCP ports are taken from (default 20000-20999)")

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -24,8 +25,12 @@ import (
 func deployFlag(path []string) string {
 	name := strings.ReplaceAll(strings.Join(path, "-"), "_", "-")
 	switch name {
-	case "source-digest", "stopped":
+	case "source-digest", "source-commit", "stopped":
 		return "" // deploy itself sets these
+	case "source-git-url":
+		return "git"
+	case "source-git-ref", "source-git-path":
+		return strings.TrimPrefix(name, "source-git-")
 	case "secrets":
 		return "secret"
 	case "gray-weight":
@@ -38,16 +43,18 @@ func (s *session) deployCmd() *cobra.Command {
 	ch := new(change)
 	var buildLog bool
 	k := s.component()
-	cmd := &cobra.Command{Use: "deploy [DIR]", Short: "build a folder and run it at an HTTPS address",
-		Long: "Build a folder and run it at an HTTPS address, or bring a running app up to date with it.\n\n" +
+	cmd := &cobra.Command{Use: "deploy [PATH]", Short: "build a folder and run it at an HTTPS address",
+		Long: "Build a folder and run it at an HTTPS address, or bring a running app up to date with it. Instead of a folder: a package\n" +
+			"(zip, tar, jar, war or one program for Linux), a git repository, or an image.\n\n" +
 			"A Dockerfile is used where there is one; otherwise the stack is detected. The address is printed on standard output,\n" +
 			"everything else on standard error.",
 		Example: examples("awan deploy ./guestbook", "awan deploy . --name shop --replicas 2 --env STAGE=test --secret DB_PASSWORD=@password.txt",
+			"awan deploy shop.jar", "awan deploy --git https://git.example.org/team/shop.git --ref main --path web",
 			"awan deploy --image library/hello:latest --name hello --port 8080",
 			"awan deploy . --name shop --strategy gray --weight 10"),
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveFilterDirs
+			return nil, cobra.ShellCompDirectiveDefault
 		}}
 	f := cmd.Flags()
 	f.StringVar(&ch.name, "name", "", "the app's `NAME`; the folder's when empty")
@@ -83,6 +90,8 @@ type deploy struct {
 	dir      string
 	buildLog bool
 	began    time.Time
+	there    bool           // the app was there before
+	before   map[string]any // its source, then
 }
 
 func (d *deploy) run(ctx context.Context) error {
@@ -91,19 +100,28 @@ func (d *deploy) run(ctx context.Context) error {
 		return err
 	}
 	_, image := at(spec, "source.image").(string)
-	if d.dir == "" && !image {
+	repository, git := at(spec, "source.git.url").(string)
+	if d.dir == "" && !image && !git {
 		d.dir = "."
 	}
 	name := d.ch.name
 	if name == "" {
-		if name = nameOf(d.dir); name == "" || d.dir == "" {
+		if git {
+			name = nameOf(strings.TrimSuffix(strings.TrimRight(repository, "/"), ".git"))
+		} else if d.dir != "" {
+			name = nameOf(strings.TrimSuffix(d.dir, packageEnd(d.dir)))
+		}
+		if name == "" {
 			return usagef("say the app's name: --name NAME")
 		}
 	}
 	if image && d.dir != "" {
 		return usagef("give either a folder or --image, not both")
 	}
-	if !image {
+	if git && (d.dir != "" || image) {
+		return usagef("give --git alone, without a folder or --image")
+	}
+	if !image && !git {
 		digest, err := d.upload(ctx)
 		if err != nil {
 			return err
@@ -115,6 +133,18 @@ func (d *deploy) run(ctx context.Context) error {
 		return err
 	}
 	row := a.Resource
+	if j := a.job(); git && d.there && (j == nil || d.same(a.Resource)) {
+		if j != nil {
+			if err := d.follow(ctx, j); err != nil {
+				return err
+			}
+		}
+		*a = answer{} // the repository is the one that was there, so what is new can only be in it
+		if err := d.c.Do(ctx, client.Request{Method: "POST", Path: d.path(name) + "/actions/redeploy"}, a); err != nil {
+			return err
+		}
+		row = a.Resource
+	}
 	if j := a.job(); j != nil && !j.done() {
 		if d.ch.noWait || !d.ch.wait {
 			fmt.Fprintf(d.s.Stderr, "accepted; follow it with: awan job wait %s\n", j.ID)
@@ -143,8 +173,47 @@ func (d *deploy) path(target string) string {
 	return d.s.collection(d.c, d.k) + "/" + url.PathEscape(target)
 }
 
-// upload packs the folder into a file first, for its size is then known and a retry sends the same bytes.
-func (d *deploy) upload(ctx context.Context) (digest string, err error) {
+// same tells whether the app's repository, ref and folder are what they were.
+func (d *deploy) same(row json.RawMessage) bool {
+	doc, err := decode(row)
+	now, _ := at(doc, "spec.source.git").(map[string]any)
+	return err == nil && reflect.DeepEqual(now, d.before)
+}
+
+// packageEnd is the end of a file's name that is no part of the app's.
+func packageEnd(file string) string {
+	if i, err := os.Stat(file); err != nil || i.IsDir() {
+		return ""
+	}
+	for _, end := range []string{".tar.gz", ".tar.xz", ".tar.zst", ".tgz", ".tar", ".zip", ".jar", ".war"} {
+		if strings.HasSuffix(strings.ToLower(file), end) {
+			return file[len(file)-len(end):]
+		}
+	}
+	return ""
+}
+
+// upload sends a package as it is, or a folder packed.
+func (d *deploy) upload(ctx context.Context) (string, error) {
+	i, err := os.Stat(d.dir)
+	if err != nil || !i.Mode().IsRegular() {
+		return d.uploadFolder(ctx)
+	}
+	begin := time.Now()
+	f, err := os.Open(d.dir)
+	if err != nil {
+		return "", fail.Wrap(err, fail.Denied, "%s cannot be read", d.dir)
+	}
+	defer func() { _ = f.Close() }()
+	digest, err := d.send(ctx, f, "application/octet-stream")
+	if err == nil {
+		fmt.Fprintf(d.s.Stderr, "  %-16s %6s  %s, %s\n", "upload", span(time.Since(begin)), filepath.Base(d.dir), bytesOf(i.Size()))
+	}
+	return digest, err
+}
+
+// uploadFolder packs the folder into a file first, for its size is then known and a retry sends the same bytes.
+func (d *deploy) uploadFolder(ctx context.Context) (string, error) {
 	begin := time.Now()
 	tmp, err := os.CreateTemp("", "awan-source-*.tar.gz")
 	if err != nil {
@@ -164,19 +233,23 @@ func (d *deploy) upload(ctx context.Context) (digest string, err error) {
 	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
 		return "", fail.Wrap(err, fail.Unavailable, "the packed folder cannot be read again")
 	}
+	digest, err := d.send(ctx, tmp, "application/gzip")
+	if err == nil {
+		fmt.Fprintf(d.s.Stderr, "  %-16s %6s  %d files, %s\n", "upload", span(time.Since(begin)), p.Files, bytesOf(p.Archive))
+	}
+	return digest, err
+}
+
+func (d *deploy) send(ctx context.Context, f *os.File, contentType string) (string, error) {
 	var up struct {
 		Digest string `json:"digest"`
 	}
-	err = d.c.Lines(ctx, client.Request{Method: "POST", Path: d.s.collection(d.c, d.k) + "/actions/upload", Body: tmp, ContentType: "application/gzip"},
+	err := d.c.Lines(ctx, client.Request{Method: "POST", Path: d.s.collection(d.c, d.k) + "/actions/upload", Body: f, ContentType: contentType},
 		func(line []byte) error { return json.Unmarshal(line, &up) })
 	if err == nil && up.Digest == "" {
 		err = fail.New(fail.Internal, "the cloud answered no digest for the upload")
 	}
-	if err != nil {
-		return "", err
-	}
-	fmt.Fprintf(d.s.Stderr, "  %-16s %6s  %d files, %s\n", "upload", span(time.Since(begin)), p.Files, bytesOf(p.Archive))
-	return up.Digest, nil
+	return up.Digest, err
 }
 
 // apply creates the app, or changes it when it is there.
@@ -188,6 +261,10 @@ func (d *deploy) apply(ctx context.Context, name string, spec map[string]any) (*
 		*a = answer{}
 		err = d.c.Do(ctx, client.Request{Method: "POST", Path: d.s.collection(d.c, d.k), In: map[string]any{"name": name, "spec": spec}}, a)
 	case err == nil:
+		d.there = true
+		if doc, err := decode(a.Resource); err == nil {
+			d.before, _ = at(doc, "spec.source.git").(map[string]any)
+		}
 		*a = answer{}
 		err = d.c.Do(ctx, client.Request{Method: "PATCH", Path: d.path(name), In: map[string]any{"spec": spec}}, a)
 	}

@@ -233,8 +233,18 @@ func (s *session) scalar(f *fieldFlag, field kind.Field, v, key string) (any, er
 	if f.field.Secret {
 		return s.secret(f.flag, key, v)
 	}
+	if path, ok := strings.CutPrefix(v, "@"); ok && field.Type == kind.String && field.Max != nil && *field.Max >= document {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fail.Wrap(err, fail.Invalid, "--%s: %s cannot be read", f.flag, path)
+		}
+		return string(b), nil
+	}
 	return v, nil
 }
+
+// document is the length from which a text is one that people keep in a file: a certificate, a list of keys.
+const document = 8192
 
 // secret reads a secret's value: from a file, by asking, or as it is.
 func (s *session) secret(flag, key, v string) (any, error) {

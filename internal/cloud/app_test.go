@@ -60,7 +60,8 @@ func reopen(t testing.TB, dir string) *client { return openOn(t, dir, nil) }
 func openOn(t testing.TB, dir string, engines func(context.Context, *Cloud) (Engines, error)) *client {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log, Engines: engines})
+	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log, Engines: engines,
+		AllowSources: []string{"127.0.0.1"}}) // in tests the cloud is a git host to itself
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/awancloud/awan/catalog"
 	"github.com/awancloud/awan/internal/adminenv"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -24,6 +25,7 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
@@ -44,6 +46,9 @@ type Options struct {
 	// Upstream is the host of a registry that images are pulled from when this cloud lacks them, UpstreamBases the host
 	// and path that base images are pulled from instead of being made. Empty: nothing is pulled from anywhere.
 	Upstream, UpstreamBases string
+	// AllowSources are hosts and networks that git repositories and images may come from beside public addresses;
+	// Registries those of others that images may be named from. Empty: none.
+	AllowSources, Registries []string
 	// ACMEDirectory is the URL of the authority that tenants' names get certificates from, ACMEEmail whom it writes to.
 	// Empty: nobody is asked for certificates.
 	ACMEDirectory, ACMEEmail string
@@ -62,6 +67,7 @@ type Options struct {
 type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
+	Sources  Sources
 	Close    func() error
 }
 
@@ -117,6 +123,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
+	stacks, err := build.ReadStacks(catalog.Files())
+	if err != nil {
+		return c, err
+	}
 	for _, step := range []func(context.Context) error{c.openStore, c.openRegistry, c.openEngines} {
 		if err := step(ctx); err != nil {
 			return c, err
@@ -124,7 +134,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	}
 	c.openConfig()
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Guard: c.guard,
-		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
+		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log,
+		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
 	c.Images = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
 	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Images, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
 	if err := c.openMetrics(); err != nil {

@@ -33,7 +33,12 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 	if err != nil {
 		return Engines{}, errors.Join(err, run.Close())
 	}
-	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Close: func() error { return errors.Join(close(), run.Close()) }}, nil
+	sources, closeSources, err := c.sources(maker)
+	if err != nil {
+		return Engines{}, errors.Join(err, close(), run.Close())
+	}
+	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Sources: sources,
+		Close: func() error { return errors.Join(closeSources(), close(), run.Close()) }}, nil
 }
 
 // maker wires builds: base images from the machine's packages, recipes from the catalogue, BuildKit.

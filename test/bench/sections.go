@@ -40,6 +40,7 @@ var sections = []struct {
 	{"signature", signature},
 	{"keystone", keystone},
 	{"deploy", deploy},
+	{"builds", builds},
 }
 
 const spell = 3 * time.Second // how long one figure is measured

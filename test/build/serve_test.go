@@ -42,6 +42,17 @@ func (c *cloud) serve(t *testing.T, r build.Result, path string) string {
 		_ = os.Chmod(p, 0o755)
 	}
 	extract(t, mutate.Extract(image), root)
+	// What every container has, and some programs cannot do without.
+	_, _ = os.Mkdir(root+"/proc", 0o755), os.MkdirAll(root+"/dev", 0o755)
+	if err := syscall.Mount("proc", root+"/proc", "proc", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Unmount(root+"/proc", syscall.MNT_DETACH) }()
+	for name, minor := range map[string]int{"null": 3, "zero": 5, "urandom": 9} {
+		_ = syscall.Mknod(root+"/dev/"+name, syscall.S_IFCHR|0o666, 1<<8|minor)
+		_ = os.Chmod(root+"/dev/"+name, 0o666)
+	}
+	_, _ = os.Symlink("/proc/self/fd/1", root+"/dev/stdout"), os.Symlink("/proc/self/fd/2", root+"/dev/stderr")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +157,8 @@ func TestExamples(t *testing.T) {
 		{"static", "/", "Nothing but a file"},
 		{"python", "/", "Python 3"},
 		{"node", "/?name=<b>", "Hello, &lt;b&gt;"},
+		{"java", "/a<b>", "You asked for /a&lt;b>"},
+		{"php", "/some/where?name=<b>", "Hello, &lt;b&gt;"},
 	} {
 		t.Run(e.name, func(t *testing.T) {
 			r := c.build(t, copyDir(t, "../../examples/"+e.name), "p1/"+e.name, true)

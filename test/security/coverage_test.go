@@ -110,6 +110,9 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"metric/channels", "hook", `{"url":"https://127.0.0.1:1/"}`)
 	w.make(root, inProject+"metric/alarms", "high", `{"query":"level","channels":["hook"]}`)
 	w.native(root, "POST", inProject+"metric/channels/hook/actions/test", nil, nil) // makes a notification
+	w.make(root, inProject+"app/credentials", "host", `{"host":"git.example.org","password":"correct-horse"}`)
+	w.make(root, inProject+"app/custom-stacks", "mine", `{"type":"go","version":"1","base":"mine:1"}`)
+	w.make(root, inProject+"app/deploy-tokens", "ci", `{"component":"web"}`)
 	w.make(root, inProject+"access/custom-domains", "shop.example.org", `{"component":"web"}`)
 	w.make(root, inProject+"access/access-rules", "web", `{"component":"web","rate":1000}`)
 	w.make(root, inProject+"access/tcp-ports", "web", `{"component":"web","target":80}`)
@@ -267,6 +270,7 @@ func proveS18(t *testing.T) {
 		v.coverDialect(t, "/swr", images.Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("metrics", v.coverMetrics)
+	t.Run("git", v.coverGit)
 	t.Run("servicestage", func(t *testing.T) {
 		v.coverDialect(t, "", servicestage.New(servicestage.Options{Door: v.Door, Auth: a, App: v.App, Region: v.Region}).Routes(), func(string) []string { return nil })
 	})
@@ -292,6 +296,9 @@ func (v *town) coverNative(t *testing.T) {
 		m := attempt{}
 		if r.Kind.Scope == kind.InCloud {
 			m.want = cloudWide(r.Verb)
+		}
+		if r.Kind.Public && r.Verb == call.Get {
+			m.want = []int{200}
 		}
 		v.cover(r.Method, fill(r.Path, v.domain, v.project, row), body, r.Kind, r.Verb, m)
 		if strings.Contains(r.Path, "{id}") && r.Kind.Scope != kind.InCloud { // the victim's id under mallory's own scope

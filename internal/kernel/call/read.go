@@ -34,7 +34,7 @@ func (d *Door) list(ctx context.Context, c *Call) (Reply, error) {
 		if err = d.listable(tx, c, s); err != nil {
 			return err
 		}
-		if c.Kind.Scope == kind.InCloud && !c.Principal.Cloud() {
+		if c.Kind.Scope == kind.InCloud && !c.Kind.Public && !c.Principal.Cloud() {
 			where := c.Filter.Where
 			c.Filter.Where = func(row kind.AnyRow) bool {
 				return row.M().ID == c.Principal.Domain && (where == nil || where(row))

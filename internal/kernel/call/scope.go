@@ -197,7 +197,7 @@ func (d *Door) find(tx store.Tx, c *Call, s scope) (kind.AnyRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	if row != nil && c.Kind.Scope == kind.InCloud && !c.Principal.Cloud() && row.M().ID != c.Principal.Domain {
+	if row != nil && c.Kind.Scope == kind.InCloud && !c.Kind.Public && !c.Principal.Cloud() && row.M().ID != c.Principal.Domain {
 		row = nil
 	}
 	if row == nil {

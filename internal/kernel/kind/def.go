@@ -31,6 +31,7 @@ type Def struct {
 	Check     func(ctx context.Context, tx store.Tx, old, row AnyRow) error
 	CheckDel  func(ctx context.Context, tx store.Tx, row AnyRow) error
 	Changed   func(ctx context.Context, tx store.Tx, old, row AnyRow) error
+	Public    bool
 	LoopEvery time.Duration
 	LoopDo    func(ctx context.Context, row AnyRow) (bool, error)
 }
@@ -115,6 +116,7 @@ func (k Kind[S, T]) Def() *Def {
 	if b, err := json.Marshal(k.Example); err == nil {
 		d.Example = b
 	}
+	d.Public = k.Public
 	d.New = func() AnyRow { return new(Row[S, T]) }
 	d.QuotaOf = func(r AnyRow) map[ledger.Dim]int64 {
 		out := map[ledger.Dim]int64{}

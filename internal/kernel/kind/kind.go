@@ -102,6 +102,7 @@ type Kind[S, T any] struct {
 	Scope    Scope
 	ReadOnly bool // rows are made by the service itself; only get and list are offered
 	NoRename bool // the name is part of something outside (an address)
+	Public   bool // InCloud only: whoever is logged in and allowed to may read every row
 	NamePat  string
 	AnyName  bool // names may repeat and hold any text (user-visible titles)
 

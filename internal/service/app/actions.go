@@ -40,11 +40,12 @@ func (s *Service) componentActions() []action {
 				return "", underWay(r)
 			}
 			r.Status.Nonce = string(id.New())
-			r.Status.Next = &Rollout{Image: r.Status.Image, Stack: r.Status.Stack, Note: "restart", Plain: true}
+			r.Status.Next = &Rollout{Image: r.Status.Image, Stack: r.Status.Stack, Commit: r.Status.Commit, Note: "restart", Plain: true}
 			return "update", nil
 		}},
 		{Verb: "reconfigure", Doc: "roll out configuration and secrets as they are now; the cloud does it by itself when they change", Level: kind.Write, Change: s.reconfigure},
 		{Verb: "rollback", Doc: "go back to an earlier release: its image and its configuration", Level: kind.Write, In: Rollback{}, Change: s.rollback},
+		{Verb: "redeploy", Doc: "build again from its source: the newest commit, image or base images", Level: kind.Write, Change: s.redeploy},
 		{Verb: "logs", Doc: "read or follow what the instances print", Level: kind.Read, In: LogsIn{}, Serve: s.serveLogs},
 		{Verb: "search-logs", Doc: "search what instances printed, also of those that are gone", Level: kind.Read, In: SearchLogsIn{}, Serve: s.serveSearchLogs},
 		{Verb: "build-log", Doc: "read or follow the log of the newest build", Level: kind.Read, In: BuildLogIn{}, Serve: s.serveBuildLog},
@@ -54,7 +55,7 @@ func (s *Service) componentActions() []action {
 		{Verb: "port-forward", Doc: "carry a TCP connection to an instance", Level: kind.Write, In: ForwardIn{}, Serve: s.serveForward},
 		{Verb: "copy-in", Doc: "unpack a tar into an instance", Level: kind.Write, In: CopyIn{}, Serve: s.serveCopyIn},
 		{Verb: "copy-out", Doc: "read a file or folder of an instance as tar", Level: kind.Write, In: CopyOut{}, Serve: s.serveCopyOut},
-		{Verb: "upload", Doc: "upload a source folder as tar.gz", Level: kind.Write, Collection: true, Serve: s.serveUpload},
+		{Verb: "upload", Doc: "upload a source folder as an archive, or a package: a zip, tar, jar, war or program", Level: kind.Write, Collection: true, Serve: s.serveUpload},
 	}, s.grayActions()...)
 }
 
@@ -95,6 +96,6 @@ func (s *Service) rollback(ctx context.Context, tx store.Tx, row *componentRow, 
 		return "", fail.Wrap(err, fail.Internal, "the release cannot be read")
 	}
 	row.Spec = carryOver(spec, row.Spec)
-	row.Status.Next = &Rollout{Image: found.Spec.Image, Stack: found.Spec.Stack, Note: fmt.Sprintf("rollback to %d", found.Spec.Number), Plain: true}
+	row.Status.Next = &Rollout{Image: found.Spec.Image, Stack: found.Spec.Stack, Commit: found.Spec.Commit, Note: fmt.Sprintf("rollback to %d", found.Spec.Number), Plain: true}
 	return "update", nil
 }

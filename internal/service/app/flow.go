@@ -13,7 +13,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
-	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/workload"
 )
@@ -33,37 +32,30 @@ func (s *Service) build(ctx context.Context, row *componentRow) error {
 	if st.Gray != nil { // the images of both releases are there
 		return nil
 	}
-	key := src.Digest + "|" + src.Image + "|" + src.Dockerfile + "|" + src.Stack
+	key := src.key()
+	again := st.Next != nil && st.Next.Again
 	if st.Next != nil && st.Next.Image != "" { // a roll back: the image is that of the release
 		return nil
 	}
-	if b := st.Built; b != nil && b.From == key {
-		st.Next = &Rollout{Image: b.Image, Stack: b.Stack}
+	if b := st.Built; b != nil && b.From == key && !again {
+		st.Next = &Rollout{Image: b.Image, Stack: b.Stack, Commit: st.Commit}
 		return nil
 	}
 	if src.Image != "" {
-		image, err := s.Builder.Resolve(ctx, row.Project, src.Image)
+		image, err := s.resolve(ctx, row)
 		if err != nil {
 			return fail.Wrap(err, fail.NotFound, "image %s", src.Image)
 		}
 		st.Next = &Rollout{Image: image, Stack: "image"}
+		if again {
+			st.Next.Note = "redeploy"
+		}
+		if outside(src.Image) {
+			st.Built = &Built{From: key, Image: image, Stack: "image"}
+		}
 		return nil
 	}
-	j, _ := job.Current(ctx)
-	log, err := s.openBuildLog(row.ID, j.ID)
-	if err != nil {
-		return err
-	}
-	defer log.close()
-	out, err := s.Builder.Build(ctx, build.Request{ID: j.ID, Project: string(row.Project), Name: row.Name, Archive: s.sourceFile(row.Project, src.Digest),
-		Dockerfile: src.Dockerfile, Stack: src.Stack}, &progress{ctx, log})
-	if err != nil {
-		log.write("error", fail.From(err).Public())
-		return err
-	}
-	log.write("done", "built "+out.Image)
-	st.Next, st.Built = &Rollout{Image: out.Image, Stack: out.Stack}, &Built{From: key, Image: out.Image, Stack: out.Stack}
-	return nil
+	return s.make(ctx, row, key, again)
 }
 
 // configHash names what makes two instances different: everything but how many there are, and what they are called
@@ -212,7 +204,7 @@ func (s *Service) settle(ctx context.Context, row *componentRow) error {
 		if err := s.after(ctx, row); err != nil {
 			return err
 		}
-		st.Running, st.Release, st.ReleaseID, st.Image, st.Stack = n.Hash, n.Number, n.Release, n.Image, n.Stack
+		st.Running, st.Release, st.ReleaseID, st.Image, st.Stack, st.Commit = n.Hash, n.Number, n.Release, n.Image, n.Stack, n.Commit
 		st.Pins, st.Next, st.Gray = n.Pins, nil, nil
 	}
 	s.expose(row)

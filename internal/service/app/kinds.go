@@ -62,8 +62,10 @@ func (s *Service) describe() {
 		}}.Def())
 	s.Release = kind.TableOf[ReleaseSpec, ReleaseStatus](kind.Kind[ReleaseSpec, ReleaseStatus]{
 		Service: "app", Name: "release", Scope: kind.InProject, ReadOnly: true, AnyName: true, Doc: "A version of a component as it was deployed; any can be gone back to.",
-		Columns: []string{"spec.number", "status.rollout", "spec.note", "spec.by", "spec.stack"},
+		Columns: []string{"spec.number", "status.rollout", "spec.note", "spec.by", "spec.stack", "spec.commit"},
 		Index:   map[string]func(*releaseRow) []string{"component": func(r *releaseRow) []string { return []string{r.Spec.Component} }}}.Def())
+	s.describeCredentials()
+	s.describeStacks()
 	s.describeLanes()
 	s.Component = kind.TableOf[ComponentSpec, ComponentStatus](s.componentKind().Def())
 	s.describeConfiguration()
@@ -83,7 +85,7 @@ func (s *Service) componentKind() kind.Kind[ComponentSpec, ComponentStatus] {
 		}
 	}
 	run := job.Flow[componentRow]{
-		{Name: "build", Do: s.build, Deadline: 30 * time.Minute},
+		{Name: "build", Do: s.build, Undo: s.unbuild, Deadline: 30 * time.Minute},
 		{Name: "scan", Do: s.admit, Undo: s.dropRelease, Deadline: 30 * time.Minute},
 		{Name: "release", Do: s.plan, Commit: s.commitRelease, Undo: s.dropRelease},
 		{Name: "fetch image", Do: s.prefetch, Deadline: 5 * time.Minute},
@@ -185,21 +187,8 @@ func (s *Service) checkComponent(ctx context.Context, tx store.Tx, old, row *com
 	if err := checkMetrics(spec.Metrics); err != nil {
 		return err
 	}
-	src := &spec.Source
-	if src.Digest != "" && src.Image != "" && old != nil && old.Spec.Source.Digest != src.Digest {
-		src.Image = "" // a new upload takes the place of an image, and the other way round
-	} else if src.Digest != "" && src.Image != "" && old != nil && old.Spec.Source.Image != src.Image {
-		src.Digest = ""
-	}
-	switch {
-	case src.Digest != "" && src.Image != "":
-		return fail.Field("spec.source", "give either a digest or an image, not both")
-	case src.Digest == "" && src.Image == "":
-		return fail.Field("spec.source", "says nothing to run").Then("upload a folder (awan deploy DIR does) or name an image of the registry")
-	case src.Digest != "":
-		if _, err := os.Stat(s.sourceFile(row.Project, src.Digest)); err != nil {
-			return fail.Field("spec.source.digest", "there is no upload %s in this project", src.Digest).Then("upload the folder again")
-		}
+	if err := s.checkSource(tx, old, row); err != nil {
+		return err
 	}
 	for _, vars := range []map[string]string{spec.Env, spec.Secrets} {
 		for k := range vars {
@@ -265,7 +254,7 @@ func (s *Service) commitRelease(ctx context.Context, tx store.Tx, row *component
 	j, _ := job.Current(ctx)
 	r := &releaseRow{Meta: kind.Meta{ID: next.Release, Kind: s.Release.D.FullName(), Domain: row.Domain, Project: row.Project,
 		Name: fmt.Sprintf("%s #%d", row.Name, next.Number), State: kind.Active, Made: true, Generation: 1, Created: s.Now().UTC(), Updated: s.Now().UTC(), CreatedBy: j.By}}
-	r.Spec = ReleaseSpec{Component: string(row.ID), Number: next.Number, Image: next.Image, Source: row.Spec.Source, Stack: next.Stack, Config: string(config), By: j.By, Note: next.Note}
+	r.Spec = ReleaseSpec{Component: string(row.ID), Number: next.Number, Image: next.Image, Source: row.Spec.Source, Stack: next.Stack, Commit: next.Commit, Config: string(config), By: j.By, Note: next.Note}
 	r.Status.State = "rolling"
 	return s.Release.Put(tx, r)
 }
@@ -326,11 +315,16 @@ func (s *Service) forgetReleases(_ context.Context, tx store.Tx, row *componentR
 			return err
 		}
 	}
-	return nil
+	return s.forgetTokens(tx, row)
 }
 
-func (s *Service) forgetFiles(_ context.Context, row *componentRow) error {
+func (s *Service) forgetFiles(ctx context.Context, row *componentRow) error {
 	s.Ingress.Forget(row.ID)
+	if s.Git != nil {
+		if err := s.Git.Remove(ctx, row.Project, row.Name); err != nil {
+			return err
+		}
+	}
 	if err := os.RemoveAll(filepath.Dir(s.logFile(row.ID, "x"))); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the build logs cannot be removed")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/clock"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/build"
@@ -52,7 +53,19 @@ type Deps struct {
 	// Guard refuses an image (repository@digest) that may not be released in an environment; nil: every image may be.
 	Guard  func(ctx context.Context, component *kind.Meta, environment, image string) error
 	Config Configs
-	Dir    string // uploads and build logs
+	// Git fetches repositories and keeps our own; nil: there are none.
+	Git build.Git
+	// GitQuota bounds a project's own repositories, in bytes; 0 is 1 GiB.
+	GitQuota int64
+	// Pull copies an image of another registry into the project's part of ours and gives its reference; nil: it cannot.
+	Pull func(ctx context.Context, project id.ID, image string, access *build.Access) (string, error)
+	// Caches are what builds keep; nil: nothing.
+	Caches Caches
+	// Projects lists the projects that there are; nil: those with components.
+	Projects func(tx store.Tx) ([]id.ID, error)
+	// Runtimes are the stacks' versions that this cloud comes with.
+	Runtimes []build.Runtime
+	Dir      string // uploads and build logs
 	// URL gives the address people use for a component, and the host name beside it; both change with the listener.
 	URL func(address netip.Addr, name, project string) (url, host string)
 	// Listen makes the ingress reachable under a component's own address.
@@ -70,6 +83,10 @@ type Service struct {
 	Application kind.Table[ApplicationSpec, ApplicationStatus]
 	Component   kind.Table[ComponentSpec, ComponentStatus]
 	Release     kind.Table[ReleaseSpec, ReleaseStatus]
+	Credential  kind.Table[CredentialSpec, ident.None]
+	Token       kind.Table[TokenSpec, TokenStatus]
+	Stack       kind.Table[StackSpec, StackStatus]
+	CustomStack kind.Table[StackSpec, StackStatus]
 
 	Configuration kind.Table[ConfigurationSpec, ConfigurationStatus]
 	Task          kind.Table[TaskSpec, TaskStatus]
@@ -109,8 +126,8 @@ func New(d Deps) *Service {
 
 // Kinds lists the service's kinds.
 func (s *Service) Kinds() []*kind.Def {
-	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D, s.LaneGroup.D, s.Lane.D,
-		s.Configuration.D, s.Task.D, s.Schedule.D}
+	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D, s.LaneGroup.D, s.Lane.D, s.Configuration.D,
+		s.Task.D, s.Schedule.D, s.Credential.D, s.Token.D, s.Stack.D, s.CustomStack.D}
 }
 
 // Start takes up what runs already: routes to it, watches its health, and removes instances the store never knew.
@@ -123,6 +140,9 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.syncStacks(ctx); err != nil {
+		return err
+	}
 	for _, row := range rows {
 		s.adopt(ctx, row)
 	}
@@ -133,6 +153,7 @@ func (s *Service) Start(ctx context.Context) error {
 		return err
 	}
 	s.running.Go(func() { s.follow(follow) })
+	s.running.Go(func() { s.tidyNowAndThen(follow) })
 	s.running.Go(func() { s.followLanes(follow) })
 	return s.removeOrphans(ctx)
 }

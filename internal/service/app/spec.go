@@ -28,12 +28,17 @@ type ApplicationSpec struct {
 // ApplicationStatus is empty.
 type ApplicationStatus struct{}
 
-// Source is what a component is made from: an uploaded folder, or an image of this cloud's registry.
+// Source is what a component is made from: an uploaded folder or package, a git repository, or an image.
 type Source struct {
-	Digest     string `json:"digest" doc:"digest of an uploaded folder (the upload action gives it)" pattern:"^sha256:[0-9a-f]{64}$"`
-	Image      string `json:"image" doc:"or an image of the registry: project/name:tag or project/name@sha256:..." max:"512"`
+	Digest     string `json:"digest" doc:"digest of an uploaded folder or package (the upload action gives it)" pattern:"^sha256:[0-9a-f]{64}$"`
+	Image      string `json:"image" doc:"or an image of the registry: project/name:tag or project/name@sha256:...; or one of another registry by its full name, where the operator allows that registry" max:"512"`
 	Dockerfile string `json:"dockerfile" doc:"path of the Dockerfile in the source; empty: Dockerfile where there is one, else a recipe for the detected stack" max:"255"`
-	Stack      string `json:"stack" doc:"recipe to build with; empty: detected" max:"63"`
+	Stack      string `json:"stack" doc:"stack to build with, or one version of it (node, node-22); empty: detected" max:"63"`
+
+	Git        GitSource `json:"git" doc:"or a git repository of somebody else"`
+	Credential string    `json:"credential" doc:"what opens the repository, or the other registry" ref:"app/credential"`
+	Branch     string    `json:"branch" doc:"branch that is deployed when it is pushed to the component's own repository here" default:"main" pattern:"^[A-Za-z0-9_][A-Za-z0-9_./-]*$" max:"255"`
+	Commit     string    `json:"commit" doc:"of an upload: the commit it was made from, for people" max:"300"`
 }
 
 // Probe tells how to find out whether an instance can serve.
@@ -82,6 +87,7 @@ type ComponentStatus struct {
 	Host      string     `json:"host" doc:"its own host name"`
 	Image     string     `json:"image" doc:"what runs, by digest"`
 	Stack     string     `json:"stack" doc:"what it was built with"`
+	Commit    string     `json:"commit,omitempty" doc:"commit that runs"`
 	Release   int        `json:"release" doc:"number of the live release"`
 	ReleaseID id.ID      `json:"release_id"`
 	Ready     int        `json:"ready" doc:"instances that can serve"`
@@ -104,6 +110,8 @@ type Built struct {
 	From  string `json:"from"`
 	Image string `json:"image"`
 	Stack string `json:"stack"`
+
+	Commit string `json:"commit,omitempty"`
 }
 
 // Rollout is a release on its way.
@@ -121,7 +129,9 @@ type Rollout struct {
 	Rolled time.Time `json:"rolled,omitzero" doc:"when the last batch was through"`
 	Hooked bool      `json:"hooked,omitempty" doc:"the hook before it has succeeded"`
 
-	Pins config.Pins `json:"pins,omitempty"`
+	Pins   config.Pins `json:"pins,omitempty"`
+	Commit string      `json:"commit,omitempty"`
+	Again  bool        `json:"again,omitempty" doc:"build although nothing changed"`
 }
 
 // Instance is one running copy.
@@ -146,6 +156,7 @@ type ReleaseSpec struct {
 	Image     string `json:"image" doc:"by digest"`
 	Source    Source `json:"source" doc:"what it was built from"`
 	Stack     string `json:"stack" doc:"what it was built with"`
+	Commit    string `json:"commit" doc:"commit it was built from"`
 	Config    string `json:"config" doc:"the component's spec at that time, secrets sealed" secret:"true"`
 	By        string `json:"by" doc:"who deployed it"`
 	Note      string `json:"note" doc:"why: deploy, rollback to 3, configuration"`

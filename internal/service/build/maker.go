@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -26,28 +28,51 @@ func (m *Maker) Build(ctx context.Context, r Request, p Progress) (Output, error
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return Output{}, fail.Wrap(err, fail.NoSpace, "the working folder cannot be made")
 	}
-	f, err := os.Open(r.Archive)
+	kind, err := unpackAny(r.Archive, dir)
 	if err != nil {
-		return Output{}, fail.New(fail.NotFound, "the uploaded source is gone").Because(err).Then("upload it again")
-	}
-	defer func() { _ = f.Close() }()
-	if _, err := Unpack(f, dir, UnpackLimits{}); err != nil {
 		return Output{}, err
 	}
-	source := os.DirFS(dir)
-	stacks := m.Stacks
-	if r.Stack != "" {
-		if stacks = stacks.Named(r.Stack); len(stacks) == 0 {
-			return Output{}, fail.Field("spec.source.stack", "there is no stack %q", r.Stack)
+	runtimes := r.Runtimes
+	if runtimes == nil {
+		runtimes = m.Stacks.Runtimes()
+	}
+	choice := Choice{Registry: m.Registry.Host(), Dockerfile: r.Dockerfile, Stack: r.Stack, Package: kind, Runtimes: runtimes, Now: time.Now()}
+	plan, err := m.Stacks.detect(os.DirFS(dir), choice)
+	if err != nil && kind == "" && r.Dockerfile == "" {
+		// Archives of a release often hold one folder with everything in it.
+		if inner := onlyFolder(dir); inner != "" {
+			if other, oerr := m.Stacks.detect(os.DirFS(inner), choice); oerr == nil {
+				plan, err, dir = other, nil, inner
+			}
 		}
 	}
-	plan, err := stacks.Detect(source, m.Registry.Host(), r.Dockerfile)
 	if err != nil {
 		return Output{}, err
 	}
-	p.Log(plan.Explain)
+	for l := range strings.Lines(plan.Explain) {
+		p.Log(strings.TrimSpace(l))
+	}
+	if isFile(os.DirFS(dir), ".gitmodules") {
+		p.Log("warning: the source has git submodules, which are not fetched: their folders are empty")
+	}
+	if attributes, _ := readSome(os.DirFS(dir), ".gitattributes"); strings.Contains(attributes, "filter=lfs") {
+		p.Log("warning: the source keeps files with Git LFS, which are not fetched: they are pointers only")
+	}
 	res, err := m.Engine.Build(ctx, r.ID, Want{Project: r.Project, Context: dir, Dockerfile: plan.Dockerfile, Image: r.Project + "/" + r.Name, Network: true}, p)
-	return Output{Result: res, Stack: plan.Stack, Why: plan.Explain}, err
+	stack := plan.Stack
+	if plan.Runtime != "" {
+		stack = plan.Runtime
+	}
+	return Output{Result: res, Stack: stack, Why: plan.Explain}, err
+}
+
+// onlyFolder gives the one folder that is all there is in dir.
+func onlyFolder(dir string) string {
+	all, err := os.ReadDir(dir)
+	if err != nil || len(all) != 1 || !all[0].IsDir() {
+		return ""
+	}
+	return filepath.Join(dir, all[0].Name())
 }
 
 // Named keeps only the stack of this name.

@@ -123,12 +123,13 @@ type Registry interface {
 
 // Request is what a service asks of the builder: an uploaded source to be made into an image.
 type Request struct {
-	ID         id.ID  // of the build; the same one again is allowed
-	Project    string // the project's id
-	Name       string // the component's name: the image becomes project/name
-	Archive    string // file on the host: the source as tar.gz
-	Dockerfile string // path in the source; empty: Dockerfile if there is one, else a recipe
-	Stack      string // recipe; empty: detected
+	ID         id.ID     // of the build; the same one again is allowed
+	Project    string    // the project's id
+	Name       string    // the component's name: the image becomes project/name
+	Archive    string    // file on the host: the source as an archive, or a package
+	Dockerfile string    // path in the source; empty: Dockerfile if there is one, else a recipe
+	Stack      string    // recipe or runtime; empty: detected
+	Runtimes   []Runtime // versions of stacks that may be used; nil: those of the catalogue
 }
 
 // Output is what came of a Request.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -24,13 +25,16 @@ type Stack struct {
 	Detect     []string // any of these files in the source means this stack
 	Explain    string   // a template: what was found, and what it means
 	Own        bool     // the source brings its own Dockerfile
-	Dockerfile string   // a template
+	Package    string   // instead of files: the kind of package this builds ("elf", "jar", "war")
+	Versions   []Version
+	Dockerfile string // a template
 }
 
 // Plan is what detection decided: the Dockerfile to build and why.
 type Plan struct {
 	Stack      string
 	Title      string
+	Runtime    string // "go-1-26"; empty where the recipe needs none
 	Explain    string // for the user: "found go.mod, so this is a Go program; …"
 	Dockerfile string
 }
@@ -56,6 +60,11 @@ func ReadStacks(catalog fs.FS) (Stacks, error) {
 		if err := decoder.Decode(&s); err != nil {
 			return nil, fail.New(fail.Invalid, "the catalogue's %s cannot be read", name).Because(err)
 		}
+		for _, v := range s.Versions {
+			if err := v.check(); err != nil {
+				return nil, fail.New(fail.Invalid, "the catalogue's %s has a version that cannot be read", name).Because(err)
+			}
+		}
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b Stack) int { return cmp.Compare(a.Order, b.Order) })
@@ -65,43 +74,116 @@ func ReadStacks(catalog fs.FS) (Stacks, error) {
 // maxDescription bounds the files that detection reads.
 const maxDescription = 1 << 20
 
-// Detect finds the stack of a source and writes its Dockerfile. registry is the host that the cloud's images are named
-// by; dockerfile is the path of the source's own Dockerfile when the user named one ("" looks for "Dockerfile").
+// Detect finds the stack of a source and writes its Dockerfile, for the newest version of the stack that the catalogue has
+// and the source allows. registry is the host that the cloud's images are named by; dockerfile is the path of the source's
+// own Dockerfile when the user named one ("" looks for "Dockerfile").
 func (s Stacks) Detect(source fs.FS, registry, dockerfile string) (Plan, error) {
-	if dockerfile != "" {
-		if !fs.ValidPath(dockerfile) {
-			return Plan{}, fail.Field("dockerfile", "%q is not a path inside the source", dockerfile)
+	return s.detect(source, Choice{Registry: registry, Dockerfile: dockerfile, Runtimes: s.Runtimes(), Now: time.Now()})
+}
+
+// Choice is what decides beside the source itself.
+type Choice struct {
+	Registry, Dockerfile string
+	Stack                string // a stack or a runtime by name; "" is detected
+	Package              string // the kind of package that the source is, when it is one
+	Runtimes             []Runtime
+	Now                  time.Time
+}
+
+func (s Stacks) detect(source fs.FS, c Choice) (Plan, error) {
+	if c.Dockerfile != "" {
+		if !fs.ValidPath(c.Dockerfile) {
+			return Plan{}, fail.Field("dockerfile", "%q is not a path inside the source", c.Dockerfile)
 		}
-		text, err := readSome(source, dockerfile)
+		text, err := readSome(source, c.Dockerfile)
 		if err != nil {
-			return Plan{}, fail.Field("dockerfile", "there is no file %s in the source", dockerfile).Because(err)
+			return Plan{}, fail.Field("dockerfile", "there is no file %s in the source", c.Dockerfile).Because(err)
 		}
-		return Plan{Stack: "dockerfile", Title: "Dockerfile", Explain: "building with " + dockerfile + ", as asked", Dockerfile: text}, nil
+		return Plan{Stack: "dockerfile", Title: "Dockerfile", Explain: "building with " + c.Dockerfile + ", as asked", Dockerfile: text}, nil
+	}
+	if c.Stack != "" {
+		name := c.Stack
+		if i := slices.IndexFunc(c.Runtimes, func(r Runtime) bool { return r.Name == name }); i >= 0 {
+			name = c.Runtimes[i].Stack
+		}
+		if s = s.Named(name); len(s) == 0 {
+			return Plan{}, fail.Field("spec.source.stack", "there is no stack %q", c.Stack).Then("see awan stack list")
+		}
 	}
 	var tried []string
 	for _, stack := range s {
+		if c.Package != "" && stack.Package == c.Package {
+			return stack.plan(source, c, "")
+		}
 		for _, file := range stack.Detect {
 			tried = append(tried, file)
-			if !isFile(source, file) {
+			found := find(source, file)
+			if found == "" || c.Package != "" {
 				continue
 			}
-			if plan, err := stack.plan(source, registry, file); err != nil || plan.Dockerfile != "" {
+			if plan, err := stack.plan(source, c, found); err != nil || plan.Dockerfile != "" {
 				return plan, err
 			}
 		}
+	}
+	if c.Package != "" {
+		return Plan{}, fail.Field("spec.source.stack", "the stack %s does not run a package of this kind", c.Stack).Then("leave the stack out")
+	}
+	if len(tried) < 2 {
+		return Plan{}, fail.New(fail.Invalid, "this is no source for the stack %s: found no %s", c.Stack, strings.Join(tried, ""))
 	}
 	return Plan{}, fail.New(fail.Invalid, "it is not clear how to build this: found no %s or %s",
 		strings.Join(tried[:len(tried)-1], ", "), tried[len(tried)-1]).Then("add one of them; a Dockerfile can build anything")
 }
 
-func (s Stack) plan(source fs.FS, registry, found string) (Plan, error) {
+// find gives the first file that a pattern names.
+func find(source fs.FS, pattern string) string {
+	if !strings.ContainsAny(pattern, "*?[") {
+		if isFile(source, pattern) {
+			return pattern
+		}
+		return ""
+	}
+	if top, end, deep := strings.Cut(pattern, "/**/"); deep { // any folder below
+		found := ""
+		_ = fs.WalkDir(source, top, func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return fs.SkipAll
+			}
+			if ok, _ := path.Match(end, path.Base(p)); ok && d.Type().IsRegular() {
+				found = p
+				return fs.SkipAll
+			}
+			return nil
+		})
+		return found
+	}
+	names, _ := fs.Glob(source, pattern)
+	for _, n := range names {
+		if isFile(source, n) {
+			return n
+		}
+	}
+	return ""
+}
+
+func (s Stack) plan(source fs.FS, c Choice, found string) (Plan, error) {
 	p := Plan{Stack: s.Name, Title: s.Title}
-	facts := struct{ Registry, Found, FoundFolder string }{registry, found, path.Dir(found)}
+	facts := struct{ Registry, Found, FoundFolder, Base string }{c.Registry, found, path.Dir(found), ""}
+	var note string
+	if len(s.Versions) > 0 {
+		r, n, err := choose(c.Runtimes, s.Name, c.Stack, wanted(source, s.Name), c.Now)
+		if err != nil {
+			return Plan{}, err
+		}
+		p.Runtime, facts.Base, note = r.Name, c.Registry+"/"+r.Base, "; "+n
+	}
 	functions := functionsOn(source)
 	var err error
 	if p.Explain, err = render(s.Explain, functions, facts); err != nil {
 		return Plan{}, err
 	}
+	p.Explain += note
 	if s.Own {
 		if p.Dockerfile, err = readSome(source, found); err == nil && strings.TrimSpace(p.Dockerfile) == "" {
 			err = fail.New(fail.Invalid, "the Dockerfile is empty").Then("write a FROM line and what follows, or remove it")
@@ -167,8 +249,10 @@ func functionsOn(source fs.FS) template.FuncMap {
 			b, err := json.Marshal(s)
 			return string(b), err
 		},
-		"goMain": func() (string, error) { return goMain(source) },
-		"fail":   func(message string) (string, error) { return "", fail.New(fail.Invalid, "%s", message) },
+		"goMain":   func() (string, error) { return goMain(source) },
+		"javaMain": func() (string, error) { return javaMain(source) },
+		"linked":   func() (bool, error) { return linked(source, packageFile) },
+		"fail":     func(message string) (string, error) { return "", fail.New(fail.Invalid, "%s", message) },
 	}
 }
 

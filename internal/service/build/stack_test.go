@@ -59,7 +59,7 @@ func TestDetect(t *testing.T) {
 		{"Python", map[string]string{"requirements.txt": "flask", "app.py": ""}, "python", []string{"pip install -r", `"app.py"`}},
 		{"Python with a Procfile", map[string]string{"requirements.txt": "", "Procfile": "web: gunicorn \"a:b\"\n"}, "python", []string{`gunicorn \"a:b\"`}},
 		{"static", map[string]string{"public/index.html": ""}, "static", []string{"COPY public /usr/share/nginx/html"}},
-		{"nothing", map[string]string{"README.md": ""}, "", []string{"found no Dockerfile, go.mod, package.json", "add one of them"}},
+		{"nothing", map[string]string{"README.md": ""}, "", []string{"found no Dockerfile, go.mod, composer.json", "add one of them"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			plan, err := stacks.Detect(sourceOf(c.files), "registry.test", "")

@@ -10,9 +10,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -37,7 +42,7 @@ const (
 	peekForFormat = 512
 )
 
-// Unpack unpacks a tar, tar.gz or zip of sources into dir, which must exist and should be empty. Nothing is written
+// Unpack unpacks a tar (plain, or packed with gzip, xz or zstd) or zip of sources into dir, which must exist and should be empty. Nothing is written
 // outside dir, whatever the archive says: names that lead out, links that lead out, devices and the like are errors, and
 // so is more than limits allow. After an error dir holds part of the archive: the caller removes it.
 func Unpack(r io.Reader, dir string, limits UnpackLimits) (Unpacked, error) {
@@ -65,12 +70,21 @@ func Unpack(r io.Reader, dir string, limits UnpackLimits) (Unpacked, error) {
 			return Unpacked{}, reading(err)
 		}
 		err = u.tar(z)
+	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
+		var z *zstd.Decoder
+		if z, err = zstd.NewReader(in, zstd.WithDecoderMaxMemory(128<<20), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderConcurrency(1)); err != nil {
+			return Unpacked{}, reading(err)
+		}
+		defer z.Close()
+		err = u.tar(z)
+	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
+		err = u.xz(in)
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
 		err = u.zip(in)
 	case len(head) == peekForFormat && (bytes.HasPrefix(head[257:], []byte("ustar")) || bytes.Equal(head, make([]byte, peekForFormat))):
 		err = u.tar(in)
 	default:
-		return Unpacked{}, fail.New(fail.Invalid, "the upload is neither a tar, a tar.gz nor a zip").Then("pack the source as one of these")
+		return Unpacked{}, fail.New(fail.Invalid, "the upload is no tar (plain, gz, xz, zst), no zip, no jar or war and no program").Then("pack the source as one of these")
 	}
 	if err == nil {
 		err = u.checkLinks()
@@ -87,13 +101,13 @@ func orDefault(v *int64, d int64) {
 // counted counts what is read and ends with an error beyond a limit.
 type counted struct {
 	r     io.Reader
-	n     int64
+	n     atomic.Int64
 	limit int64
 }
 
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
-	if c.n += int64(n); c.n > c.limit {
+	if c.n.Add(int64(n)) > c.limit {
 		return 0, fail.New(fail.TooLarge, "the upload is larger than %d MiB", c.limit>>20).Then("leave out what the build does not need (.dockerignore)")
 	}
 	return n, err
@@ -144,6 +158,37 @@ func (u *unpacker) tar(r io.Reader) error {
 			return err
 		}
 	}
+}
+
+// xz leaves the unpacking to the program of that name, which holds its limit on memory whatever the archive asks for; it
+// runs as nobody.
+func (u *unpacker) xz(r io.Reader) error {
+	program, err := exec.LookPath("xz")
+	if err != nil {
+		return fail.New(fail.Unsupported, "archives in xz form need the program xz, which is not installed").Then("pack the source with gzip or zstd; the operator can install the Debian package xz-utils")
+	}
+	c := exec.Command(program, "-dc", "-T1", "--memlimit-decompress=128MiB")
+	c.Stdin, c.Env, c.Dir = r, []string{}, "/"
+	if os.Geteuid() == 0 {
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	out, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		return fail.Wrap(err, fail.Unavailable, "unpacking the source")
+	}
+	err = u.tar(out)
+	if err != nil {
+		_ = c.Process.Kill()
+	} else {
+		_, err = io.Copy(io.Discard, io.LimitReader(out, 1<<20)) // what pads the end
+	}
+	if werr := c.Wait(); err == nil && werr != nil {
+		err = reading(werr)
+	}
+	return err
 }
 
 // zip needs to go back and forth, so the archive is put into a file first.
@@ -275,7 +320,7 @@ func (u *unpacker) copy(w io.Writer, r io.Reader) error {
 		if u.done.Bytes > u.limits.Bytes {
 			return fail.New(fail.TooLarge, "the source is larger than %d MiB unpacked", u.limits.Bytes>>20).Then("leave out what the build does not need (.dockerignore)")
 		}
-		if u.done.Bytes > ratioApplies && u.done.Bytes/max(1, u.packed.n) > u.limits.Ratio {
+		if u.done.Bytes > ratioApplies && u.done.Bytes/max(1, u.packed.n.Load()) > u.limits.Ratio {
 			return fail.New(fail.TooLarge, "the archive unpacks to more than %d times its size", u.limits.Ratio).Then("leave out files that are made up")
 		}
 		if n > 0 {

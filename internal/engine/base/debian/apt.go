@@ -147,6 +147,10 @@ func (b *Bases) install(ctx context.Context, names []string, root string, log fu
 		return fail.Wrap(err, fail.NoSpace, "installing packages")
 	}
 	defer os.Remove(guard)
+	// Packages with alternatives link their manual pages, which are left out, and fail where there is no folder for them.
+	if err := os.MkdirAll(filepath.Join(root, "usr/share/man/man1"), 0o755); err != nil {
+		return fail.Wrap(err, fail.NoSpace, "installing packages")
+	}
 	resolver := filepath.Join(root, "etc/resolv.conf")
 	if _, err := os.Stat(resolver); err != nil {
 		if err := os.WriteFile(resolver, nil, 0o644); err != nil {

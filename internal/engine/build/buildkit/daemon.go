@@ -211,6 +211,11 @@ func (d *daemon) usage(ctx context.Context, project string) (int64, error) {
 }
 
 func (d *daemon) prune(ctx context.Context, keep int64) error {
+	// BuildKit reads a limit of 0 as none.
+	return d.free(ctx, client.PruneInfo{All: true, MaxUsedSpace: max(keep, 1)})
+}
+
+func (d *daemon) free(ctx context.Context, info client.PruneInfo) error {
 	freed := make(chan client.UsageInfo)
 	done := make(chan struct{})
 	go func() {
@@ -218,8 +223,6 @@ func (d *daemon) prune(ctx context.Context, keep int64) error {
 		for range freed {
 		}
 	}()
-	// BuildKit reads a limit of 0 as none.
-	info := client.PruneInfo{All: true, MaxUsedSpace: max(keep, 1)}
 	err := d.worker.Prune(ctx, freed, info)
 	close(freed)
 	<-done

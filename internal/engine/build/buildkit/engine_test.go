@@ -333,6 +333,18 @@ func TestCachesApart(t *testing.T) {
 	if n, err := e.Usage(ctx, "p9"); err != nil || n != 0 {
 		t.Errorf("usage of p9: %d %v", n, err)
 	}
+	if all, err := e.Projects(ctx); err != nil || len(all) != 2 {
+		t.Errorf("projects with caches: %v %v", all, err)
+	}
+	if err := e.Forget(ctx, "p1"); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := e.Projects(ctx); err != nil || len(all) != 1 || all[0] != "p2" {
+		t.Errorf("after p1 was forgotten: %v %v", all, err)
+	}
+	if a := last("p1", "5"); !strings.Contains(a, "count 1") {
+		t.Errorf("p1 starts anew with %q", a)
+	}
 }
 
 // TestIdle: the engine stops when idle and starts again with its caches.

@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/awancloud/awan/catalog"
+	"github.com/awancloud/awan/internal/kernel/fail"
+)
+
+// starterEnd ends the names of templates' files, so that no tool takes them for what they will be.
+const starterEnd = ".tmpl"
+
+// starters lists the stacks that there is a starter for.
+func starters() []string {
+	entries, err := fs.ReadDir(catalog.Files(), "templates")
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
+
+func (s *session) appCmd() *cobra.Command {
+	var stack, name string
+	all := starters()
+	init := &cobra.Command{Use: "init [DIR]", Short: "write the beginning of an app into a folder",
+		Long: "Write the beginning of an app into a folder: a program that answers, and an awan.yaml that describes it. Nothing that is\n" +
+			"there already is changed.",
+		Example: examples("awan app init shop --stack go", "awan app init --stack static && awan deploy"), Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		}}
+	init.Flags().StringVar(&stack, "stack", "", "what it is written in: "+strings.Join(all, ", ")+" (`STACK`)")
+	init.Flags().StringVar(&name, "name", "", "the app's `NAME`; the folder's when empty")
+	complete(init, "stack", all...)
+	init.RunE = func(_ *cobra.Command, args []string) error {
+		dir := "."
+		if len(args) == 1 {
+			dir = args[0]
+		}
+		if stack == "" {
+			return usagef("say what it is written in: --stack %s", strings.Join(all, ", "))
+		}
+		if name == "" {
+			name = nameOf(dir)
+		}
+		if name == "" || name != nameOf(name) {
+			return usagef("%q is no name for an app: use lower-case letters, digits and hyphens with --name", name)
+		}
+		return s.initApp(dir, stack, name, all)
+	}
+	return group("app", "begin a new app", "Begin a new app.", init)
+}
+
+func (s *session) initApp(dir, stack, name string, all []string) error {
+	from := "templates/" + stack
+	files := map[string]string{}
+	err := fs.WalkDir(catalog.Files(), from, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(catalog.Files(), p)
+		files[strings.TrimSuffix(strings.TrimPrefix(p, from+"/"), starterEnd)] = strings.ReplaceAll(string(text), "@NAME@", name)
+		return err
+	})
+	if err != nil || strings.ContainsAny(stack, "/.") {
+		return fail.Field("stack", "there is no starter for %q", stack).Then("choose one of %s", strings.Join(all, ", "))
+	}
+	for f := range files {
+		if _, err := os.Lstat(filepath.Join(dir, f)); err == nil {
+			return fail.New(fail.Exists, "%s is there already", filepath.Join(dir, f)).Then("choose an empty folder")
+		}
+	}
+	for f, text := range files {
+		to := filepath.Join(dir, f)
+		err := os.MkdirAll(filepath.Dir(to), 0o755)
+		if err == nil {
+			err = os.WriteFile(to, []byte(text), 0o644)
+		}
+		if err != nil {
+			return fail.Wrap(err, fail.Denied, "%s cannot be written", to)
+		}
+		fmt.Fprintln(s.Stderr, "wrote "+clean(to))
+	}
+	fmt.Fprintf(s.Stderr, "next: awan deploy %s\n", clean(dir))
+	return nil
+}
