@@ -36,13 +36,15 @@ type Options struct {
 
 // UpOptions are what awan up was told. Empty fields mean the cloud's own default.
 type UpOptions struct {
-	Data     string // folder that holds everything
-	Listen   string // HOST:PORT
-	Domain   string // DNS domain under which services and apps have names
-	Region   string
-	LogLevel string // debug, info, warn, error
-	Upstream string // registry that images this cloud lacks are pulled from
-	Bases    string // registry and path that base images are pulled from, instead of being made
+	Data                     string // folder that holds everything
+	Listen                   string // HOST:PORT
+	Domain                   string // DNS domain under which services and apps have names
+	Region                   string
+	LogLevel                 string // debug, info, warn, error
+	Upstream                 string // registry that images this cloud lacks are pulled from
+	ACMEDirectory, ACMEEmail string
+	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from
+	Bases                    string // registry and path that base images are pulled from, instead of being made
 }
 
 // DownOptions are what awan down was told.
@@ -117,7 +119,7 @@ func build(o Options) (*cobra.Command, *session) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.scaleCmd(), s.rollbackCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
+	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.scaleCmd(), s.rollbackCmd(), s.grayCmd(), s.cloneCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
 	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
 	add(groupCloud, s.upCmd(), s.downCmd(), s.caCmd(), s.jobCmd(), s.kindsCmd(), s.versionCmd(), s.completionCmd())
 	root.AddCommand(exitCodesTopic(), environmentTopic())

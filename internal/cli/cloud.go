@@ -27,6 +27,9 @@ func (s *session) upCmd() *cobra.Command {
 	f.StringVar(&o.Region, "region", "", "`NAME` of the region, and of the first project")
 	f.StringVar(&o.Upstream, "upstream-registry", "", "pull images that this cloud lacks from the registry at this `HOST`; empty: from nowhere")
 	f.StringVar(&o.Bases, "upstream-bases", "", "pull base images from `HOST/PATH` instead of making them from Debian packages")
+	f.StringVar(&o.ACMEDirectory, "acme-directory", "", "get certificates of tenants' own names from the ACME authority at this `URL`; empty: from nowhere")
+	f.StringVar(&o.ACMEEmail, "acme-email", "", "`ADDRESS` that the authority may write to")
+	f.StringVar(&o.TCPPorts, "tcp-ports", "", "`FIRST-LAST` of the ports that tenants' TCP ports are taken from (default 20000-20999)")
 	o.LogLevel = "warn"
 	f.Var(&choice{into: &o.LogLevel, of: []string{"debug", "info", "warn", "error"}}, "log-level", "how much to log on standard error")
 	complete(cmd, "log-level", "debug", "info", "warn", "error")

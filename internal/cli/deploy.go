@@ -28,6 +28,8 @@ func deployFlag(path []string) string {
 		return "" // deploy itself sets these
 	case "secrets":
 		return "secret"
+	case "gray-weight":
+		return "weight"
 	}
 	return strings.TrimPrefix(name, "source-")
 }
@@ -41,7 +43,8 @@ func (s *session) deployCmd() *cobra.Command {
 			"A Dockerfile is used where there is one; otherwise the stack is detected. The address is printed on standard output,\n" +
 			"everything else on standard error.",
 		Example: examples("awan deploy ./guestbook", "awan deploy . --name shop --replicas 2 --env STAGE=test --secret DB_PASSWORD=@password.txt",
-			"awan deploy --image library/hello:latest --name hello --port 8080"),
+			"awan deploy --image library/hello:latest --name hello --port 8080",
+			"awan deploy . --name shop --strategy gray --weight 10"),
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
@@ -264,6 +267,9 @@ func (d *deploy) done(row json.RawMessage) error {
 	}
 	address, seconds := text(at(doc, "status.url")), time.Since(d.began).Seconds()
 	if d.ch.output == "table" {
+		if err := d.s.sayGray(row); err != nil {
+			return err
+		}
 		_, err := fmt.Fprintln(d.s.Stdout, clean(address))
 		return err
 	}

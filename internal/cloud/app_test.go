@@ -54,10 +54,13 @@ func open(t testing.TB) *client {
 	return c
 }
 
-func reopen(t testing.TB, dir string) *client {
+func reopen(t testing.TB, dir string) *client { return openOn(t, dir, nil) }
+
+// openOn starts a cloud on other engines than the real ones.
+func openOn(t testing.TB, dir string, engines func(context.Context, *Cloud) (Engines, error)) *client {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log})
+	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log, Engines: engines})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +85,20 @@ func (w testWriter) Write(p []byte) (int, error) {
 
 func (c *client) do(method, path string, in, out any) {
 	c.t.Helper()
+	code, b := c.try(method, path, in)
+	if code >= 300 {
+		c.t.Fatalf("%s %s: %d %s", method, path, code, b)
+	}
+	if out != nil {
+		if err := json.Unmarshal([]byte(b), out); err != nil {
+			c.t.Fatalf("%s %s: %v in %s", method, path, err, b)
+		}
+	}
+}
+
+// try sends a call and gives what came of it.
+func (c *client) try(method, path string, in any) (code int, answer string) {
+	c.t.Helper()
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -98,14 +115,7 @@ func (c *client) do(method, path string, in, out any) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	b, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode >= 300 {
-		c.t.Fatalf("%s %s: %s %s", method, path, resp.Status, b)
-	}
-	if out != nil {
-		if err := json.Unmarshal(b, out); err != nil {
-			c.t.Fatalf("%s %s: %v in %s", method, path, err, b)
-		}
-	}
+	return resp.StatusCode, string(b)
 }
 
 type component struct {
@@ -114,7 +124,14 @@ type component struct {
 		URL       string
 		Ready     int
 		Release   int
-		Instances []struct{ ID, Phase string }
+		Instances []struct {
+			ID, Phase string
+			Release   int
+		}
+		Gray *struct {
+			Phase                      string
+			Release, Weight, Instances int
+		}
 	}
 }
 
@@ -324,4 +341,72 @@ func pidOf(t *testing.T, c *client, w component) int {
 	}
 	t.Fatal(fmt.Errorf("the instance is gone"))
 	return 0
+}
+
+// TestReleasesOnRealInstancesFailNoRequest rolls in batches, grayly by weight and by header, goes on, takes back, and takes
+// back by itself, with real instances under load.
+func TestReleasesOnRealInstancesFailNoRequest(t *testing.T) {
+	if os.Getenv("AWAN_LONG") == "" {
+		t.Skip("half a minute: AWAN_LONG=1 runs it")
+	}
+	c := open(t)
+	for _, v := range []string{"one", "two", "three"} {
+		files, cmd := cloudtest.Web(v)
+		c.push("library/web:"+v, files, cmd...)
+	}
+	// A program that is well at / and answers errors elsewhere: probes do not see it, the guard does.
+	c.push("library/web:bad", map[string]string{"www/index.html": "bad", "www/cgi-bin/x": "#!/bin/sh\nprintf 'Status: 500 Internal Server Error\\r\\n\\r\\nbroken'\n"},
+		"/bin/sh", "-c", "trap 'exit 0' TERM; httpd -f -p $PORT -h /www & wait")
+	base := m{"memory": 32, "cpu": 200, "replicas": 2}
+	c.succeeds(c.deploy("web", "one", base))
+	url := c.component("web").Status.URL
+	load := c.load(url, 3)
+
+	c.succeeds(c.deploy("web", "two", m{"rolling": m{"batches": 2, "pause": "1s"}, "hooks": m{"before": m{"command": []string{"/bin/echo", "migrated"}}, "pre_stop": m{"command": []string{"/bin/sleep", "0"}}}}))
+	if e := c.events("web"); !strings.Contains(e, "1 of 2 instances are new") || !strings.Contains(e, "| migrated") {
+		t.Error(e)
+	}
+	const n = 400
+	c.succeeds(c.deploy("web", "three", m{"strategy": "gray", "gray": m{"weight": 25, "rules": []m{{"source": "header", "name": "X-Tester", "value": "yes"}}}}))
+	if s := c.share(url, "three", n); !within(s, 25, n) {
+		t.Errorf("25 %% became %.1f %%", 100*s)
+	}
+	if s := c.share(url, "three", 30, "X-Tester", "yes"); s != 1 {
+		t.Errorf("by header %.2f", s)
+	}
+	c.succeeds(c.act("web", "gray-rollback", nil))
+	if s := c.share(url, "two", 30); s != 1 {
+		t.Errorf("taken back: %.2f", s)
+	}
+	c.succeeds(c.deploy("web", "three", nil))
+	c.succeeds(c.act("web", "gray-continue", m{"weight": 60}))
+	c.succeeds(c.act("web", "gray-continue", nil))
+	if s := c.share(url, "three", 30); s != 1 {
+		t.Errorf("continued: %.2f", s)
+	}
+
+	// Its errors take it back; the load at / fails nowhere.
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				c.get(url + "cgi-bin/x")
+			}
+		}
+	}()
+	j := c.deploy("web", "bad", m{"strategy": "rolling", "rolling": m{"batches": 2, "pause": "5s"}, "guard": m{"error_rate": 5, "window": "30s", "requests": 10}})
+	if j.State != "failed" || !strings.Contains(j.Error.Message, "were errors") {
+		t.Errorf("%+v %v", j, j.Error)
+	}
+	close(stop)
+	<-done
+	c.eventually("both old ones run", func() bool { web := c.component("web"); return web.Status.Ready == 2 && len(web.Status.Instances) == 2 })
+	if s := c.share(url, "three", 30); s != 1 {
+		t.Errorf("after the automatic roll back: %.2f", s)
+	}
+	load.end(300)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
+	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/workload"
@@ -35,8 +36,12 @@ type Options struct {
 	// Upstream is the host of a registry that images are pulled from when this cloud lacks them, UpstreamBases the host
 	// and path that base images are pulled from instead of being made. Empty: nothing is pulled from anywhere.
 	Upstream, UpstreamBases string
-	Version                 string
-	Log                     *slog.Logger
+	// ACMEDirectory is the URL of the authority that tenants' names get certificates from, ACMEEmail whom it writes to.
+	// Empty: nobody is asked for certificates.
+	ACMEDirectory, ACMEEmail string
+	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
+	Version                  string
+	Log                      *slog.Logger
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -54,6 +59,8 @@ const (
 	DefaultRegion  = "awan-1"
 	DefaultAccount = "awan"
 	DefaultListen  = "127.0.0.1:8443"
+
+	DefaultTCPPorts = "20000-20999"
 )
 
 // Cloud is a running cloud.
@@ -65,6 +72,7 @@ type Cloud struct {
 	Ident    *ident.Service
 	Door     *call.Door
 	App      *app.Service
+	Access   *access.Service
 	Registry *registry.Registry
 	Front    *front.Front
 	Engines  Engines
@@ -95,7 +103,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	}
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App), Region: c.Region, Limits: limits,
+	if err := c.makeAccess(); err != nil {
+		return c, err
+	}
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Access), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {
 		return c, err
@@ -111,6 +122,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.App.Close(); return nil })
+	if err := c.Access.Start(ctx); err != nil {
+		return c, err
+	}
+	c.closing(func() error { c.Access.Close(); return nil })
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err
 	}
@@ -188,7 +203,11 @@ type host struct{ *Cloud }
 
 // Unseal reads a secret of a stored row.
 func (h host) Unseal(m *kind.Meta, part, path, sealed string) (string, error) {
-	return h.Door.Unseal(m, part, path, sealed)
+	return h.unseal(m, part, path, sealed)
+}
+
+func (c *Cloud) unseal(m *kind.Meta, part, path, sealed string) (string, error) {
+	return c.Door.Unseal(m, part, path, sealed)
 }
 
 // Wake makes a kind's loop run now; before the door is there nothing waits.
@@ -196,6 +215,11 @@ func (h host) Wake(kind string) {
 	if h.Door != nil {
 		h.Door.Wake(kind)
 	}
+}
+
+// Act calls an action of a component in the cloud's own name.
+func (h host) Act(ctx context.Context, m *kind.Meta, verb string, in any) error {
+	return h.Door.Act(ctx, m, verb, in)
 }
 
 // appURL is where a component is reached: at its own loopback address where the cloud's domain needs no DNS, by name

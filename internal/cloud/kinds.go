@@ -11,14 +11,16 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/keypair"
 )
 
 // kinds is THE list of resources, in the order in which people meet them.
-func kinds(i *ident.Kinds, a *app.Service) []*kind.Def {
+func kinds(i *ident.Kinds, a *app.Service, x *access.Service) []*kind.Def {
 	var out []*kind.Def
 	out = append(out, a.Kinds()...)
+	out = append(out, x.Kinds()...)
 	out = append(out, keypair.Kind())
 	return append(out, i.All()...)
 }
@@ -26,7 +28,7 @@ func kinds(i *ident.Kinds, a *app.Service) []*kind.Def {
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
-	for _, k := range kinds(ident.NewKinds(nil), app.New(app.Deps{})) {
+	for _, k := range kinds(ident.NewKinds(nil), app.New(app.Deps{}), access.New(access.Deps{})) {
 		out = append(out, k.Desc)
 	}
 	return out

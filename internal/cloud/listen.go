@@ -9,6 +9,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
+	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/service/registry"
@@ -37,7 +38,7 @@ func (c *Cloud) openFront() error {
 		Native:   &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
 		Console:  &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen})), MaxBody: -1},
 		Services: c.services(a),
-		Apps:     c.App.Ingress.Handler})
+		Apps:     c.Access.Handler, Certificate: c.Access.Certificate})
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,8 @@ func (c *Cloud) openFront() error {
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region}
-	return append(iam.New(o).Services(), keystone.New(o).Service(),
+	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Region: c.Region})
+	return append(append(iam.New(o).Services(), stage.Services()...), keystone.New(o).Service(),
 		front.Service{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
 

@@ -33,7 +33,7 @@ func up(ctx context.Context, o cli.UpOptions) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	c, err := Open(ctx, Options{Data: o.Data, Listen: cmp.Or(o.Listen, DefaultListen), Domain: cmp.Or(o.Domain, DefaultDomain),
 		Region: cmp.Or(o.Region, DefaultRegion), Account: DefaultAccount, Version: Version, Log: log,
-		Upstream: o.Upstream, UpstreamBases: o.Bases})
+		Upstream: o.Upstream, UpstreamBases: o.Bases, TCPPorts: o.TCPPorts, ACMEDirectory: o.ACMEDirectory, ACMEEmail: o.ACMEEmail})
 	if err != nil {
 		return err
 	}

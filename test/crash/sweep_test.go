@@ -74,6 +74,10 @@ func (h *lateHost) Wake(name string) {
 	}
 }
 
+func (h *lateHost) Act(ctx context.Context, row *kind.Meta, verb string, in any) error {
+	return h.door.Act(ctx, row, verb, in)
+}
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, store: mem.New(), plan: fault.Never(), dir: t.TempDir()}
@@ -171,12 +175,15 @@ func (in *incarnation) do(verb, target string, spec any, action any) (acknowledg
 
 type m = map[string]any
 
-// story is what the dying incarnation does; each line is one flow.
-var story = []struct {
+// flow is one line of a story.
+type flow struct {
 	name, verb string
 	spec       any
 	action     any
-}{
+}
+
+// story is what the dying incarnation does; each line is one flow.
+var story = []flow{
 	{"create", call.Create, m{"source": m{"image": "library/a:1"}, "replicas": 2, "secrets": m{"KEY": "hush"}, "probe": m{"type": "none"}}, nil},
 	{"update", call.Update, m{"env": m{"COLOR": "red"}}, nil},
 	{"scale", "scale", nil, m{"replicas": 3}},
@@ -190,10 +197,27 @@ var story = []struct {
 	{"purge", purge, nil, nil},
 }
 
+// grayStory is the life of gray releases.
+var grayStory = []flow{
+	{"create", call.Create, m{"source": m{"image": "library/a:1"}, "probe": m{"type": "none"}}, nil},
+	{"gray", call.Update, m{"strategy": "gray", "gray": m{"weight": 10}, "env": m{"COLOR": "blue"}}, nil},
+	{"gray, half", "gray-continue", nil, m{"weight": 50}},
+	{"gray, taken back", "gray-rollback", nil, m{}},
+	{"gray again, after a hook", call.Update, m{"env": m{"COLOR": "green"}, "hooks": m{"before": m{"command": []string{"sim", "exit:0"}}}}, nil},
+	{"gray, all", "gray-continue", nil, m{}},
+	{"purge", purge, nil, nil},
+}
+
 // purge is a delete without the trash.
 const purge = "purge"
 
-func TestDieAtEveryMoment(t *testing.T) {
+func TestDieAtEveryMoment(t *testing.T) { sweep(t, story, 2) }
+
+// TestDieAtEveryMomentOfAGrayRelease begins, changes, continues and takes back.
+func TestDieAtEveryMomentOfAGrayRelease(t *testing.T) { sweep(t, grayStory, 1) }
+
+// sweep tells a story once for every moment it has, and dies there. Of its rounds, short tests live the first few.
+func sweep(t *testing.T, story []flow, short int) {
 	const width = 96 // lives that are lived side by side: they mostly wait
 	for from := 1; ; from += width {
 		beyond := false
@@ -201,7 +225,7 @@ func TestDieAtEveryMoment(t *testing.T) {
 		var lives sync.WaitGroup // not t.Parallel, which would run as many as there are cores
 		for i := range width {
 			lives.Go(func() {
-				t.Run(fmt.Sprint(from+i), func(t *testing.T) { fired[i] = dieAt(t, from+i) })
+				t.Run(fmt.Sprint(from+i), func(t *testing.T) { fired[i] = dieAt(t, story, from+i) })
 			})
 		}
 		lives.Wait()
@@ -211,14 +235,14 @@ func TestDieAtEveryMoment(t *testing.T) {
 		if beyond || t.Failed() {
 			return
 		}
-		if testing.Short() && from > 2*width {
+		if testing.Short() && from > short*width {
 			t.Log("short: the rest of the moments is not swept")
 			return
 		}
 	}
 }
 
-func dieAt(t *testing.T, n int) (fired bool) {
+func dieAt(t *testing.T, story []flow, n int) (fired bool) {
 	w := newWorld(t)
 	plan := fault.At(n, fault.Die)
 	in := w.live(plan)
@@ -306,6 +330,12 @@ func (in *incarnation) unsettled() (why string) {
 		if row.Spec.Stopped || !row.Made || row.State == kind.Trashed {
 			want = 0
 		}
+		if g := row.Status.Gray; g != nil && want > 0 {
+			want += g.Instances
+		}
+		if row.Status.Hook != nil {
+			why = "hook " + row.Status.Hook.Name
+		}
 		if len(known) != want {
 			why = fmt.Sprintf("%d instances, want %d", len(known), want)
 		}
@@ -345,6 +375,9 @@ func (in *incarnation) check(what string) {
 					meters[string(r.M().ID)+"/"+string(d)] = n
 				}
 			}
+		}
+		if err := in.checkReleases(tx, what); err != nil {
+			return err
 		}
 		used, err := ledger.Used(tx)
 		if err != nil {
@@ -387,4 +420,29 @@ func (in *incarnation) check(what string) {
 	if err != nil {
 		in.w.t.Errorf("%s: %v", what, err)
 	}
+}
+
+// checkReleases compares what became of each release with what the component says runs: one is live, one is gray while a
+// gray release is open, none is still rolling.
+func (in *incarnation) checkReleases(tx store.Tx, what string) error {
+	row := in.row()
+	if row == nil || !row.Made || row.State != kind.Active {
+		return nil
+	}
+	all, err := in.app.Release.List(tx, string(row.Project), kind.Filter{Index: "component", Value: string(row.ID)})
+	for _, r := range all {
+		want := r.Status.State
+		switch {
+		case r.ID == row.Status.ReleaseID:
+			want = "live"
+		case row.Status.Gray != nil && r.Spec.Number == row.Status.Gray.Release:
+			want = "gray"
+		case want == "live", want == "gray", want == "rolling":
+			want = "over"
+		}
+		if r.Status.State != want {
+			in.w.t.Errorf("%s: release %d is %s, it should be %s", what, r.Spec.Number, r.Status.State, want)
+		}
+	}
+	return err
 }

@@ -41,6 +41,8 @@ type Options struct {
 	// Apps gives what serves an app's host name or address, nil when it is no app's. It is asked at each request, each
 	// handshake and each CONNECT, so it must be quick. Names of services come first: an app cannot take one over.
 	Apps func(host string) http.Handler
+	// Certificate gives a handshake a certificate of somebody else's making; nil, or giving nil: the CA makes one.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 	MaxConns     int // open connections in all; 0: 16384
 	MaxPerSource int // of one address that is not this machine's (IPv6: one /64); 0: 512
@@ -95,6 +97,16 @@ func New(o Options) (*Front, error) {
 	f.secure = f.server(http.HandlerFunc(f.serveSecure))
 	f.clear = f.server(http.HandlerFunc(f.serveClear))
 	f.tls = o.CA.TLSConfig(f.ours)
+	if o.Certificate != nil {
+		f.tls.NextProtos = append(f.tls.NextProtos, "acme-tls/1") // an authority's question whether a name leads here (RFC 8737)
+		made := f.tls.GetCertificate
+		f.tls.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if c, err := o.Certificate(hello); c != nil || err != nil {
+				return c, err
+			}
+			return made(hello)
+		}
+	}
 	f.secure.TLSConfig = f.tls.Clone() // net/http changes the one it is given
 	return f, nil
 }

@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -88,6 +89,18 @@ func (d *Door) Wake(fullName string) {
 	case d.loops.wake[fullName] <- struct{}{}:
 	default:
 	}
+}
+
+// Act calls an action of a row in the cloud's own name, because a loop found that it is time. It goes through the door
+// like every call: policies, quota, job and audit entry.
+func (d *Door) Act(ctx context.Context, m *kind.Meta, verb string, in any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	_, err = d.Do(ctx, &Call{Kind: d.kinds[m.Kind], Verb: verb, Target: string(m.ID), Domain: string(m.Domain), Project: string(m.Project), In: body,
+		Principal: ident.System(), Dialect: "loop"})
+	return err
 }
 
 func (l *loops) round(k *kind.Def) {

@@ -24,7 +24,7 @@ type Rollback struct {
 type action = kind.Action[ComponentSpec, ComponentStatus]
 
 func (s *Service) componentActions() []action {
-	return []action{
+	return append([]action{
 		{Verb: "scale", Doc: "set how many instances run", Level: kind.Write, In: Scale{}, Change: func(_ context.Context, _ store.Tx, r *componentRow, in any) (string, error) {
 			r.Spec.Replicas, r.Spec.Stopped = *in.(*Scale).Replicas, false
 			return "update", nil
@@ -38,8 +38,11 @@ func (s *Service) componentActions() []action {
 			return "update", nil
 		}},
 		{Verb: "restart", Doc: "replace every instance by a new one, without a gap", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
+			if r.Status.Gray != nil {
+				return "", underWay(r)
+			}
 			r.Status.Nonce = string(id.New())
-			r.Status.Next = &Rollout{Image: r.Status.Image, Stack: r.Status.Stack, Note: "restart"}
+			r.Status.Next = &Rollout{Image: r.Status.Image, Stack: r.Status.Stack, Note: "restart", Plain: true}
 			return "update", nil
 		}},
 		{Verb: "rollback", Doc: "go back to an earlier release: its image and its configuration", Level: kind.Write, In: Rollback{}, Change: s.rollback},
@@ -48,12 +51,19 @@ func (s *Service) componentActions() []action {
 		{Verb: "instances", Doc: "the instances with what they use now", Level: kind.Read, Serve: s.serveInstances},
 		{Verb: "exec", Doc: "run a command in an instance", Level: kind.Write, In: ExecIn{}, Serve: s.serveExec},
 		{Verb: "upload", Doc: "upload a source folder as tar.gz", Level: kind.Write, Collection: true, Serve: s.serveUpload},
-	}
+	}, s.grayActions()...)
 }
 
-// rollback takes image and configuration from an earlier release. How many instances run, and whether any do, stays.
-func (s *Service) rollback(_ context.Context, tx store.Tx, row *componentRow, in any) (string, error) {
+// rollback takes image and configuration from an earlier release. How many instances run, and how
+// releases are made, stays.
+func (s *Service) rollback(ctx context.Context, tx store.Tx, row *componentRow, in any) (string, error) {
 	want := in.(*Rollback).Release
+	switch {
+	case row.Status.Gray != nil && want == 0:
+		return s.grayRollback(ctx, tx, row, &GrayBack{})
+	case row.Status.Gray != nil:
+		return "", underWay(row)
+	}
 	releases, err := s.Release.List(tx, string(row.Project), kind.Filter{Index: "component", Value: string(row.ID)})
 	if err != nil {
 		return "", err
@@ -80,8 +90,7 @@ func (s *Service) rollback(_ context.Context, tx store.Tx, row *componentRow, in
 	if err := json.Unmarshal([]byte(found.Spec.Config), &spec); err != nil {
 		return "", fail.Wrap(err, fail.Internal, "the release cannot be read")
 	}
-	spec.Replicas, spec.Stopped = row.Spec.Replicas, row.Spec.Stopped
-	row.Spec = spec
-	row.Status.Next = &Rollout{Image: found.Spec.Image, Stack: found.Spec.Stack, Note: fmt.Sprintf("rollback to %d", found.Spec.Number)}
+	row.Spec = carryOver(spec, row.Spec)
+	row.Status.Next = &Rollout{Image: found.Spec.Image, Stack: found.Spec.Stack, Note: fmt.Sprintf("rollback to %d", found.Spec.Number), Plain: true}
 	return "update", nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/job"
+	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/workload"
@@ -28,6 +29,9 @@ const (
 // build makes the image that the source asks for, unless it is there already.
 func (s *Service) build(ctx context.Context, row *componentRow) error {
 	st, src := &row.Status, row.Spec.Source
+	if st.Gray != nil { // the images of both releases are there
+		return nil
+	}
 	key := src.Digest + "|" + src.Image + "|" + src.Dockerfile + "|" + src.Stack
 	if st.Next != nil && st.Next.Image != "" { // a roll back: the image is that of the release
 		return nil
@@ -61,9 +65,11 @@ func (s *Service) build(ctx context.Context, row *componentRow) error {
 	return nil
 }
 
-// configHash names what makes two instances different: everything but how many there are.
+// configHash names what makes two instances different: everything but how many there are, and what they are called
+// and described by.
 func configHash(spec ComponentSpec, image, nonce string, env map[string]string) string {
-	spec.Replicas, spec.Stopped, spec.Source, spec.Strategy = 0, false, Source{}, ""
+	spec = released(spec)
+	spec.Source = Source{}
 	b, err := json.Marshal(struct {
 		Spec  ComponentSpec
 		Image string
@@ -81,6 +87,11 @@ func configHash(spec ComponentSpec, image, nonce string, env map[string]string) 
 // leaves nothing that the store does not know.
 func (s *Service) plan(ctx context.Context, row *componentRow) error {
 	st := &row.Status
+	if st.Gray != nil { // both releases are there; how many instances of each may have changed
+		s.sizeGray(row)
+		s.planInstances(row)
+		return nil
+	}
 	env, err := s.variables(ctx, row)
 	if err != nil {
 		return err
@@ -95,29 +106,53 @@ func (s *Service) plan(ctx context.Context, row *componentRow) error {
 			st.Next.Note = j.Flow
 		}
 		st.Numbers++
+		s.beginGray(row)
 	}
 	s.planInstances(row)
 	return nil
 }
 
-// planInstances adds planned instances until the wanted number of the wanted kind is there. Surplus and old ones are
-// removed while rolling.
-func (s *Service) planInstances(row *componentRow) {
+// part is a number of instances of one configuration.
+type part struct {
+	hash    string
+	release int
+	want    int
+}
+
+// parts is what should run at the end of the present operation.
+func (s *Service) parts(row *componentRow) []part {
+	st := &row.Status
 	hash, number := s.target(row)
+	out := []part{{hash, number, wanted(row)}}
+	if g := st.Gray; g != nil && (g.Phase == grayStarting || g.Phase == grayOpen) {
+		out = []part{{st.Running, st.Release, wanted(row)}, {st.Next.Hash, st.Next.Number, g.Instances}}
+	}
+	return out
+}
+
+// planInstances adds planned instances until the wanted number of each part is there. Surplus and old ones are removed
+// while rolling.
+func (s *Service) planInstances(row *componentRow) {
+	for _, p := range s.parts(row) {
+		s.planOf(row, p)
+	}
+}
+
+func (s *Service) planOf(row *componentRow, p part) {
 	have := 0
 	for _, in := range row.Status.Instances {
-		if in.Hash == hash {
+		if in.Hash == p.hash {
 			have++
 		}
 	}
-	for ; have < wanted(row); have++ {
-		row.Status.Instances = append(row.Status.Instances, Instance{ID: id.New(), Hash: hash, Release: number, Phase: phasePlanned})
+	for ; have < p.want; have++ {
+		row.Status.Instances = append(row.Status.Instances, Instance{ID: id.New(), Hash: p.hash, Release: p.release, Phase: phasePlanned})
 	}
 }
 
 // target is the configuration that should run in the end.
 func (s *Service) target(row *componentRow) (hash string, number int) {
-	if n := row.Status.Next; n != nil {
+	if n := row.Status.Next; n != nil && !row.Status.returning() {
 		return n.Hash, n.Number
 	}
 	return row.Status.Running, row.Status.Release
@@ -130,10 +165,15 @@ func wanted(row *componentRow) int {
 	return row.Spec.Replicas
 }
 
-// dropRelease marks a release that did not get live.
+// dropRelease marks a release that did not get live. A gray release that was open stays so.
 func (s *Service) dropRelease(ctx context.Context, row *componentRow) error {
+	if g := row.Status.Gray; g != nil && g.Phase != grayStarting {
+		g.Phase, g.Next = grayOpen, nil
+		s.expose(row)
+		return nil
+	}
 	next := row.Status.Next
-	row.Status.Next = nil
+	row.Status.Next, row.Status.Gray = nil, nil
 	if next == nil || next.Release == "" {
 		return nil
 	}
@@ -149,19 +189,30 @@ func (s *Service) dropRelease(ctx context.Context, row *componentRow) error {
 }
 
 func (s *Service) prefetch(ctx context.Context, row *componentRow) error {
-	if row.Status.Next == nil {
+	if row.Status.Next == nil || row.Status.Gray != nil && row.Status.Gray.Phase != grayStarting {
 		return nil
 	}
 	return s.Engine.Prefetch(ctx, row.Status.Next.Image)
 }
 
 // settle makes what runs now the component's present.
-func (s *Service) settle(_ context.Context, row *componentRow) error {
+func (s *Service) settle(ctx context.Context, row *componentRow) error {
 	st := &row.Status
-	if n := st.Next; n != nil {
+	n, g := st.Next, st.Gray
+	switch {
+	case n == nil:
+	case g != nil && (g.Phase == grayStarting || g.Phase == grayOpen):
+		g.Phase = grayOpen
+	case st.returning():
+		st.Next, st.Gray = nil, nil
+	default:
+		if err := s.after(ctx, row); err != nil {
+			return err
+		}
 		st.Running, st.Release, st.ReleaseID, st.Image, st.Stack = n.Hash, n.Number, n.Release, n.Image, n.Stack
-		st.Next = nil
+		st.Next, st.Gray = nil, nil
 	}
+	s.expose(row)
 	s.refreshURL(row)
 	return nil
 }
@@ -185,11 +236,11 @@ func (s *Service) environment(ctx context.Context, row *componentRow) (env *envi
 
 // want describes an instance to the engine.
 func (s *Service) want(ctx context.Context, row *componentRow, in Instance) (workload.Want, error) {
-	spec := row.Spec
-	image := row.Status.Image
-	if n := row.Status.Next; n != nil && n.Hash == in.Hash {
-		image = n.Image
+	version, image, err := s.version(ctx, row, &in)
+	if err != nil {
+		return workload.Want{}, err
 	}
+	spec := *version
 	w := workload.Want{Image: image, Command: spec.Command, MilliCPU: spec.CPU, MemoryMiB: spec.Memory, StorageMiB: spec.Storage, Pids: spec.Pids,
 		Hostname: row.Name, Env: map[string]string{}, Secrets: map[string]string{},
 		Labels:  map[string]string{"component": string(row.ID), "name": row.Name, "release": strconv.Itoa(in.Release)},
@@ -212,4 +263,43 @@ func (s *Service) want(ctx context.Context, row *componentRow, in Instance) (wor
 		}
 	}
 	return w, nil
+}
+
+// version gives the spec and the image that an instance runs: those of the row, or of the release it belongs to where
+// that is another.
+func (s *Service) version(ctx context.Context, row *componentRow, in *Instance) (*ComponentSpec, string, error) {
+	st := &row.Status
+	image := st.Image
+	if st.Next != nil && st.Next.Hash == in.Hash {
+		image = st.Next.Image
+	}
+	if hash, _ := s.target(row); hash == in.Hash {
+		return &row.Spec, image, nil
+	}
+	r, err := s.releaseOf(ctx, row, in.Release)
+	if err != nil {
+		return nil, "", err
+	}
+	if r == nil { // it was never stored
+		return &row.Spec, image, nil
+	}
+	spec := new(ComponentSpec)
+	if err := json.Unmarshal([]byte(r.Spec.Config), spec); err != nil {
+		return nil, "", fail.Wrap(err, fail.Internal, "release %d cannot be read", in.Release)
+	}
+	return spec, r.Spec.Image, nil
+}
+
+// releaseOf finds a component's release by its number; nil when there is none.
+func (s *Service) releaseOf(ctx context.Context, row *componentRow, number int) (found *releaseRow, err error) {
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		all, err := s.Release.List(tx, string(row.Project), kind.Filter{Index: "component", Value: string(row.ID)})
+		for _, r := range all {
+			if r.Spec.Number == number {
+				found = r
+			}
+		}
+		return err
+	})
+	return found, err
 }

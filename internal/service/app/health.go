@@ -26,6 +26,7 @@ type health struct {
 type target struct {
 	cancel context.CancelFunc
 	ready  bool
+	broken bool // it never gets ready
 	why    string
 }
 
@@ -34,8 +35,10 @@ const firstProbe = 100 * time.Millisecond
 
 func newHealth(s *Service) *health { return &health{s: s, of: map[id.ID]*target{}} }
 
-// watch begins to probe an instance at an address; one that is watched already is watched anew.
-func (h *health) watch(row *componentRow, instance id.ID, addr netip.Addr, ready bool) {
+// watch begins to probe an instance at an address, as the spec of its release says; one that is watched already is
+// watched anew.
+func (h *health) watch(component id.ID, spec *ComponentSpec, in *Instance, addr netip.Addr, ready bool) {
+	instance := in.ID
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &target{cancel: cancel, ready: ready, why: "no probe has succeeded yet"}
 	h.mu.Lock()
@@ -44,9 +47,20 @@ func (h *health) watch(row *componentRow, instance id.ID, addr netip.Addr, ready
 	}
 	h.of[instance] = t
 	h.mu.Unlock()
-	endpoint := netip.AddrPortFrom(addr, uint16(row.Spec.Port))
-	h.s.Ingress.Attach(row.ID, instance, endpoint, ready)
-	h.wg.Go(func() { h.run(ctx, t, row.ID, instance, endpoint, row.Spec.Probe) })
+	endpoint := netip.AddrPortFrom(addr, uint16(spec.Port))
+	h.s.Ingress.Attach(component, instance, in.Release, endpoint, ready)
+	probe, post := spec.Probe, spec.Hooks.PostStart
+	h.wg.Go(func() {
+		if !ready && len(post.Command) > 0 {
+			if failure := h.s.execHook(ctx, instance, post); failure != "" {
+				h.mu.Lock()
+				t.why, t.broken = "its post-start command failed: "+failure, true
+				h.mu.Unlock()
+				return
+			}
+		}
+		h.run(ctx, t, component, instance, endpoint, probe)
+	})
 }
 
 func (h *health) run(ctx context.Context, t *target, component, instance id.ID, endpoint netip.AddrPort, p Probe) {
@@ -125,6 +139,13 @@ func (h *health) ready(instance id.ID) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.of[instance] != nil && h.of[instance].ready
+}
+
+// broken tells that an instance will not get ready however long one waits.
+func (h *health) broken(instance id.ID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.of[instance] != nil && h.of[instance].broken
 }
 
 func (h *health) why(instance id.ID) string {

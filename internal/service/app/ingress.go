@@ -19,16 +19,22 @@ import (
 
 // Ingress sends requests for an app's addresses to its ready instances.
 type Ingress struct {
+	// Observe, when set before the first request, is called once for each answered request. It must be quick and safe
+	// for concurrent use.
+	Observe func(Observation)
+
 	log       *slog.Logger
 	transport http.RoundTripper
 	mu        sync.RWMutex
 	byHost    map[string]*backend // host name or address literal
 	byID      map[id.ID]*backend
 	instances map[id.ID]*endpoint
+	lanes     atomic.Pointer[laneTable]
 	buffers   buffers
 }
 
 type backend struct {
+	g         *Ingress
 	component id.ID
 	name      string
 	hosts     []string
@@ -36,18 +42,28 @@ type backend struct {
 	mu        sync.RWMutex
 	all       []*endpoint
 	next      atomic.Uint32
+	split     atomic.Pointer[split]
+	tallies   tallies
 	proxy     *httputil.ReverseProxy
 }
 
 // ServeHTTP passes a request on to a ready instance.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l := &lazy{ResponseWriter: w}
+	b, group, lane := b.g.along(w, r, b)
+	x, out := b.begin(r)
+	if x.group = group; lane != nil {
+		x.lane, x.seen.Lane = lane, lane.name
+	}
+	x.side = b.choose(w, r)
+	defer func() { b.g.finish(b, x, l, r.Context().Err() != nil) }() // also when the proxy aborts a broken answer by a panic
 	defer l.end()
-	b.proxy.ServeHTTP(l, r)
+	b.proxy.ServeHTTP(l, out)
 }
 
 type endpoint struct {
 	instance id.ID
+	release  int
 	backend  *backend
 	addr     string
 	ready    atomic.Bool
@@ -67,7 +83,7 @@ func (g *Ingress) Expose(component id.ID, name string, addr netip.Addr, host str
 	defer g.mu.Unlock()
 	b := g.byID[component]
 	if b == nil {
-		b = &backend{component: component, name: name}
+		b = &backend{g: g, component: component, name: name}
 		b.proxy = &httputil.ReverseProxy{Transport: &balancer{g, b}, Rewrite: rewrite, ErrorHandler: g.failed, BufferPool: &g.buffers,
 			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
 		g.byID[component] = b
@@ -93,8 +109,8 @@ func (g *Ingress) Forget(component id.ID) {
 	}
 }
 
-// Attach adds an instance to its component.
-func (g *Ingress) Attach(component, instance id.ID, at netip.AddrPort, ready bool) {
+// Attach adds an instance, which runs a release, to its component.
+func (g *Ingress) Attach(component, instance id.ID, release int, at netip.AddrPort, ready bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := g.byID[component]
@@ -104,7 +120,7 @@ func (g *Ingress) Attach(component, instance id.ID, at netip.AddrPort, ready boo
 	if old := g.instances[instance]; old != nil {
 		old.backend.remove(old)
 	}
-	e := &endpoint{instance: instance, backend: b, addr: at.String()}
+	e := &endpoint{instance: instance, release: release, backend: b, addr: at.String()}
 	e.ready.Store(ready)
 	g.instances[instance] = e
 	b.mu.Lock()
@@ -156,17 +172,41 @@ func (b *backend) remove(e *endpoint) {
 	b.all = kept
 }
 
-// pick chooses a ready endpoint, in turn, and counts the request against it before anybody can drain it.
-func (b *backend) pick(not map[*endpoint]bool) *endpoint {
+// pick chooses a ready endpoint, in turn, and counts the request against it before anybody can drain it. Where the
+// request's side has none, the other side answers: a share never costs an answer.
+func (b *backend) pick(want side, not map[*endpoint]bool) *endpoint {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	n := uint32(len(b.all))
-	start := b.next.Add(1)
-	for i := range n {
-		e := b.all[(start+i)%n]
-		if e.ready.Load() && !not[e] {
-			e.inflight.Add(1)
-			return e
+	s, turn := b.split.Load(), b.next.Add(1)
+	for _, strict := range []bool{true, false} {
+		if strict && (s == nil || want == either) {
+			continue
+		}
+		fits := func(e *endpoint) bool { return e.ready.Load() && !not[e] && (!strict || s.on(e) == want) }
+		n := uint32(0)
+		for _, e := range b.all {
+			if fits(e) {
+				n++
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		k := turn % n
+		var last *endpoint
+		for _, e := range b.all {
+			if !fits(e) {
+				continue
+			}
+			last = e
+			if k == 0 {
+				break
+			}
+			k--
+		}
+		if last != nil {
+			last.inflight.Add(1)
+			return last
 		}
 	}
 	return nil
@@ -188,6 +228,9 @@ func rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 	r.SetXForwarded()
 	r.Out.Header.Set("X-Forwarded-Proto", "https")
+	if x := exchangeOf(r.In.Context()); x != nil && x.group != nil {
+		x.group.mark(r.Out.Header, x.lane)
+	}
 }
 
 // balancer sends a request to a ready endpoint. One that does not accept the connection has not seen the request, so
@@ -201,8 +244,12 @@ var errNoInstance = errors.New("no instance is ready")
 
 func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	var tried map[*endpoint]bool
+	x, want := exchangeOf(r.Context()), either
+	if x != nil {
+		want = x.side
+	}
 	for {
-		e := t.b.pick(tried)
+		e := t.b.pick(want, tried)
 		if e == nil {
 			return nil, errNoInstance
 		}
@@ -210,6 +257,9 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp, err := t.g.transport.RoundTrip(r)
 		if err != nil {
 			e.inflight.Add(-1)
+			if x != nil {
+				x.answered(e, 0)
+			}
 			var op *net.OpError
 			if errors.As(err, &op) && op.Op == "dial" && r.Context().Err() == nil {
 				if tried == nil {
@@ -219,6 +269,9 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 				continue
 			}
 			return nil, err
+		}
+		if x != nil {
+			x.answered(e, resp.StatusCode)
 		}
 		resp.Body = &counted{rc: resp.Body, e: e}
 		return resp, nil

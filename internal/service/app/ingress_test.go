@@ -17,16 +17,59 @@ import (
 
 // through starts an app, an ingress before it, and gives the ingress's address.
 func through(t *testing.T, app http.HandlerFunc) string {
+	url, _ := observed(t, app)
+	return url
+}
+
+// observed is through, with what is observed.
+func observed(t *testing.T, app http.HandlerFunc) (string, <-chan Observation) {
 	t.Helper()
+	seen := make(chan Observation, 100)
 	inner := httptest.NewServer(app)
 	t.Cleanup(inner.Close)
 	g := newIngress(slog.New(slog.DiscardHandler))
+	g.Observe = func(o Observation) { seen <- o }
 	component, addr := id.New(), netip.MustParseAddr("127.1.2.3")
 	g.Expose(component, "app", addr, "app.test")
-	g.Attach(component, id.New(), netip.MustParseAddrPort(inner.Listener.Addr().String()), true)
+	g.Attach(component, id.New(), 1, netip.MustParseAddrPort(inner.Listener.Addr().String()), true)
 	outer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.Handler("app.test").ServeHTTP(w, r) }))
 	t.Cleanup(outer.Close)
-	return outer.URL
+	return outer.URL, seen
+}
+
+// TestIngressObservesEveryAnswer once, with what was sent and how long it took.
+func TestIngressObservesEveryAnswer(t *testing.T) {
+	url, seen := observed(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/teapot":
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.WriteHeader(http.StatusTeapot)
+			_, _ = io.WriteString(w, "short and stout")
+		case "/broken":
+			panic(http.ErrAbortHandler)
+		}
+	})
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		in, out            int64
+	}{{"POST", "/teapot", "water", 418, 5, 15}, {"GET", "/", "", 200, 0, 0}, {"GET", "/broken", "", 502, 0, -1}} {
+		req, _ := http.NewRequest(c.method, url+c.path, strings.NewReader(c.body))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		o := <-seen
+		if o.Method != c.method || o.Status != c.status || o.In != c.in || c.out >= 0 && o.Out != c.out || o.Release != 1 || o.Instance == "" ||
+			o.Header <= 0 || o.Duration < o.Header {
+			t.Errorf("%s %s: %+v", c.method, c.path, o)
+		}
+	}
+	if len(seen) > 0 {
+		t.Errorf("observed twice: %+v", <-seen)
+	}
 }
 
 // TestIngressStreams sees each part of a stream while the app has not ended it: of known length, of unknown length, and

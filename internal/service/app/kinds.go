@@ -20,16 +20,31 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
+// rollDeadline bounds a roll-out with its pauses, hooks and window; a new instance is bounded by its grace.
+const rollDeadline = 8 * time.Hour
+
 func (s *Service) describe() {
 	s.Environment = kind.TableOf[EnvironmentSpec, EnvironmentStatus](kind.Kind[EnvironmentSpec, EnvironmentStatus]{
 		Service: "app", Name: "environment", Scope: kind.InProject, Doc: "Where components run: what they may reach, and variables they all get.",
-		Columns: []string{"spec.egress", "spec.description"}, Example: EnvironmentSpec{Egress: "internet"}, NoRename: true,
+		Columns: []string{"spec.egress", "spec.description"}, Example: EnvironmentSpec{Egress: "internet"}, NamePat: groupName,
+		Check: func(_ context.Context, tx store.Tx, old, r *environmentRow) error {
+			return s.renamable(tx, "environment", metaOf(old), &r.Meta)
+		},
+		Changed: func(_ context.Context, tx store.Tx, old, r *environmentRow) error {
+			return s.renamed(tx, "environment", metaOf(old), metaOf(r), func(c *ComponentSpec) { c.Environment = r.Name })
+		},
 		CheckDelete: func(_ context.Context, tx store.Tx, r *environmentRow) error {
 			return s.unused(tx, "environment", &r.Meta)
 		}}.Def())
 	s.Application = kind.TableOf[ApplicationSpec, ApplicationStatus](kind.Kind[ApplicationSpec, ApplicationStatus]{
 		Service: "app", Name: "application", Scope: kind.InProject, Doc: "Components that belong together.",
-		Columns: []string{"spec.description"}, Example: ApplicationSpec{Description: "the web shop"}, NoRename: true,
+		Columns: []string{"spec.description"}, Example: ApplicationSpec{Description: "the web shop"}, NamePat: groupName,
+		Check: func(_ context.Context, tx store.Tx, old, r *applicationRow) error {
+			return s.renamable(tx, "application", metaOf(old), &r.Meta)
+		},
+		Changed: func(_ context.Context, tx store.Tx, old, r *applicationRow) error {
+			return s.renamed(tx, "application", metaOf(old), metaOf(r), func(c *ComponentSpec) { c.Application = r.Name })
+		},
 		CheckDelete: func(_ context.Context, tx store.Tx, r *applicationRow) error {
 			return s.unused(tx, "application", &r.Meta)
 		}}.Def())
@@ -37,6 +52,7 @@ func (s *Service) describe() {
 		Service: "app", Name: "release", Scope: kind.InProject, ReadOnly: true, AnyName: true, Doc: "A version of a component as it was deployed; any can be gone back to.",
 		Columns: []string{"spec.number", "status.rollout", "spec.note", "spec.by", "spec.stack"},
 		Index:   map[string]func(*releaseRow) []string{"component": func(r *releaseRow) []string { return []string{r.Spec.Component} }}}.Def())
+	s.describeLanes()
 	s.Component = kind.TableOf[ComponentSpec, ComponentStatus](s.componentKind().Def())
 }
 
@@ -56,8 +72,8 @@ func (s *Service) componentKind() kind.Kind[ComponentSpec, ComponentStatus] {
 		{Name: "build", Do: s.build, Deadline: 30 * time.Minute},
 		{Name: "release", Do: s.plan, Commit: s.commitRelease, Undo: s.dropRelease},
 		{Name: "fetch image", Do: s.prefetch, Deadline: 5 * time.Minute},
-		{Name: "start", Do: s.roll, Undo: s.unroll, Deadline: 35 * time.Minute},
-		{Name: "settle", Do: s.settle, Commit: s.commitLive},
+		{Name: "start", Do: s.roll, Undo: s.unroll, Deadline: rollDeadline},
+		{Name: "settle", Do: s.settle, Commit: s.commitLive, Deadline: 65 * time.Minute},
 	}
 	return kind.Kind[ComponentSpec, ComponentStatus]{
 		Service: "app", Name: "component", Scope: kind.InProject, NoRename: true,
@@ -168,6 +184,12 @@ func (s *Service) checkComponent(_ context.Context, tx store.Tx, old, row *compo
 	if spec.Probe.Type == "command" && len(spec.Probe.Command) == 0 {
 		return fail.Field("spec.probe.command", "is required when the probe's type is command")
 	}
+	if err := checkRelease(spec); err != nil {
+		return err
+	}
+	if err := checkGray(old, row); err != nil {
+		return err
+	}
 	if spec.Probe.Type == "http" && !strings.HasPrefix(spec.Probe.Path, "/") {
 		return fail.Field("spec.probe.path", "must begin with /")
 	}
@@ -206,7 +228,7 @@ func (s *Service) emit(ctx context.Context, component id.ID, level event.Level, 
 // commitRelease stores the release that the plan made, with the component's spec as it is now.
 func (s *Service) commitRelease(ctx context.Context, tx store.Tx, row *componentRow) error {
 	next := row.Status.Next
-	if next == nil {
+	if next == nil || row.Status.Gray != nil && row.Status.Gray.Phase != grayStarting { // nothing new, or stored already
 		return nil
 	}
 	config, err := json.Marshal(row.Spec)
@@ -227,28 +249,41 @@ func (s *Service) commitLive(_ context.Context, tx store.Tx, row *componentRow) 
 	if err != nil {
 		return err
 	}
+	st := &row.Status
 	for _, r := range rows {
 		was := r.Status.State
 		switch {
-		case r.ID == row.Status.ReleaseID:
+		case r.ID == st.ReleaseID:
 			r.Status.State = "live"
-			if was == "live" {
-				break
+			if was != "live" {
+				r.Status.Live = s.Now().UTC()
 			}
-			r.Status.Live = s.Now().UTC()
-			text := fmt.Sprintf("release %d is live (%s, by %s)", r.Spec.Number, r.Spec.Note, r.Spec.By)
-			if err := event.Emit(tx, row.ID, event.Event{At: s.Now().UTC(), Level: event.Info, Type: "Released", Text: text}); err != nil {
-				return err
-			}
+		case st.Gray != nil && st.Next != nil && r.ID == st.Next.Release:
+			r.Status.State = "gray"
 		case was == "live":
 			r.Status.State = "superseded"
+		case was == "gray":
+			r.Status.State = "rolled back"
 		case was == "rolling":
 			r.Status.State = "failed"
 		}
-		if r.Status.State != was {
-			if err := s.Release.Put(tx, r); err != nil {
-				return err
-			}
+		if r.Status.State == was {
+			continue
+		}
+		if err := s.Release.Put(tx, r); err != nil {
+			return err
+		}
+		text := ""
+		switch r.Status.State {
+		case "live":
+			text = fmt.Sprintf("release %d is live (%s, by %s)", r.Spec.Number, r.Spec.Note, r.Spec.By)
+		case "gray":
+			text = fmt.Sprintf("gray release %d runs beside release %d (%s, by %s)", r.Spec.Number, st.Release, r.Spec.Note, r.Spec.By)
+		default:
+			continue
+		}
+		if err := event.Emit(tx, row.ID, event.Event{At: s.Now().UTC(), Level: event.Info, Type: "Released", Text: text}); err != nil {
+			return err
 		}
 	}
 	return nil

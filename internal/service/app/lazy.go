@@ -18,12 +18,18 @@ type lazy struct {
 	timer *time.Timer
 	due   bool
 	ended bool
+
+	status int
+	sent   int64
 }
 
 // WriteHeader sends the status.
 func (l *lazy) WriteHeader(status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if status >= 200 {
+		l.status = status
+	}
 	l.ResponseWriter.WriteHeader(status)
 }
 
@@ -31,7 +37,9 @@ func (l *lazy) WriteHeader(status int) {
 func (l *lazy) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ResponseWriter.Write(p)
+	n, err := l.ResponseWriter.Write(p)
+	l.sent += int64(n)
+	return n, err
 }
 
 // FlushError flushes after a moment.

@@ -35,6 +35,8 @@ type Host interface {
 	Unseal(m *kind.Meta, part, path, sealed string) (string, error)
 	// Wake makes the loop of a kind run now.
 	Wake(fullName string)
+	// Act calls an action of a row in the cloud's own name, through the door.
+	Act(ctx context.Context, row *kind.Meta, verb string, in any) error
 }
 
 // Deps are what the service stands on. The zero value is enough to describe its kinds.
@@ -61,6 +63,8 @@ type Service struct {
 	Application kind.Table[ApplicationSpec, ApplicationStatus]
 	Component   kind.Table[ComponentSpec, ComponentStatus]
 	Release     kind.Table[ReleaseSpec, ReleaseStatus]
+	LaneGroup   kind.Table[LaneGroupSpec, LaneGroupStatus]
+	Lane        kind.Table[LaneSpec, LaneStatus]
 	Ingress     *Ingress
 	health      *health
 	stop        context.CancelFunc
@@ -81,7 +85,7 @@ func New(d Deps) *Service {
 
 // Kinds lists the service's kinds.
 func (s *Service) Kinds() []*kind.Def {
-	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D}
+	return []*kind.Def{s.Component.D, s.Application.D, s.Environment.D, s.Release.D, s.LaneGroup.D, s.Lane.D}
 }
 
 // Start takes up what runs already: routes to it, watches its health, and removes instances the store never knew.
@@ -99,7 +103,12 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
+	if err := s.syncLanes(ctx); err != nil {
+		stop()
+		return err
+	}
 	s.running.Go(func() { s.follow(follow) })
+	s.running.Go(func() { s.followLanes(follow) })
 	return s.removeOrphans(ctx)
 }
 
@@ -116,7 +125,8 @@ func (s *Service) Close() {
 // taken to be so until a probe says otherwise.
 func (s *Service) adopt(ctx context.Context, row *componentRow) {
 	s.expose(row)
-	for _, in := range row.Status.Instances {
+	for i := range row.Status.Instances {
+		in := &row.Status.Instances[i]
 		if in.Phase != phaseReady && in.Phase != phaseUnready && in.Phase != phaseStarting {
 			continue
 		}
@@ -124,7 +134,9 @@ func (s *Service) adopt(ctx context.Context, row *componentRow) {
 		if err != nil || seen.Phase != workload.PhaseRunning {
 			continue // the loop starts it again
 		}
-		s.health.watch(row, in.ID, seen.Address, in.Phase == phaseReady)
+		if err := s.watch(ctx, row, in, seen.Address, in.Phase == phaseReady); err != nil {
+			s.Log.Warn("an instance is not watched yet", "instance", in.ID, "err", err)
+		}
 	}
 }
 
@@ -136,6 +148,7 @@ func (s *Service) expose(row *componentRow) {
 	}
 	_, host := s.URL(addr, row.Name, string(row.Project))
 	s.Ingress.Expose(row.ID, row.Name, addr, host)
+	s.divide(row)
 	if err := s.Listen(addr); err != nil {
 		s.Log.Error("the app's address cannot be opened", "app", row.Name, "address", addr, "err", err)
 	}
@@ -171,8 +184,12 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 	err := s.Store.View(ctx, func(tx store.Tx) error {
 		rows, _, err := s.Component.D.List(tx, "", kind.Filter{})
 		for _, r := range rows {
-			for _, in := range r.(*componentRow).Status.Instances {
+			st := &r.(*componentRow).Status
+			for _, in := range st.Instances {
 				known[in.ID] = true
+			}
+			if st.Hook != nil {
+				known[st.Hook.ID] = true
 			}
 		}
 		return err

@@ -12,6 +12,7 @@ type EnvironmentSpec struct {
 	Description string            `json:"description" doc:"what it is for" max:"255"`
 	Egress      string            `json:"egress" doc:"where its components may connect to beyond the project: none, or public internet addresses" enum:"none,internet" default:"none"`
 	Variables   map[string]string `json:"variables" doc:"environment variables given to every component in it" max:"200"`
+	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // EnvironmentStatus is empty: an environment is a rule, not a thing.
@@ -20,6 +21,7 @@ type EnvironmentStatus struct{}
 // ApplicationSpec groups components that belong together.
 type ApplicationSpec struct {
 	Description string `json:"description" doc:"what it does" max:"255"`
+	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // ApplicationStatus is empty.
@@ -59,8 +61,14 @@ type ComponentSpec struct {
 	Env         map[string]string `json:"env" doc:"environment variables" max:"200"`
 	Secrets     map[string]string `json:"secrets" doc:"environment variables whose values are never shown again" secret:"true" max:"200"`
 	Probe       Probe             `json:"probe" doc:"how to find out whether an instance can serve"`
-	Strategy    string            `json:"strategy" doc:"rolling: new instances first, then the old ones go; recreate: the old ones go first" enum:"rolling,recreate" default:"rolling"`
+	Strategy    string            `json:"strategy" doc:"rolling: new instances first, then the old ones go, in batches; recreate: the old ones go first, all at once; gray: new instances beside the old ones get a share of the requests, until it is continued or rolled back" enum:"rolling,recreate,gray" default:"rolling"`
+	Rolling     Rolling           `json:"rolling,omitzero" doc:"how fast a rolling release goes"`
+	Gray        GrayRelease       `json:"gray,omitzero" doc:"what a gray release gets first, and how it goes on"`
+	Guard       Guard             `json:"guard,omitzero" doc:"takes a release back by itself when it answers badly"`
+	Hooks       Hooks             `json:"hooks,omitzero" doc:"commands around a release and in its instances"`
 	Stopped     bool              `json:"stopped" doc:"keeps no instance running"`
+	Description string            `json:"description" doc:"what it does" max:"255"`
+	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // ComponentStatus is what runs.
@@ -78,6 +86,8 @@ type ComponentStatus struct {
 	Built   *Built   `json:"built,omitempty" doc:"the newest image that was built, live or not"`
 	Next    *Rollout `json:"next,omitempty" doc:"the release that is being rolled out"`
 	Running string   `json:"running,omitempty" doc:"hash of the configuration that runs"`
+	Gray    *Gray    `json:"gray,omitempty" doc:"a gray release under way"`
+	Hook    *HookRun `json:"hook,omitempty" doc:"a hook that runs now"`
 	Numbers int      `json:"numbers,omitempty" doc:"releases made so far"`
 	Nonce   string   `json:"nonce,omitempty" doc:"changes with every restart that was asked for"`
 }
@@ -97,6 +107,12 @@ type Rollout struct {
 	Stack   string `json:"stack"`
 	Hash    string `json:"hash"`
 	Note    string `json:"note,omitempty"`
+	Plain   bool   `json:"plain,omitempty"` // a restart or a roll back: rolled out at once, without hooks
+
+	Batch  int       `json:"batch,omitempty" doc:"batches that are through"`
+	Resume time.Time `json:"resume,omitzero" doc:"when the next batch begins"`
+	Rolled time.Time `json:"rolled,omitzero" doc:"when the last batch was through"`
+	Hooked bool      `json:"hooked,omitempty" doc:"the hook before it has succeeded"`
 }
 
 // Instance is one running copy.
@@ -126,7 +142,7 @@ type ReleaseSpec struct {
 
 // ReleaseStatus tells what became of it.
 type ReleaseStatus struct {
-	State string    `json:"rollout" doc:"rolling, live, superseded or failed"`
+	State string    `json:"rollout" doc:"rolling, gray, live, superseded, rolled back or failed"`
 	Live  time.Time `json:"live,omitzero" doc:"when it went live"`
 }
 

@@ -1,0 +1,237 @@
+package servicestage
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/service/app"
+)
+
+// componentWords is a component as a client described it, field by field: what this cloud acts on is read from it, the
+// rest is kept and given back.
+type componentWords map[string]json.RawMessage
+
+// componentBody is the part of it that this cloud acts on.
+type componentBody struct {
+	Name           *string    `json:"name"`
+	EnvironmentID  *string    `json:"environment_id"`
+	Description    *string    `json:"description"`
+	Labels         *[]label   `json:"labels"`
+	Version        *string    `json:"version"`
+	RuntimeStack   *stack     `json:"runtime_stack"`
+	Source         *source    `json:"source"`
+	Replica        *int       `json:"replica"`
+	LimitCPU       *float64   `json:"limit_cpu"`    // cores
+	LimitMemory    *float64   `json:"limit_memory"` // GiB
+	Envs           *[]env     `json:"envs"`
+	Timezone       *string    `json:"timezone"`
+	JVMOpts        *string    `json:"jvm_opts"`
+	Command        *command   `json:"command"`
+	Readiness      *probe     `json:"readiness_probe"`
+	Accesses       *[]access  `json:"external_accesses"`
+	DeployStrategy *strategy  `json:"deploy_strategy"`
+	UpdateStrategy *strategy  `json:"update_strategy"`
+	Refer          *[]refer   `json:"refer_resources"`
+	Storages       *[]storage `json:"storages"`
+	ConfigMode     *string    `json:"config_mode"`
+}
+
+type (
+	stack struct {
+		Name       string `json:"name"`
+		Type       string `json:"type"`
+		DeployMode string `json:"deploy_mode"`
+		Version    string `json:"version,omitempty"`
+	}
+	env struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+		Inner bool   `json:"inner,omitempty"`
+	}
+	command struct {
+		Command []string `json:"command"`
+		Args    []string `json:"args"`
+	}
+	probe struct {
+		Type    string   `json:"type"`
+		Delay   int      `json:"delay"`   // seconds
+		Timeout int      `json:"timeout"` // seconds
+		Scheme  string   `json:"scheme"`
+		Port    int      `json:"port"`
+		Path    string   `json:"path"`
+		Command []string `json:"command"`
+	}
+	access struct {
+		Protocol string `json:"protocol"`
+		Address  string `json:"address"`
+		Port     int    `json:"forward_port"`
+	}
+	strategy struct {
+		Type string `json:"type"`
+	}
+	refer struct {
+		ID   string `json:"id"`
+		Type string `json:"type"`
+	}
+	storage struct {
+		Type string `json:"type"`
+		Name string `json:"name"`
+	}
+)
+
+// Names of variables that stand for fields of their own here; they are not among the envs a client sees.
+const (
+	zoneVariable = "TZ"
+	jvmVariable  = "JAVA_TOOL_OPTIONS"
+)
+
+// merge adds what a client says now to what it said before. A null takes a field away.
+func (w componentWords) merge(now componentWords) {
+	for k, v := range now {
+		if string(v) == "null" {
+			delete(w, k)
+		} else {
+			w[k] = v
+		}
+	}
+	for _, ours := range []string{"name", "environment_id", "application_id", "description", "labels", "envs", "replica"} {
+		delete(w, ours) // the row has them
+	}
+}
+
+// spec is what the body asks of the app service: a spec, or over old a patch of one.
+func (a *API) spec(project string, b *componentBody, old *app.ComponentSpec) (keystone.Spec, error) {
+	s := keystone.Spec{}
+	keystone.Set(s, "description", b.Description)
+	keystone.Set(s, "replicas", b.Replica)
+	if b.LimitCPU != nil && *b.LimitCPU > 0 {
+		s["cpu"] = int64(math.Round(*b.LimitCPU * 1000))
+	}
+	if b.LimitMemory != nil && *b.LimitMemory > 0 {
+		s["memory"] = int64(math.Round(*b.LimitMemory * 1024))
+	}
+	if text(b.ConfigMode) != "" {
+		return nil, fail.Field("config_mode", "%q: workloads in YAML are Kubernetes', which does not run here", *b.ConfigMode).Then("leave it out and describe the component by its fields")
+	}
+	if err := b.check(project); err != nil {
+		return nil, err
+	}
+	if b.Source != nil {
+		src, err := b.Source.spec(b.RuntimeStack)
+		if err != nil {
+			return nil, err
+		}
+		s["source"] = src
+	}
+	s["env"] = b.variables(old)
+	if b.Command != nil {
+		if len(b.Command.Command) == 0 && len(b.Command.Args) > 0 {
+			return nil, fail.Field("command.args", "arguments need the command they are for").Then("give command.command too")
+		}
+		s["command"] = append(append([]string{}, b.Command.Command...), b.Command.Args...)
+	}
+	if b.Accesses != nil && len(*b.Accesses) > 0 && (*b.Accesses)[0].Port > 0 {
+		s["port"] = (*b.Accesses)[0].Port
+	}
+	if b.Readiness != nil {
+		p, err := b.Readiness.spec()
+		if err != nil {
+			return nil, err
+		}
+		s["probe"] = p
+	}
+	return s, b.strategy(s)
+}
+
+// check refuses what cannot be had here and would be missed.
+func (b *componentBody) check(project string) error {
+	if b.Refer != nil {
+		for i, r := range *b.Refer {
+			if r.Type == "cce" && r.ID != clusterID(project) {
+				return fail.Field("refer_resources["+itoa(i)+"].id", "there is no cluster %q in this project", r.ID).
+					Then("use %s, which GET …/cas/environments/resources?type=cce lists", clusterID(project))
+			}
+		}
+	}
+	if b.Storages != nil {
+		for i, st := range *b.Storages {
+			switch st.Type {
+			case "EmptyDir": // what an instance writes goes with it: so does its own layer
+			default:
+				return fail.Field("storages["+itoa(i)+"].type", "%s cannot be mounted here", st.Type).
+					Then("use EmptyDir, or a bucket or database for what must last")
+			}
+		}
+	}
+	return nil
+}
+
+// variables is the patch of the environment variables: those sent, those that stand for other fields, and no others.
+func (b *componentBody) variables(old *app.ComponentSpec) map[string]any {
+	out := map[string]any{}
+	if b.Envs != nil {
+		if old != nil {
+			for k := range old.Env {
+				if k != zoneVariable && k != jvmVariable {
+					out[k] = nil
+				}
+			}
+		}
+		for _, e := range *b.Envs {
+			out[e.Name] = e.Value
+		}
+	}
+	for name, v := range map[string]*string{zoneVariable: b.Timezone, jvmVariable: b.JVMOpts} {
+		if v != nil && *v != "" {
+			out[name] = *v
+		}
+	}
+	return out
+}
+
+func (p *probe) spec() (keystone.Spec, error) {
+	s := keystone.Spec{"type": strings.ToLower(p.Type)}
+	switch s["type"] {
+	case "tcp":
+	case "http":
+		if strings.EqualFold(p.Scheme, "https") {
+			return nil, fail.Field("readiness_probe.scheme", "instances are asked over HTTP: the cloud itself speaks TLS for them").Then("use HTTP, or a tcp probe")
+		}
+		if p.Path != "" {
+			s["path"] = p.Path
+		}
+	case "command":
+		s["command"] = p.Command
+	default:
+		return nil, fail.Field("readiness_probe.type", "%q is none of tcp, http and command", p.Type)
+	}
+	if p.Timeout > 0 {
+		s["timeout"] = itoa(p.Timeout) + "s"
+	}
+	if p.Delay > 0 {
+		s["grace"] = itoa(p.Delay+60) + "s" // a program that is known to need so long is given that, and the usual minute
+	}
+	return s, nil
+}
+
+// strategy reads how a change is rolled out.
+func (b *componentBody) strategy(s keystone.Spec) error {
+	for field, st := range map[string]*strategy{"deploy_strategy": b.DeployStrategy, "update_strategy": b.UpdateStrategy} {
+		if st == nil {
+			continue
+		}
+		switch st.Type {
+		case "":
+		case "OneBatchRelease":
+			s["strategy"] = "recreate"
+		case "RollingRelease":
+			s["strategy"] = "rolling"
+		default:
+			return fail.Field(field+".type", "%q is none of OneBatchRelease, RollingRelease and GrayRelease", st.Type)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package servicestage
+
+import (
+	"strings"
+
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// componentView is a component as this API shows it: the client's words where they still hold, the row's truth over them.
+func (a *API) componentView(r *componentRow, ids *names) map[string]any {
+	words := componentWords{}
+	recall(r.Spec.Foreign, &words)
+	v := map[string]any{}
+	for k, raw := range words {
+		v[k] = raw
+	}
+	if !a.sourceHolds(words, r) {
+		v["source"] = sourceOf(r)
+	}
+	if _, ok := v["runtime_stack"]; !ok {
+		v["runtime_stack"] = stack{Name: stackName(r.Status.Stack), Type: stackName(r.Status.Stack), DeployMode: "container"}
+	}
+	if _, ok := v["version"]; !ok {
+		v["version"] = "1.0." + itoa(max(r.Status.Release, 1))
+	}
+	if _, ok := v["refer_resources"]; !ok {
+		v["refer_resources"] = []refer{{ID: clusterID(string(r.Project)), Type: "cce"}}
+	}
+	cpu, memory := float64(r.Spec.CPU)/1000, float64(r.Spec.Memory)/1024
+	for name, value := range map[string]any{
+		"id": r.ID, "name": r.Name, "description": r.Spec.Description, "application_id": ids.application[r.Spec.Application],
+		"application_name": r.Spec.Application, "environment_id": ids.environment[r.Spec.Environment], "environment_name": r.Spec.Environment,
+		"enterprise_project_id": "0", "creator": r.CreatedBy, "labels": labels(r.Tags), "replica": r.Spec.Replicas, "limit_cpu": cpu,
+		"limit_memory": memory, "envs": envsOf(r), "status": a.statusOf(r)} {
+		v[name] = value
+	}
+	for name, value := range map[string]float64{"request_cpu": cpu, "request_memory": memory} { // what is not promised is what is allowed
+		if _, ok := v[name]; !ok {
+			v[name] = value
+		}
+	}
+	if len(r.Spec.Command) > 0 && v["command"] == nil {
+		v["command"] = command{Command: r.Spec.Command, Args: []string{}}
+	}
+	return v
+}
+
+// sourceHolds says whether the client's words about the source still say what runs.
+func (a *API) sourceHolds(words componentWords, r *componentRow) bool {
+	var b componentBody
+	recall(remember(words), &b)
+	if b.Source == nil {
+		return false
+	}
+	s, err := b.Source.spec(b.RuntimeStack)
+	if err != nil {
+		return false
+	}
+	image, _ := s["image"].(string)
+	return image == r.Spec.Source.Image
+}
+
+func sourceOf(r *componentRow) map[string]any {
+	if r.Spec.Source.Image != "" {
+		return map[string]any{"kind": "image", "storage": "swr", "url": r.Spec.Source.Image, "auth": "iam"}
+	}
+	return map[string]any{"kind": "package", "storage": "upload", "url": r.Spec.Source.Digest}
+}
+
+func stackName(stack string) string {
+	switch stack {
+	case "", "image", "dockerfile":
+		return "Docker"
+	}
+	return strings.ToUpper(stack[:1]) + stack[1:]
+}
+
+func envsOf(r *componentRow) []env {
+	out := []env{}
+	for _, k := range sorted(r.Spec.Env) {
+		out = append(out, env{Name: k, Value: r.Spec.Env[k], Inner: k == zoneVariable || k == jvmVariable})
+	}
+	return out
+}
+
+// statusOf is the row's state in this API's words.
+func (a *API) statusOf(r *componentRow) map[string]any {
+	word := "RUNNING"
+	switch {
+	case r.State == kind.Creating:
+		word = "INITIALIZING"
+	case r.State == kind.Updating:
+		word = "UPGRADING"
+	case r.State == kind.Deleting:
+		word = "DELETING"
+	case r.State == kind.Failed:
+		word = "FAILED"
+	case r.Spec.Stopped:
+		word = "STOPPED"
+	case r.Status.Ready < r.Spec.Replicas:
+		word = "NOT_READY"
+	}
+	return map[string]any{"component_status": word, "available_replica": r.Status.Ready, "replica": r.Spec.Replicas, "fail_detail": r.Reason,
+		"last_job_id": r.Job, "create_time": stamp(r.Created), "update_time": stamp(r.Updated), "create_by": r.CreatedBy}
+}
