@@ -30,7 +30,7 @@ test: setup-test build lint
 	@scripts/test
 
 test-long: test
-	@AWAN_LONG=1 AWAN_BIN=$(CURDIR)/bin/awan go test -count=1 -timeout 60m ./test/... ./internal/engine/...
+	@AWAN_LONG=1 AWAN_BIN=$(CURDIR)/bin/awan go test -count=1 -timeout 60m ./test/... ./internal/engine/... ./internal/cloud/...
 
 bench: setup-test build
 	@AWAN_BIN=$(CURDIR)/bin/awan go run ./test/bench -cold -out '$(BENCH_OUT)'

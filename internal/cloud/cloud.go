@@ -22,6 +22,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/endpoint"
+	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/workload"
 )
@@ -50,6 +52,7 @@ type Options struct {
 type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
+	Inside   netip.AddrPort // where instances reach the ingress; invalid where they cannot
 	Close    func() error
 }
 
@@ -66,18 +69,20 @@ const (
 // Cloud is a running cloud.
 type Cloud struct {
 	Options
-	Key      string // tells this cloud's bridges, cgroups and tables from those of others on the machine
-	CA       *secret.CA
-	Store    store.Store
-	Ident    *ident.Service
-	Door     *call.Door
-	App      *app.Service
-	Access   *access.Service
-	Registry *registry.Registry
-	Front    *front.Front
-	Engines  Engines
-	Failed   <-chan struct{} // closed when the disk under the store failed: only a restart helps
-	close    []func() error
+	Key        string // tells this cloud's bridges, cgroups and tables from those of others on the machine
+	CA         *secret.CA
+	Store      store.Store
+	Ident      *ident.Service
+	Door       *call.Door
+	App        *app.Service
+	Federation *federation.Service
+	Endpoints  *endpoint.Kinds
+	Access     *access.Service
+	Registry   *registry.Registry
+	Front      *front.Front
+	Engines    Engines
+	Failed     <-chan struct{} // closed when the disk under the store failed: only a restart helps
+	close      []func() error
 }
 
 // Open starts a cloud and returns when it serves. Close stops it; what runs in it goes on running.
@@ -101,12 +106,15 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			return c, err
 		}
 	}
-	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
+	inside := c.listenInside()
+	c.App = app.New(app.Deps{Inside: inside.addr, Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
 	if err := c.makeAccess(); err != nil {
 		return c, err
 	}
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Access), Region: c.Region, Limits: limits,
+	c.Endpoints = endpoint.New()
+	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Access, c.Federation, c.Endpoints), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {
 		return c, err
@@ -118,9 +126,11 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.writeAdmin(admin); err != nil {
 		return c, err
 	}
+	c.startFederation()
 	if err := c.App.Start(ctx); err != nil {
 		return c, err
 	}
+	inside.serve(c)
 	c.closing(func() error { c.App.Close(); return nil })
 	if err := c.Access.Start(ctx); err != nil {
 		return c, err

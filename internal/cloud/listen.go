@@ -7,10 +7,12 @@ import (
 
 	"github.com/awancloud/awan/internal/console"
 	"github.com/awancloud/awan/internal/dialect/auth"
+	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/native"
+	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/service/registry"
 )
@@ -35,8 +37,9 @@ func (c *Cloud) openFront() error {
 	api := native.New(c.Door, a, c.Version)
 	api.Domain, api.CA = c.Domain, c.CA.Certificate
 	f, err := front.New(front.Options{Listen: c.Listen, CA: c.CA, Names: front.Names{Domain: c.Domain, Region: c.Region}, Logger: c.Log,
-		Native:   &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
-		Console:  &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen})), MaxBody: -1},
+		Native: &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
+		Console: &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen,
+			Federation: c.Federation, Account: c.Account})), MaxBody: -1},
 		Services: c.services(a),
 		Apps:     c.Access.Handler, Certificate: c.Access.Certificate})
 	if err != nil {
@@ -56,9 +59,10 @@ func (c *Cloud) openFront() error {
 
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
-	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region}
+	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints}
 	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Region: c.Region})
-	return append(append(iam.New(o).Services(), stage.Services()...), keystone.New(o).Service(),
+	return append(append(iam.New(o).Services(), stage.Services()...), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
+		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(),
 		front.Service{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
 

@@ -36,7 +36,7 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 	if err != nil {
 		return Engines{}, errors.Join(err, run.Close())
 	}
-	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Close: func() error { return errors.Join(close(), run.Close()) }}, nil
+	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Inside: run.Gateway(), Close: func() error { return errors.Join(close(), run.Close()) }}, nil
 }
 
 // maker wires builds: base images from the machine's packages, recipes from the catalogue, BuildKit.

@@ -525,6 +525,9 @@ func TestLanesLeadThroughSeveralComponents(t *testing.T) {
 	}
 	c.succeeds(c.act("cart-next", "start", nil))
 
+	c.refused("DELETE", "/projects/-/app/applications/default", nil, "lane group shop")
+	c.do("PATCH", "/projects/-/app/applications/default", m{"name": "renamed"}, nil)
+
 	// Lanes are rows: a restart changes nothing. A disabled one leads nobody.
 	if err := c.c.Close(); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
 // Package console is the web console: pages rendered on the server from the same kinds that every other dialect serves.
 // Pages work without scripts; htmx and a few lines of our own add what only a script can do (live refresh, log streams).
-// It may import the kernel, dialect/{auth,native} and the exported spec types of services; every call goes through the door.
+// It may import the kernel, dialect/{auth,federation,native,oidc} and the exported spec types of services; every call goes through the door.
 package console
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/service/federation"
 )
 
 // Options are what a console stands on.
@@ -22,6 +23,11 @@ type Options struct {
 	Now     func() time.Time // time.Now when nil
 	Version string
 	URL     string // where the cloud answers, for the commands that pages show: "https://host:port"
+
+	// Federation is other ways to log in, and apps that ask who somebody is; nil: the cloud has none.
+	Federation *federation.Service
+	// Account is the domain whose identity providers the log-in page offers before another is named.
+	Account string
 }
 
 // Console serves the pages.
@@ -88,6 +94,9 @@ func (c *Console) routes() {
 		"GET /apps/{name}/settings": (*request).appSettings, "POST /apps/{name}/settings": (*request).appSettings,
 		"GET /apps/{name}/exec": (*request).appExec, "POST /apps/{name}/exec": (*request).appExec,
 		"POST /apps/{name}/actions/{verb}": (*request).appAction, "POST /apps/{name}/delete": (*request).appDelete,
+	}
+	if c.Federation != nil {
+		private["GET /consent"], private["POST /consent"] = (*request).consentPage, (*request).consent
 	}
 	for pattern, h := range public {
 		c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { c.serve(w, r, h, false) })

@@ -100,6 +100,7 @@ type loginPage struct {
 	Next, Domain, User string
 	Code               bool // the user has a second factor
 	Err                *fail.Error
+	Ways               ways
 }
 
 func (q *request) loginPage() error {
@@ -107,7 +108,8 @@ func (q *request) loginPage() error {
 	if !q.who.Nobody() {
 		return q.see(next)
 	}
-	return q.render("login", "Log in", loginPage{Next: next})
+	domain := q.URL.Query().Get("domain")
+	return q.render("login", "Log in", loginPage{Next: next, Domain: domain, Ways: q.ways(domain, next)})
 }
 
 func (q *request) login() error {
@@ -123,7 +125,7 @@ func (q *request) login() error {
 			q.Door.Log.Error("console: log-in failed", "request", q.reqID, "err", err)
 		}
 		return q.renderStatus(native.StatusOf(err), "login", "Log in", loginPage{Next: next, Domain: in.Domain, User: in.User, Err: fail.From(err),
-			Code: fail.From(err).Field == "code" || in.Code != ""})
+			Code: fail.From(err).Field == "code" || in.Code != "", Ways: q.ways(in.Domain, next)})
 	}
 	q.setCookie(sessionCookie, s.Token, SessionLife)
 	q.setCookie(guestCookie, "", 0)

@@ -36,6 +36,7 @@ var sections = []struct {
 	{"containers", containers},
 	{"ingress", ingress},
 	{"signature", signature},
+	{"keystone", keystone},
 	{"deploy", deploy},
 }
 

@@ -15,7 +15,9 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/federation"
 )
 
 // town is a cloud with somebody to attack and those who try.
@@ -64,8 +66,15 @@ func openTown(t *testing.T) *town {
 	if err := json.Unmarshal(key.Resource.Status, &access); err != nil {
 		t.Fatal(err)
 	}
+	w.make(root, inDomain+"federation/mappings", "staff", `{"rules":[{"local":[{"user":{"name":"{0}"}}],"remote":[{"type":"sub"}]}]}`)
+	idp := w.make(root, inDomain+"federation/identity-providers", "corp", `{"protocol":"oidc","mapping":"staff","issuer":"https://login.example.org","client_id":"awan"}`)
+	w.make(root, inDomain+"federation/oidc-clients", "shop", `{"redirect_uris":["https://shop.example.org/callback"]}`)
+	v.federated(idp.Resource.ID)
+	credential := w.make(root, inDomain+"identity/application-credentials", "robot", `{"user":"victim","project":"`+v.project+`"}`).Resource.ID
+	w.make(root, "/catalog/regions", "far", `{}`)
+	service := w.make(root, "/catalog/services", "", `{"type":"test"}`).Resource.ID
+	endpoint := w.make(root, "/catalog/endpoints", "", `{"service":"`+service+`","interface":"public","url":"https://far.example.org"}`).Resource.ID
 	w.make(root, inDomain+"identity/policy-versions", "", `{"policy":"custom","document":{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["app:*:list"]}]}}`)
-	w.make(root, inDomain+"identity/application-credentials", "robot", `{"user":"victim","project":"`+v.project+`"}`)
 	w.make(root, inDomain+"identity/agencies", "helpers", `{"trust_service":"app"}`)
 	w.make(root, inDomain+"identity/mfa-devices", "phone", `{"user":"victim"}`)
 	w.make(root, inDomain+"identity/enterprise-projects", "retail", `{}`)
@@ -95,7 +104,7 @@ func openTown(t *testing.T) *town {
 	v.token[mallory] = w.logIn("elsewhere", mallory, "correct-horse", "lair")
 
 	v.values = map[string]string{"domain_id": v.domain, "project_id": v.project, "user_id": user, "group_id": group, "role_id": role,
-		"access_key": access.Key, "region_id": "awan-1", "service_id": "s", "endpoint_id": "e",
+		"access_key": access.Key, "idp_id": idp.Resource.ID, "mapping_id": v.id("federation/mapping"), "protocol_id": "oidc", "tag": "a", "credential_id": credential, "region_id": "far", "service_id": service, "endpoint_id": endpoint,
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex"}
 	v.findRows()
@@ -105,6 +114,34 @@ func openTown(t *testing.T) *town {
 	v.values["job_id"], v.values["cluster_id"] = strings.Repeat("0", 32), "c"
 	v.values["agency_id"], v.values["enterprise_project_id"] = v.rows["identity/agency"], v.rows["identity/enterprise-project"]
 	return v
+}
+
+// federated logs somebody in through an identity provider.
+func (v *town) federated(provider string) {
+	v.t.Helper()
+	p, err := v.Federation.Find(v.t.Context(), "", provider)
+	if err == nil {
+		_, err = v.Federation.Enter(v.t.Context(), federation.Known{Provider: p, Subject: "17", Words: federation.Words{"sub": {"17"}}}, ledger.Entry{Dialect: "test", RequestID: "r"})
+	}
+	if err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// id gives the id of the victim's row of a kind that has one.
+func (v *town) id(fullName string) (found string) {
+	v.t.Helper()
+	err := v.Store.View(v.t.Context(), func(tx store.Tx) error {
+		rows, _, err := v.Door.KindOf(fullName).List(tx, v.domain, kind.Filter{Limit: 1})
+		for _, r := range rows {
+			found = string(r.M().ID)
+		}
+		return err
+	})
+	if err != nil || found == "" {
+		v.t.Fatalf("no %s: %v", fullName, err)
+	}
+	return found
 }
 
 // findRows notes one row of the victim for each kind. A kind without one cannot be covered: openTown must make one.
@@ -195,7 +232,7 @@ func proveS18(t *testing.T) {
 	t.Run("native", v.coverNative)
 	t.Run("native general", v.coverGeneral)
 	a := &auth.Authenticator{Ident: v.Ident, Now: time.Now}
-	o := keystone.Options{Door: v.Door, Auth: a, Region: v.Region}
+	o := keystone.Options{Door: v.Door, Auth: a, Region: v.Region, Federation: v.Federation, Endpoints: v.Endpoints}
 	t.Run("openstack", func(t *testing.T) {
 		v.coverDialect(t, "/identity", keystone.New(o).Routes(), func(string) []string { return nil })
 	})

@@ -43,9 +43,15 @@ func (s *Service) describe() {
 			return s.renamable(tx, "application", metaOf(old), &r.Meta)
 		},
 		Changed: func(_ context.Context, tx store.Tx, old, r *applicationRow) error {
+			if err := s.renameLaneGroups(tx, metaOf(old), metaOf(r)); err != nil {
+				return err
+			}
 			return s.renamed(tx, "application", metaOf(old), metaOf(r), func(c *ComponentSpec) { c.Application = r.Name })
 		},
 		CheckDelete: func(_ context.Context, tx store.Tx, r *applicationRow) error {
+			if err := s.withoutLanes(tx, &r.Meta); err != nil {
+				return err
+			}
 			return s.unused(tx, "application", &r.Meta)
 		}}.Def())
 	s.Release = kind.TableOf[ReleaseSpec, ReleaseStatus](kind.Kind[ReleaseSpec, ReleaseStatus]{

@@ -46,6 +46,7 @@ func (s *Service) describeLanes() {
 		Service: "app", Name: "lane-group", Scope: kind.InProject, NoRename: true,
 		Doc:     "An application whose requests may travel along lanes: full-link gray releases over several components.",
 		Columns: []string{"spec.application", "spec.entry", "spec.header"}, Example: LaneGroupSpec{Application: "shop", Entry: "web"},
+		Index: map[string]func(*laneGroupRow) []string{"application": func(r *laneGroupRow) []string { return []string{r.Spec.Application} }},
 		Check: s.checkLaneGroup,
 		CheckDelete: func(_ context.Context, tx store.Tx, r *laneGroupRow) error {
 			lanes, err := s.lanesOf(tx, r)
@@ -77,9 +78,9 @@ func (s *Service) checkLaneGroup(_ context.Context, tx store.Tx, _, row *laneGro
 		return err
 	}
 	row.Spec.Entry = entry.Name
-	groups, err := s.LaneGroup.List(tx, string(row.Project), kind.Filter{})
+	groups, err := s.groupsOf(tx, &application.Meta)
 	for _, g := range groups {
-		if g.ID != row.ID && g.Spec.Application == application.Name {
+		if g.ID != row.ID {
 			return fail.Field("spec.application", "application %s has the lane group %s already", application.Name, g.Name).Then("add lanes to that one")
 		}
 	}
@@ -170,6 +171,35 @@ func (s *Service) checkLaneDelete(_ context.Context, tx store.Tx, row *laneRow) 
 		if l.ID != row.ID {
 			return fail.New(fail.Precondition, "lane %s falls back to it", l.Name).Then("delete the gray lanes first")
 		}
+	}
+	return err
+}
+
+// groupsOf lists the lane groups of an application.
+func (s *Service) groupsOf(tx store.Tx, application *kind.Meta) ([]*laneGroupRow, error) {
+	return s.LaneGroup.List(tx, string(application.Project), kind.Filter{Index: "application", Value: application.Name})
+}
+
+// renameLaneGroups tells lane groups what their application is called now.
+func (s *Service) renameLaneGroups(tx store.Tx, old, now *kind.Meta) error {
+	if old == nil || now == nil || old.Name == now.Name {
+		return nil
+	}
+	groups, err := s.groupsOf(tx, old)
+	for _, g := range groups {
+		g.Spec.Application = now.Name
+		if err := s.LaneGroup.Put(tx, g); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// withoutLanes refuses to delete an application that has a lane group.
+func (s *Service) withoutLanes(tx store.Tx, application *kind.Meta) error {
+	groups, err := s.groupsOf(tx, application)
+	if err == nil && len(groups) > 0 {
+		err = fail.New(fail.Precondition, "lane group %s is still there", groups[0].Name).Then("awan lane-group delete %s", groups[0].Name)
 	}
 	return err
 }

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"net"
 	"net/http"
 	"strings"
 
@@ -56,20 +55,9 @@ func (r Reach) Take(component id.ID) (string, func()) {
 	if b == nil {
 		return "", nil
 	}
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	n := uint32(len(b.all))
-	start := b.next.Add(1)
-	for i := range n {
-		e := b.all[(start+i)%n]
-		if e.ready.Load() {
-			host, _, err := net.SplitHostPort(e.addr)
-			if err != nil {
-				continue
-			}
-			e.inflight.Add(1)
-			return host, func() { e.inflight.Add(-1) }
-		}
+	e := b.pick(b.blind(), nil)
+	if e == nil {
+		return "", nil
 	}
-	return "", nil
+	return e.at.String(), func() { e.inflight.Add(-1) }
 }

@@ -164,6 +164,18 @@ func (b *backend) choose(w http.ResponseWriter, r *http.Request) side {
 	return stable
 }
 
+// blind chooses for a connection of which nothing can be read: by weight alone.
+func (b *backend) blind() side {
+	s := b.split.Load()
+	switch {
+	case s == nil:
+		return either
+	case rand.IntN(100) < s.weight:
+		return gray
+	}
+	return stable
+}
+
 // on tells which side an endpoint is on.
 func (s *split) on(e *endpoint) side {
 	if e.release == s.release {

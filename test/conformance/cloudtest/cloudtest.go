@@ -12,29 +12,37 @@ import (
 	"testing"
 	"time"
 
+	"github.com/awancloud/awan/internal/console"
 	"github.com/awancloud/awan/internal/dialect/auth"
+	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/native"
+	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
+	"github.com/awancloud/awan/internal/service/endpoint"
+	"github.com/awancloud/awan/internal/service/federation"
 )
 
 // Cloud is a cloud without engines.
 type Cloud struct {
 	*kerneltest.Kernel
-	CA     *secret.CA
-	CAFile string
-	Addr   string // HOST:PORT
-	URL    string // https://HOST:PORT
+	Federation *federation.Service
+	CA         *secret.CA
+	CAFile     string
+	Addr       string // HOST:PORT
+	URL        string // https://HOST:PORT
 }
 
 // Start starts a cloud on a free port, with kinds beside identity's; it ends with the test.
 func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 	t.Helper()
-	c := &Cloud{Kernel: kerneltest.Start(t, nil, kinds...)}
+	fed, ends := federation.New(federation.Deps{}), endpoint.New()
+	c := &Cloud{Kernel: kerneltest.Start(t, nil, append(append(fed.Kinds(), ends.All()...), kinds...)...), Federation: fed}
+	fed.Store, fed.Ident, fed.Now, fed.Unseal = c.Store, c.Ident, c.Clock.Now, c.Door.Unseal
 	dir := t.TempDir()
 	var err error
 	if c.CA, err = secret.OpenCA(filepath.Join(dir, "ca"), time.Now); err != nil {
@@ -45,11 +53,14 @@ func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 		t.Fatal(err)
 	}
 	a := &auth.Authenticator{Ident: c.Ident, Now: c.Clock.Now, OriginalPath: front.OriginalPath}
-	services := []front.Service{keystone.New(keystone.Options{Door: c.Door, Auth: a, Region: "awan-1"}).Service()}
-	services = append(iam.New(iam.Options{Door: c.Door, Auth: a, Region: "awan-1"}).Services(), services...)
+	o := keystone.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends}
+	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
+		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service())
+	pages := console.New(console.Options{Door: c.Door, Now: c.Clock.Now, Version: "test", Federation: fed, Account: c.Admin.Domain})
 	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: c.CA, Names: front.Names{Domain: "awan.test", Region: "awan-1"},
 		Logger: slog.New(slog.DiscardHandler), Services: services,
-		Native: &front.Service{Name: "native", Handler: native.New(c.Door, a, "test")}})
+		Native:  &front.Service{Name: "native", Handler: native.New(c.Door, a, "test")},
+		Console: &front.Service{Name: "console", Handler: pages}})
 	if err != nil {
 		t.Fatal(err)
 	}

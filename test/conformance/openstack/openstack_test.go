@@ -311,10 +311,36 @@ func TestIdentity(t *testing.T) {
 		cl.ok("role remove --user dora --project awan-1 read-only")
 		cl.ok("role remove --group night --domain awan auditor")
 		cl.want(!has(cl.list("role assignment list --names"), "User", "dora@awan"), "the roles are still there")
-		out = cl.fails("role create rubber-stamp")
-		cl.want(strings.Contains(out, "501") && strings.Contains(out, "policy"), "role create: %s", out)
+		r := cl.show("role create rubber-stamp")
+		cl.want(cl.show("role show rubber-stamp")["id"] == r["id"], "role create: %v", r)
+		cl.ok("role add --user dora --project awan-1 rubber-stamp") // grants nothing until it has a document
+		out = start(t, c, "dora", "correct-horse").fails("user list")
+		cl.want(strings.Contains(out, "403"), "a role without a document allows: %s", out)
+		cl.ok("role remove --user dora --project awan-1 rubber-stamp")
+		cl.ok("role delete rubber-stamp")
 		cl.ok("group delete night")
 		cl.ok("user delete dora")
+	})
+
+	t.Run("application credentials", func(t *testing.T) {
+		cl.t = t
+		a := cl.show("application credential create --role read-only --secret correct-horse-battery robot")
+		cl.want(a["secret"] == "correct-horse-battery" && a["name"] == "robot", "create: %v", a)
+		cl.want(has(cl.list("application credential list"), "Name", "robot"), "list")
+		cl.ok("application credential delete robot")
+	})
+
+	t.Run("what operators add to the catalog", func(t *testing.T) {
+		cl.t = t
+		cl.ok("region create --description there far")
+		s := cl.show("service create --name swift object-store")
+		cl.ok("endpoint create --region far swift public https://far.example.org/v1")
+		cl.want(has(cl.list("endpoint list --service swift"), "URL", "https://far.example.org/v1"), "endpoint list")
+		cl.want(has(cl.list("catalog list"), "Type", "object-store"), "the catalog")
+		cl.ok("service set --description objects swift")
+		cl.want(cl.show("service show swift")["id"] == s["id"], "service show")
+		cl.ok("service delete swift")
+		cl.ok("region delete far")
 	})
 
 	t.Run("tokens", func(t *testing.T) {

@@ -21,11 +21,16 @@ func (a *API) actionRoutes() []route {
 }
 
 type actionBody struct {
-	Action     string `json:"action"`
-	Parameters struct {
-		Replica *int   `json:"replica"`
-		Version string `json:"version"`
-	} `json:"parameters"`
+	Action     string           `json:"action"`
+	Parameters actionParameters `json:"parameters"`
+}
+
+type actionParameters struct {
+	Replica    *int    `json:"replica"`
+	Version    string  `json:"version"`
+	Weight     *int    `json:"weight"` // percent
+	Conditions *[]rule `json:"conditions"`
+	Match      string  `json:"match"`
 }
 
 // act runs an action of a component.
@@ -59,6 +64,12 @@ func (a *API) act(x *exchange) error {
 		if number > 0 {
 			in = keystone.Spec{"release": number}
 		}
+	case "check_gray_release":
+		return a.checkGray(x, old)
+	case "continue_deploy", "modify_gray_rule", "rollback_current":
+		if verb, in, err = grayAction(b.Action, &b.Parameters); err != nil {
+			return err
+		}
 	case "sync_workload": // what is shown is what runs: there is no second copy to bring up to date
 		return a.refresh(x)
 	case "":
@@ -73,7 +84,7 @@ func (a *API) act(x *exchange) error {
 	})
 }
 
-const actionNames = "start, stop, restart, scale, rollback, sync_workload"
+const actionNames = "start, stop, restart, scale, rollback, rollback_current, continue_deploy, check_gray_release, modify_gray_rule, sync_workload"
 
 // refresh answers with how the component is now: the app service looks after its instances by itself.
 func (a *API) refresh(x *exchange) error {

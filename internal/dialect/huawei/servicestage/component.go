@@ -36,6 +36,8 @@ type componentBody struct {
 	UpdateStrategy *strategy  `json:"update_strategy"`
 	Refer          *[]refer   `json:"refer_resources"`
 	Storages       *[]storage `json:"storages"`
+	PostStart      *lifecycle `json:"post_start"`
+	PreStop        *lifecycle `json:"pre_stop"`
 	ConfigMode     *string    `json:"config_mode"`
 }
 
@@ -69,8 +71,9 @@ type (
 		Address  string `json:"address"`
 		Port     int    `json:"forward_port"`
 	}
-	strategy struct {
-		Type string `json:"type"`
+	lifecycle struct {
+		Type    string   `json:"type"`
+		Command []string `json:"command"`
 	}
 	refer struct {
 		ID   string `json:"id"`
@@ -143,7 +146,10 @@ func (a *API) spec(project string, b *componentBody, old *app.ComponentSpec) (ke
 		}
 		s["probe"] = p
 	}
-	return s, b.strategy(s)
+	if err := b.hooks(s); err != nil {
+		return nil, err
+	}
+	return s, b.strategies(s)
 }
 
 // check refuses what cannot be had here and would be missed.
@@ -217,21 +223,20 @@ func (p *probe) spec() (keystone.Spec, error) {
 	return s, nil
 }
 
-// strategy reads how a change is rolled out.
-func (b *componentBody) strategy(s keystone.Spec) error {
-	for field, st := range map[string]*strategy{"deploy_strategy": b.DeployStrategy, "update_strategy": b.UpdateStrategy} {
-		if st == nil {
+// hooks reads the commands around an instance's life.
+func (b *componentBody) hooks(s keystone.Spec) error {
+	hooks := keystone.Spec{}
+	for field, l := range map[string]*lifecycle{"post_start": b.PostStart, "pre_stop": b.PreStop} {
+		if l == nil {
 			continue
 		}
-		switch st.Type {
-		case "":
-		case "OneBatchRelease":
-			s["strategy"] = "recreate"
-		case "RollingRelease":
-			s["strategy"] = "rolling"
-		default:
-			return fail.Field(field+".type", "%q is none of OneBatchRelease, RollingRelease and GrayRelease", st.Type)
+		if l.Type != "command" || len(l.Command) == 0 {
+			return fail.Field(field, "only commands run around an instance's life").Then(`give {"type": "command", "command": [...]}`)
 		}
+		hooks[field] = keystone.Spec{"command": l.Command}
+	}
+	if len(hooks) > 0 {
+		s["hooks"] = hooks
 	}
 	return nil
 }

@@ -97,9 +97,11 @@ func (a *API) statusOf(r *componentRow) map[string]any {
 		word = "FAILED"
 	case r.Spec.Stopped:
 		word = "STOPPED"
+	case r.Status.Gray != nil:
+		word = "GRAYING"
 	case r.Status.Ready < r.Spec.Replicas:
 		word = "NOT_READY"
 	}
-	return map[string]any{"component_status": word, "available_replica": r.Status.Ready, "replica": r.Spec.Replicas, "fail_detail": r.Reason,
+	return map[string]any{"gray_release": shares(r), "component_status": word, "available_replica": r.Status.Ready, "replica": r.Spec.Replicas, "fail_detail": r.Reason,
 		"last_job_id": r.Job, "create_time": stamp(r.Created), "update_time": stamp(r.Updated), "create_by": r.CreatedBy}
 }

@@ -5,14 +5,19 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
+	ep "github.com/awancloud/awan/internal/service/endpoint"
 )
 
 func (a *API) catalogRoutes() []Route {
-	return []Route{
+	out := []Route{
 		{Method: "GET", Path: "/v3/regions", Do: regions},
 		{Method: "GET", Path: "/v3/regions/{region_id}", Do: region},
 		{Method: "GET", Path: "/v3/services", Do: services},
@@ -20,6 +25,21 @@ func (a *API) catalogRoutes() []Route {
 		{Method: "GET", Path: "/v3/endpoints", Do: endpoints},
 		{Method: "GET", Path: "/v3/endpoints/{endpoint_id}", Do: endpoint},
 	}
+	if a.Endpoints == nil {
+		return out
+	}
+	r, s, e := a.Endpoints.Region.D, a.Endpoints.Service.D, a.Endpoints.Endpoint.D
+	return append(out,
+		Route{Method: "POST", Path: "/v3/regions", Kind: r, Verb: call.Create, Do: createRegion},
+		Route{Method: "PUT", Path: "/v3/regions/{region_id}", Kind: r, Verb: call.Create, Do: createRegion},
+		Route{Method: "PATCH", Path: "/v3/regions/{region_id}", Kind: r, Verb: call.Update, Do: updateRegion},
+		Route{Method: "DELETE", Path: "/v3/regions/{region_id}", Kind: r, Verb: call.Delete, Do: deleteRegion},
+		Route{Method: "POST", Path: "/v3/services", Kind: s, Verb: call.Create, Do: createService},
+		Route{Method: "PATCH", Path: "/v3/services/{service_id}", Kind: s, Verb: call.Update, Do: updateService},
+		Route{Method: "DELETE", Path: "/v3/services/{service_id}", Kind: s, Verb: call.Delete, Do: deleteService},
+		Route{Method: "POST", Path: "/v3/endpoints", Kind: e, Verb: call.Create, Do: createEndpoint},
+		Route{Method: "PATCH", Path: "/v3/endpoints/{endpoint_id}", Kind: e, Verb: call.Update, Do: updateEndpoint},
+		Route{Method: "DELETE", Path: "/v3/endpoints/{endpoint_id}", Kind: e, Verb: call.Delete, Do: deleteEndpoint})
 }
 
 // fixed makes the id of something that is no row, the same at every start.
@@ -31,52 +51,179 @@ func fixed(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// services is the catalog as the client of this request should use it.
-func (x *Exchange) services(project id.ID) []token.Service {
+// listed is a service of the catalog with what only its own page shows.
+type listed struct {
+	token.Service
+	Description string
+	Disabled    bool
+	Extra       map[string]string
+	ends        []listedEndpoint
+}
+
+type listedEndpoint struct {
+	token.Endpoint
+	Name, Description string
+	Disabled          bool
+}
+
+// own are the services of this cloud itself.
+func (x *Exchange) own(project id.ID) []listed {
 	entries := append([]CatalogEntry{{Type: "identity", Name: "keystone",
 		URL: func(r *http.Request, _ id.ID) string { return x.API.Base(r) + "/v3" }}}, x.API.Services...)
-	out := make([]token.Service, len(entries))
+	out := make([]listed, len(entries))
 	for i, e := range entries {
-		s := token.Service{ID: fixed("service", e.Type), Type: e.Type, Name: e.Name}
+		s := listed{Service: token.Service{ID: fixed("service", e.Type), Type: e.Type, Name: e.Name}}
 		for _, face := range []string{"public", "internal", "admin"} {
-			s.Endpoints = append(s.Endpoints, token.Endpoint{ID: fixed("endpoint", e.Type, face), Interface: face, Region: x.API.Region,
-				RegionID: x.API.Region, URL: e.URL(x.R, project)})
+			s.ends = append(s.ends, listedEndpoint{Endpoint: token.Endpoint{ID: fixed("endpoint", e.Type, face), Interface: face, Region: x.API.Region,
+				RegionID: x.API.Region, URL: e.URL(x.R, project)}})
 		}
 		out[i] = s
 	}
 	return out
 }
 
-func (x *Exchange) regionView() map[string]any {
+// added are those that operators added. Where services are is no secret to who is logged in, so no policy is asked.
+func (x *Exchange) added() (out []listed, err error) {
+	if x.API.Endpoints == nil {
+		return nil, nil
+	}
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		out = nil
+		rows, err := x.API.Endpoints.Service.List(tx, "-", kind.Filter{})
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		ends, err := x.API.Endpoints.Endpoint.List(tx, "-", kind.Filter{})
+		for _, r := range rows {
+			s := listed{Service: token.Service{ID: string(r.ID), Type: r.Spec.Type, Name: r.Spec.Title}, Description: r.Spec.Description, Disabled: r.Spec.Disabled, Extra: r.Spec.Extra}
+			for _, e := range ends {
+				if e.Spec.Service == string(r.ID) {
+					s.ends = append(s.ends, endpointOf(e))
+				}
+			}
+			out = append(out, s)
+		}
+		return err
+	})
+	return out, err
+}
+
+func endpointOf(e *ep.Endpoint) listedEndpoint {
+	return listedEndpoint{Endpoint: token.Endpoint{ID: string(e.ID), Interface: e.Spec.Interface, Region: e.Spec.Region, RegionID: e.Spec.Region, URL: e.Spec.URL},
+		Name: e.Spec.Title, Description: e.Spec.Description, Disabled: e.Spec.Disabled}
+}
+
+func (x *Exchange) allServices() ([]listed, error) {
+	more, err := x.added()
+	return append(x.own(x.Who.Project), more...), err
+}
+
+// services is the catalog as the client of this request should use it.
+func (x *Exchange) services(project id.ID) ([]token.Service, error) {
+	more, err := x.added()
+	if err != nil {
+		return nil, err
+	}
+	fill := strings.NewReplacer("$(project_id)s", string(project), "%(project_id)s", string(project), "$(tenant_id)s", string(project), "%(tenant_id)s", string(project))
+	var out []token.Service
+	for _, s := range append(x.own(project), more...) {
+		if s.Disabled {
+			continue
+		}
+		s.Service.Endpoints = []token.Endpoint{}
+		for _, e := range s.ends {
+			if !e.Disabled {
+				e.URL = fill.Replace(e.URL)
+				s.Service.Endpoints = append(s.Service.Endpoints, e.Endpoint)
+			}
+		}
+		out = append(out, s.Service)
+	}
+	return out, nil
+}
+
+func (x *Exchange) ownRegion() map[string]any {
 	r := x.API.Region
 	return map[string]any{"id": r, "description": "", "parent_region_id": nil, "type": "public",
 		"locales": map[string]string{"en-us": r, "zh-cn": r}, "links": x.Self("/v3/regions/" + r)}
 }
 
+func (x *Exchange) regionView(r *ep.Region) map[string]any {
+	v := map[string]any{}
+	for k, e := range r.Spec.Extra {
+		v[k] = e
+	}
+	v["id"], v["description"], v["parent_region_id"], v["links"] = r.Name, r.Spec.Description, nil, x.Self("/v3/regions/"+r.Name)
+	if r.Spec.Parent != "" {
+		v["parent_region_id"] = r.Spec.Parent
+	}
+	return v
+}
+
+func (x *Exchange) addedRegions() (out []*ep.Region, err error) {
+	if x.API.Endpoints == nil {
+		return nil, nil
+	}
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		out, err = x.API.Endpoints.Region.List(tx, "-", kind.Filter{})
+		return err
+	})
+	return out, err
+}
+
 func regions(x *Exchange) error {
 	var items []any
 	q := x.R.URL.Query()
-	if name := cmp.Or(q.Get("name"), q.Get("id"), x.API.Region); name == x.API.Region && q.Get("parent_region_id") == "" {
-		items = append(items, x.regionView())
+	parent, name := q.Get("parent_region_id"), cmp.Or(q.Get("name"), q.Get("id"))
+	if parent == "" && (name == "" || name == x.API.Region) {
+		items = append(items, x.ownRegion())
+	}
+	more, err := x.addedRegions()
+	if err != nil {
+		return err
+	}
+	for _, r := range more {
+		if (parent == "" || parent == r.Spec.Parent) && (name == "" || name == r.Name) {
+			items = append(items, x.regionView(r))
+		}
 	}
 	token.WriteList(x.W, "regions", items, token.Links{Self: x.Self("/v3/regions").Self})
 	return nil
 }
 
 func region(x *Exchange) error {
-	if x.Param("region_id") != x.API.Region {
-		return fail.New(fail.NotFound, "there is no region %q", x.Param("region_id")).Then("this cloud has one, %s", x.API.Region)
+	name := x.Param("region_id")
+	if name == x.API.Region {
+		return x.One(http.StatusOK, "region", x.ownRegion())
 	}
-	return x.One(http.StatusOK, "region", x.regionView())
+	more, err := x.addedRegions()
+	if err != nil {
+		return err
+	}
+	for _, r := range more {
+		if r.Name == name {
+			return x.One(http.StatusOK, "region", x.regionView(r))
+		}
+	}
+	return fail.New(fail.NotFound, "there is no region %q", name).Then("this cloud's own is %s", x.API.Region)
 }
 
-func (x *Exchange) serviceView(s token.Service) map[string]any {
-	return map[string]any{"id": s.ID, "type": s.Type, "name": s.Name, "description": "", "enabled": true, "links": x.Self("/v3/services/" + s.ID)}
+func (x *Exchange) serviceView(s listed) map[string]any {
+	v := map[string]any{}
+	for k, e := range s.Extra {
+		v[k] = e
+	}
+	v["id"], v["type"], v["name"], v["description"], v["enabled"], v["links"] = s.ID, s.Type, s.Name, s.Description, !s.Disabled, x.Self("/v3/services/"+s.ID)
+	return v
 }
 
 func services(x *Exchange) error {
+	all, err := x.allServices()
+	if err != nil {
+		return err
+	}
 	var items []any
-	for _, s := range x.services(x.Who.Project) {
+	for _, s := range all {
 		if t, n := x.Query("type"), x.Query("name"); (t == "" || t == s.Type) && (n == "" || n == s.Name) {
 			items = append(items, x.serviceView(s))
 		}
@@ -86,7 +233,11 @@ func services(x *Exchange) error {
 }
 
 func service(x *Exchange) error {
-	for _, s := range x.services(x.Who.Project) {
+	all, err := x.allServices()
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
 		if s.ID == x.Param("service_id") {
 			return x.One(http.StatusOK, "service", x.serviceView(s))
 		}
@@ -94,18 +245,29 @@ func service(x *Exchange) error {
 	return fail.New(fail.NotFound, "there is no service %q", x.Param("service_id"))
 }
 
-func (x *Exchange) endpointView(s token.Service, e token.Endpoint) map[string]any {
-	return map[string]any{"id": e.ID, "interface": e.Interface, "region": e.Region, "region_id": e.RegionID, "service_id": s.ID, "url": e.URL,
-		"enabled": true, "links": x.Self("/v3/endpoints/" + e.ID)}
+func (x *Exchange) endpointView(service string, e listedEndpoint) map[string]any {
+	v := map[string]any{"id": e.ID, "interface": e.Interface, "region": nil, "region_id": nil, "service_id": service, "url": e.URL,
+		"enabled": !e.Disabled, "links": x.Self("/v3/endpoints/" + e.ID)}
+	if e.Region != "" {
+		v["region"], v["region_id"] = e.Region, e.RegionID
+	}
+	if e.Name != "" || e.Description != "" {
+		v["name"], v["description"] = e.Name, e.Description
+	}
+	return v
 }
 
 func endpoints(x *Exchange) error {
+	all, err := x.allServices()
+	if err != nil {
+		return err
+	}
 	var items []any
-	for _, s := range x.services(x.Who.Project) {
-		for _, e := range s.Endpoints {
+	for _, s := range all {
+		for _, e := range s.ends {
 			if f, sid, r := x.Query("interface"), x.Query("service_id"), x.Query("region_id"); (f == "" || f == e.Interface) &&
 				(sid == "" || sid == s.ID) && (r == "" || r == e.RegionID) {
-				items = append(items, x.endpointView(s, e))
+				items = append(items, x.endpointView(s.ID, e))
 			}
 		}
 	}
@@ -114,10 +276,14 @@ func endpoints(x *Exchange) error {
 }
 
 func endpoint(x *Exchange) error {
-	for _, s := range x.services(x.Who.Project) {
-		for _, e := range s.Endpoints {
+	all, err := x.allServices()
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		for _, e := range s.ends {
 			if e.ID == x.Param("endpoint_id") {
-				return x.One(http.StatusOK, "endpoint", x.endpointView(s, e))
+				return x.One(http.StatusOK, "endpoint", x.endpointView(s.ID, e))
 			}
 		}
 	}

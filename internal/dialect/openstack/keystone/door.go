@@ -239,7 +239,7 @@ func (x *Exchange) fits(m *kind.Meta, disabled bool) bool {
 	if n := q.Get("name"); n != "" && n != m.Name {
 		return false
 	}
-	return !q.Has("enabled") || x.flag("enabled") != disabled
+	return x.nameFits(m.Name) && (!q.Has("enabled") || x.flag("enabled") != disabled)
 }
 
 // domain is the domain that the query or the body names; "" = the caller's.

@@ -2,7 +2,7 @@
 // identity kinds: a role is a policy, a role assignment a grant. Every read and write of rows goes through the door.
 //
 // Huawei's IAM is the same API with more paths; dialect/huawei/iam adds its own routes to this one's. It may import the
-// kernel, dialect/{auth,front,login,route} and dialect/openstack/token.
+// kernel, dialect/{auth,federation,front,login,route}, dialect/openstack/token and service/{endpoint,federation}.
 package keystone
 
 import (
@@ -18,6 +18,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	ep "github.com/awancloud/awan/internal/service/endpoint"
+	"github.com/awancloud/awan/internal/service/federation"
 )
 
 // MaxBody bounds a request's body, in bytes.
@@ -29,6 +31,10 @@ type Options struct {
 	Auth   *auth.Authenticator
 	Base   func(*http.Request) string // the address the client used, up to "/v3"; nil: BaseOf
 	Region string
+	// Federation is what identity providers and mappings are; nil: the API has none.
+	Federation *federation.Service
+	// Endpoints are what operators add to the catalog; nil: nothing can be added.
+	Endpoints *ep.Kinds
 	// Services are the entries of the catalog beside identity itself.
 	Services []CatalogEntry
 	// Dialect names it in the audit log; "" = "openstack".
@@ -70,7 +76,7 @@ type API struct {
 func New(o Options) *API {
 	a := Bare(o)
 	for _, rs := range [][]Route{a.tokenRoutes(), a.catalogRoutes(), a.projectRoutes(), a.domainRoutes(), a.userRoutes(), a.groupRoutes(),
-		a.roleRoutes(), a.grantRoutes()} {
+		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes()} {
 		for _, r := range rs {
 			a.Add(r)
 		}

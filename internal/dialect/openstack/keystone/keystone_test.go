@@ -270,7 +270,7 @@ func TestWrongRequests(t *testing.T) {
 		{"DELETE", "/v3/users/" + string(a.Admin.UserID), ``, 409, "cannot delete yourself"},
 		{"DELETE", "/v3/regions/awan-1", ``, 404, "use GET"},
 		{"GET", "/v3/nonsense", ``, 404, "has no /v3/nonsense"},
-		{"POST", "/v3/auth/tokens", `{"auth":{"identity":{"methods":["application_credential"],"application_credential":{"id":"x","secret":"y"}}}}`, 501, "application credentials"},
+		{"POST", "/v3/auth/tokens", `{"auth":{"identity":{"methods":["application_credential"],"application_credential":{"id":"x","secret":"y"}}}}`, 401, "application credential or its secret is wrong"},
 		{"POST", "/v3/users/" + string(a.Admin.UserID) + "/password", `{"user":{"password":"staple-battery"}}`, 400, "original_password"},
 	} {
 		w := a.ask(c.method, c.path, c.body)

@@ -1,10 +1,7 @@
 package keystone
 
 import (
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -42,12 +39,7 @@ func (a *API) projectRoutes() []Route {
 func (x *Exchange) ProjectView(r *ProjectRow) token.ProjectView {
 	v := token.ProjectView{ID: string(r.ID), Name: r.Name, DomainID: string(r.Domain), ParentID: string(r.Domain), Description: r.Spec.Description,
 		Enabled: !r.Spec.Disabled, Tags: []string{}, Options: map[string]any{}, Links: x.Self("/v3/projects/" + string(r.ID))}
-	for _, k := range slices.Sorted(maps.Keys(r.Tags)) {
-		if t := r.Tags[k]; t != "" {
-			k += "=" + t
-		}
-		v.Tags = append(v.Tags, k)
-	}
+	v.Tags = tagsOf(r.Tags)
 	return v
 }
 
@@ -69,11 +61,7 @@ func (b *projectBody) apply(c *call.Call) {
 	Not(s, "disabled", b.Enabled)
 	c.Name, c.Spec = b.Name, s.JSON()
 	if b.Tags != nil {
-		tags := map[string]string{}
-		for _, t := range *b.Tags {
-			k, v, _ := strings.Cut(t, "=")
-			tags[k] = v
-		}
+		tags := tagMap(*b.Tags)
 		c.Tags = &tags
 	}
 }
@@ -93,7 +81,7 @@ func listProjects(x *Exchange) error {
 	domain := x.domain(nil)
 	return List(x, x.API.Kinds.Project, "projects", domain, x.byName(), func(r *ProjectRow) bool {
 		parent := x.Query("parent_id")
-		return x.fits(&r.Meta, r.Spec.Disabled) && !x.flag("is_domain") && (parent == "" || parent == string(r.Domain))
+		return x.fits(&r.Meta, r.Spec.Disabled) && x.tagged(r.Tags) && !x.flag("is_domain") && (parent == "" || parent == string(r.Domain))
 	}, func(r *ProjectRow) any { return x.ProjectView(r) })
 }
 

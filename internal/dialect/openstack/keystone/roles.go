@@ -1,6 +1,7 @@
 package keystone
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -29,15 +30,49 @@ func listRoles(x *Exchange) error {
 		func(r *PolicyRow) any { return x.API.roleView(x, r) })
 }
 
-// createRole refuses: Keystone's role is a bare name that every service interprets, a policy here says what it allows.
+// nothing is the document of a role that was given none: it grants nothing until it is given one.
+const nothing = `{"Version":"1.1","Statement":[{"Sid":"nothing","Effect":"Deny","Action":["none:none:none"]}]}`
+
+type roleBody struct {
+	Name        *string                    `json:"name"`
+	Description *string                    `json:"description"`
+	DomainID    *string                    `json:"domain_id"`
+	Options     map[string]json.RawMessage `json:"options"`
+}
+
+// spec is the policy that a role is. Keystone's role is a bare name; here options.document says what it allows.
+func (b *roleBody) spec(fallback string) (Spec, error) {
+	s := Spec{}
+	Set(s, "description", b.Description)
+	if fallback != "" {
+		s["document"] = json.RawMessage(fallback)
+	}
+	for name, v := range b.Options {
+		switch {
+		case name == "document":
+			s["document"] = v
+		case name == "immutable" && (string(v) == "false" || string(v) == "null"):
+		default:
+			return nil, fail.Field("role.options."+name, "is not known here").Then("options.document takes a policy document; deny changes of a role by a policy")
+		}
+	}
+	return s, nil
+}
+
 func createRole(x *Exchange) error {
-	c := x.Call
-	c.Domain = x.domain(nil)
-	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.Policy.D, call.Create, "*"); err != nil {
+	var b roleBody
+	if err := x.Body("role", &b); err != nil {
 		return err
 	}
-	return fail.New(fail.Unsupported, "a role here is a policy, which needs a document that Keystone's API cannot carry").
-		Then("make it with awan policy create, or with Huawei's POST /v3.0/OS-ROLE/roles; it is then a role here too")
+	s, err := b.spec(nothing)
+	if err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.Policy.D, call.Create, "", func(c *call.Call) { c.Domain, c.Name, c.Spec = x.domain(b.DomainID), b.Name, s.JSON() })
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusCreated, "role", x.API.roleView(x, row.(*PolicyRow)))
 }
 
 func showRole(x *Exchange) error {
@@ -49,17 +84,15 @@ func showRole(x *Exchange) error {
 }
 
 func updateRole(x *Exchange) error {
-	var b struct {
-		Name        *string        `json:"name"`
-		Description *string        `json:"description"`
-		Options     map[string]any `json:"options"`
-	}
+	var b roleBody
 	if err := x.Body("role", &b); err != nil {
 		return err
 	}
+	s, err := b.spec("")
+	if err != nil {
+		return err
+	}
 	row, err := x.Do(x.API.Kinds.Policy.D, call.Update, x.Param("role_id"), func(c *call.Call) {
-		s := Spec{}
-		Set(s, "description", b.Description)
 		c.Name, c.Spec = b.Name, s.JSON()
 	})
 	if err != nil {

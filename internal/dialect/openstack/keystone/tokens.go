@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/login"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
@@ -51,13 +52,14 @@ func issue(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	if in.Credential != nil {
-		return fail.New(fail.Unsupported, "this cloud has no application credentials").Then("use a user of its own with a password, or sign with an access key")
-	}
 	c := x.Call
 	r := login.Request{From: login.From{Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, RequestID: c.RequestID}, Token: in.Token, Scope: scopeOf(in.Scope)}
 	if p := in.Password; p != nil {
 		r.Domain, r.User, r.Password = one(p.User.Domain.ID, p.User.Domain.Name), one(p.User.ID, p.User.Name), p.Password
+	}
+	if k := in.Credential; k != nil {
+		r.Credential, r.Secret = one(k.ID, k.Name), k.Secret
+		r.Domain, r.User = one(k.User.Domain.ID, k.User.Domain.Name), one(k.User.ID, k.User.Name)
 	}
 	s, err := login.In(x.R.Context(), x.API.Door, r)
 	if e := fail.From(err); e != nil && e.Kind == fail.Invalid && e.Field != "" {
@@ -102,6 +104,15 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 	}
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error { // a token's own scope: part of authentication
 		i, domain := x.API.Door.Ident, p.Domain
+		if f := x.API.Federation; f != nil && slices.Contains(t.Methods, "mapped") {
+			session, provider, err := f.SessionOf(tx, p.Domain, p.User)
+			if err != nil {
+				return err
+			}
+			if session != nil && provider != nil {
+				v.User.Federation = x.federationView(provider, p.Groups)
+			}
+		}
 		switch {
 		case t.Project != "":
 			row, err := i.Kinds.Project.Get(tx, t.Project)
@@ -133,7 +144,7 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 		return err
 	})
 	if err == nil && withCatalog && !t.Unscoped {
-		v.Catalog = x.services(t.Project)
+		v.Catalog, err = x.services(t.Project)
 	}
 	return v, err
 }
@@ -191,7 +202,11 @@ func revoke(x *Exchange) error {
 
 // catalog tells where the services are.
 func catalog(x *Exchange) error {
-	token.Write(x.W, http.StatusOK, map[string]any{"catalog": x.services(x.Who.Project), "links": x.Self("/v3/auth/catalog")})
+	all, err := x.services(x.Who.Project)
+	if err != nil {
+		return err
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"catalog": all, "links": x.Self("/v3/auth/catalog")})
 	return nil
 }
 

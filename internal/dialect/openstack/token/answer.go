@@ -42,7 +42,20 @@ type ScopedRef struct {
 // TokenUser is the user a token was given to.
 type TokenUser struct {
 	ScopedRef
-	PasswordExpires Time `json:"password_expires_at"`
+	PasswordExpires Time        `json:"password_expires_at"`
+	Federation      *Federation `json:"OS-FEDERATION,omitempty"`
+}
+
+// Federation tells where a federated user comes from.
+type Federation struct {
+	Provider ID   `json:"identity_provider"`
+	Protocol ID   `json:"protocol"`
+	Groups   []ID `json:"groups"`
+}
+
+// ID is an id alone.
+type ID struct {
+	ID string `json:"id"`
 }
 
 // Token is what a token says. Exactly one of Project and Domain is set, or neither (unscoped).

@@ -1,0 +1,211 @@
+package keystone
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// CredentialRow is an application credential.
+type CredentialRow = kind.Row[ident.CredentialSpec, ident.CredentialStatus]
+
+const credentialPath = "/v3/users/{user_id}/application_credentials"
+
+func (a *API) credentialRoutes() []Route {
+	k := a.Kinds.Credential.D
+	return []Route{
+		{Method: "GET", Path: credentialPath, Kind: k, Verb: call.List, Do: listCredentials},
+		{Method: "POST", Path: credentialPath, Kind: k, Verb: call.Create, Do: createCredential},
+		{Method: "GET", Path: credentialPath + "/{credential_id}", Kind: k, Verb: call.Get, Do: showCredential},
+		{Method: "DELETE", Path: credentialPath + "/{credential_id}", Kind: k, Verb: call.Delete, Do: deleteCredential},
+	}
+}
+
+// self acts for what is the caller's own: everybody may make, see and delete what their own programs log in with, in the
+// cloud's name and with them as the author, as with passwords. An application credential may only where it manages.
+func (x *Exchange) self(c *call.Call) error {
+	if x.Param("user_id") != string(x.Who.User) || x.Who.Agency != "" {
+		return nil
+	}
+	if x.Who.Application != "" && !x.Who.Manages && c.Verb != call.Get && c.Verb != call.List {
+		return fail.New(fail.Denied, "this application credential may not make or delete others").Then("use a token of the user, or an unrestricted credential")
+	}
+	c.Principal, c.Domain = ident.OnBehalf(x.Who, "own application credential"), ""
+	return nil
+}
+
+func (x *Exchange) credential(verb, target string, edit func(*call.Call)) (*CredentialRow, error) {
+	var mine error
+	row, err := x.Do(x.API.Kinds.Credential.D, verb, target, func(c *call.Call) {
+		if edit != nil {
+			edit(c)
+		}
+		mine = x.self(c)
+		if mine != nil {
+			c.Principal = ident.Principal{}
+		}
+	})
+	if mine != nil {
+		return nil, mine
+	}
+	if err != nil {
+		return nil, err
+	}
+	if row == nil {
+		return nil, nil //nolint:nilnil // deleted
+	}
+	r := row.(*CredentialRow)
+	if r.Spec.User != x.Param("user_id") {
+		return nil, fail.New(fail.NotFound, "the user has no application credential %q", target)
+	}
+	return r, nil
+}
+
+func (x *Exchange) credentialView(r *CredentialRow, withSecret bool) (map[string]any, error) {
+	roles := []any{}
+	for _, p := range r.Spec.Policies {
+		row, err := Get(x, x.API.Kinds.Policy, p)
+		switch {
+		case fail.Is(err, fail.Denied), fail.Is(err, fail.NotFound):
+			roles = append(roles, map[string]any{"id": p})
+		case err != nil:
+			return nil, err
+		default:
+			roles = append(roles, token.Ref{ID: string(row.ID), Name: row.Name})
+		}
+	}
+	v := map[string]any{"id": r.ID, "name": r.Name, "description": r.Spec.Description, "user_id": r.Spec.User, "project_id": r.Spec.Project, "roles": roles,
+		"expires_at": nil, "unrestricted": r.Spec.Manages, "access_rules": []any{}, "links": x.Self("/v3/users/" + r.Spec.User + "/application_credentials/" + string(r.ID))}
+	if !r.Spec.Expires.IsZero() {
+		v["expires_at"] = r.Spec.Expires.UTC().Format("2006-01-02T15:04:05.000000")
+	}
+	if withSecret {
+		v["secret"] = r.Status.Secret
+	}
+	return v, nil
+}
+
+func listCredentials(x *Exchange) error {
+	user := x.Param("user_id")
+	mine := call.Call{Kind: x.API.Kinds.Credential.D, Verb: call.List, Principal: x.Who, Domain: x.Call.Domain}
+	if err := x.self(&mine); err != nil {
+		return err
+	}
+	y := *x
+	y.Call.Principal = mine.Principal
+	domain := ""
+	if mine.Principal.Method != ident.BySystem {
+		u, err := Get(x, x.API.Kinds.User, user)
+		if err != nil {
+			return err
+		}
+		domain = string(u.Domain)
+	}
+	rows, _, err := Rows(&y, x.API.Kinds.Credential, domain, kind.Filter{Index: "user", Value: user, Where: func(r kind.AnyRow) bool {
+		return x.Query("name") == "" || x.Query("name") == r.M().Name
+	}})
+	if err != nil {
+		return err
+	}
+	items := []any{}
+	for _, r := range rows {
+		v, err := y.credentialView(r, false)
+		if err != nil {
+			return err
+		}
+		items = append(items, v)
+	}
+	token.WriteList(x.W, "application_credentials", items, token.Links{Self: x.Self(x.R.URL.Path).Self})
+	return nil
+}
+
+func createCredential(x *Exchange) error {
+	var b struct {
+		Name         *string          `json:"name"`
+		Description  *string          `json:"description"`
+		Secret       *string          `json:"secret"`
+		Expires      *string          `json:"expires_at"`
+		ProjectID    *string          `json:"project_id"`
+		Unrestricted *bool            `json:"unrestricted"`
+		Roles        *[]token.Ref     `json:"roles"`
+		Rules        *json.RawMessage `json:"access_rules"`
+	}
+	if err := x.Body("application_credential", &b); err != nil {
+		return err
+	}
+	if x.Param("user_id") != string(x.Who.User) {
+		if _, err := Get(x, x.API.Kinds.User, x.Param("user_id")); err != nil {
+			return err
+		}
+	}
+	s := Spec{"user": x.Param("user_id"), "project": string(x.Who.Project)}
+	Set(s, "description", b.Description)
+	Set(s, "secret", b.Secret)
+	Set(s, "manages", b.Unrestricted)
+	Set(s, "project", b.ProjectID)
+	if b.Rules != nil && string(*b.Rules) != "[]" && string(*b.Rules) != "null" {
+		return fail.Field("application_credential.access_rules", "rules by path and method are not possible here").
+			Then("narrow it with roles, or with a policy document: awan application-credential create --access-rules")
+	}
+	if b.Expires != nil && *b.Expires != "" {
+		at, err := moment(*b.Expires)
+		if err != nil {
+			return err
+		}
+		s["expires"] = at
+	}
+	if b.Roles != nil {
+		var policies []string
+		for _, r := range *b.Roles {
+			policies = append(policies, one(r.ID, r.Name))
+		}
+		s["policies"] = policies
+	}
+	row, err := x.credential(call.Create, "", func(c *call.Call) { c.Name, c.Spec = b.Name, s.JSON() })
+	if err != nil {
+		return err
+	}
+	v, err := x.credentialView(row, true)
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusCreated, "application_credential", v)
+}
+
+// moment reads a time as OpenStack's clients write it: with or without a zone, which is then UTC.
+func moment(text string) (time.Time, error) {
+	for _, form := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
+		if t, err := time.Parse(form, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fail.Field("application_credential.expires_at", "%q is not a time", text).Then("write it like 2030-01-31T12:00:00")
+}
+
+func showCredential(x *Exchange) error {
+	row, err := x.credential(call.Get, x.Param("credential_id"), nil)
+	if err != nil {
+		return err
+	}
+	v, err := x.credentialView(row, false)
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "application_credential", v)
+}
+
+func deleteCredential(x *Exchange) error {
+	if _, err := x.credential(call.Get, x.Param("credential_id"), nil); err != nil && !fail.Is(err, fail.Denied) {
+		return err
+	}
+	if _, err := x.credential(call.Delete, x.Param("credential_id"), nil); err != nil {
+		return err
+	}
+	return x.NoContent()
+}

@@ -1,0 +1,199 @@
+package keystone
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+)
+
+const tagsPath = "/v3/projects/{project_id}/tags"
+
+func (a *API) tagRoutes() []Route {
+	k := a.Kinds.Project.D
+	return []Route{
+		{Method: "GET", Path: tagsPath, Kind: k, Verb: call.Get, Do: listTags},
+		{Method: "PUT", Path: tagsPath, Kind: k, Verb: call.Update, Do: setTags},
+		{Method: "DELETE", Path: tagsPath, Kind: k, Verb: call.Update, Do: clearTags},
+		{Method: "GET", Path: tagsPath + "/{tag}", Kind: k, Verb: call.Get, Do: hasTag},
+		{Method: "PUT", Path: tagsPath + "/{tag}", Kind: k, Verb: call.Update, Do: addTag},
+		{Method: "DELETE", Path: tagsPath + "/{tag}", Kind: k, Verb: call.Update, Do: dropTag},
+	}
+}
+
+// tagsOf prints tags as OpenStack has them: one word each, "key" or "key=value".
+func tagsOf(tags map[string]string) []string {
+	out := []string{}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		if t := tags[k]; t != "" {
+			k += "=" + t
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+func tagMap(words []string) map[string]string {
+	tags := map[string]string{}
+	for _, t := range words {
+		k, v, _ := strings.Cut(t, "=")
+		tags[k] = v
+	}
+	return tags
+}
+
+func (x *Exchange) tags(status int, words []string) error {
+	token.Write(x.W, status, map[string]any{"tags": words, "links": x.Self(x.R.URL.Path)})
+	return nil
+}
+
+func listTags(x *Exchange) error {
+	p, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+	if err != nil {
+		return err
+	}
+	return x.tags(http.StatusOK, tagsOf(p.Tags))
+}
+
+// retag changes the project's tags. Who may not read the project is told by the change itself that it is not allowed.
+func (x *Exchange) retag(edit func(map[string]string) error) (*ProjectRow, error) {
+	tags := map[string]string{}
+	p, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+	if err != nil && !fail.Is(err, fail.Denied) {
+		return nil, err
+	}
+	if p != nil {
+		maps.Copy(tags, p.Tags)
+		c := x.Call
+		c.Domain = string(p.Domain)
+		if _, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.Project.D, call.Update, p.Name); err != nil {
+			return nil, err
+		}
+	}
+	if err := edit(tags); err != nil && p != nil {
+		return nil, err
+	}
+	row, err := x.Do(x.API.Kinds.Project.D, call.Update, x.Param("project_id"), func(c *call.Call) {
+		c.Tags = &tags
+		if p != nil {
+			c.IfRevision = p.Revision
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return row.(*ProjectRow), nil
+}
+
+func setTags(x *Exchange) error {
+	var words []string
+	if err := x.list("tags", &words); err != nil {
+		return err
+	}
+	p, err := x.retag(func(t map[string]string) error {
+		clear(t)
+		maps.Copy(t, tagMap(words))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return x.tags(http.StatusOK, tagsOf(p.Tags))
+}
+
+func clearTags(x *Exchange) error {
+	if _, err := x.retag(func(t map[string]string) error { clear(t); return nil }); err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+func noTag(x *Exchange) error {
+	return fail.New(fail.NotFound, "the project does not have the tag %q", x.Param("tag"))
+}
+
+func hasTag(x *Exchange) error {
+	p, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(tagsOf(p.Tags), x.Param("tag")) {
+		return noTag(x)
+	}
+	return x.NoContent()
+}
+
+func addTag(x *Exchange) error {
+	if _, err := x.retag(func(t map[string]string) error { maps.Copy(t, tagMap([]string{x.Param("tag")})); return nil }); err != nil {
+		return err
+	}
+	x.W.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+func dropTag(x *Exchange) error {
+	_, err := x.retag(func(t map[string]string) error {
+		k, v, _ := strings.Cut(x.Param("tag"), "=")
+		if had, ok := t[k]; !ok || had != v {
+			return noTag(x)
+		}
+		delete(t, k)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+// tagged tells whether a project's tags fit the query: tags (all of them), tags-any, not-tags (not all), not-tags-any.
+func (x *Exchange) tagged(tags map[string]string) bool {
+	have := tagsOf(tags)
+	count := func(name string) (n, of int, asked bool) {
+		v := x.Query(name)
+		if v == "" {
+			return 0, 0, false
+		}
+		words := strings.Split(v, ",")
+		for _, w := range words {
+			if slices.Contains(have, w) {
+				n++
+			}
+		}
+		return n, len(words), true
+	}
+	if n, of, ok := count("tags"); ok && n < of {
+		return false
+	}
+	if n, _, ok := count("tags-any"); ok && n == 0 {
+		return false
+	}
+	if n, of, ok := count("not-tags"); ok && n == of {
+		return false
+	}
+	n, _, ok := count("not-tags-any")
+	return !ok || n == 0
+}
+
+// nameFits tells whether a name fits the query's name__contains and its sisters.
+func (x *Exchange) nameFits(name string) bool {
+	lower := strings.ToLower(name)
+	for suffix, fits := range map[string]func(string) bool{
+		"name__contains":    func(v string) bool { return strings.Contains(name, v) },
+		"name__icontains":   func(v string) bool { return strings.Contains(lower, strings.ToLower(v)) },
+		"name__startswith":  func(v string) bool { return strings.HasPrefix(name, v) },
+		"name__istartswith": func(v string) bool { return strings.HasPrefix(lower, strings.ToLower(v)) },
+		"name__endswith":    func(v string) bool { return strings.HasSuffix(name, v) },
+		"name__iendswith":   func(v string) bool { return strings.HasSuffix(lower, strings.ToLower(v)) },
+		"name__iexact":      func(v string) bool { return strings.EqualFold(name, v) },
+	} {
+		if v := x.Query(suffix); v != "" && !fits(v) {
+			return false
+		}
+	}
+	return true
+}
