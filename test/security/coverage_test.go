@@ -87,6 +87,8 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/applications", "shop", `{}`)
 	w.make(root, inProject+"app/environments", "live", `{}`)
 	w.make(root, inProject+"app/components", "web", `{"application":"shop","environment":"live","source":{"image":"library/web:1"},"probe":{"type":"none"}}`)
+	w.make(root, inProject+"app/lane-groups", "paths", `{"application":"shop","entry":"web"}`)
+	w.make(root, inProject+"app/lanes", "base", `{"group":"paths","type":"baseline"}`)
 
 	w.make(root, inProject+"access/custom-domains", "shop.example.org", `{"component":"web"}`)
 	w.make(root, inProject+"access/access-rules", "web", `{"component":"web","rate":1000}`)
