@@ -61,6 +61,7 @@ type session struct {
 	began           bool // the command's own code runs: an error from now on is no mistake in the command line
 	cached          *client.Client
 	kindCommands    map[string]*kind.Desc // by command name
+	code            string                // of a second factor, for awan login
 }
 
 // Groups of commands in the help.
@@ -120,7 +121,7 @@ func build(o Options) (*cobra.Command, *session) {
 		}
 	}
 	add(groupApps, s.deployCmd(), s.appsCmd(), s.logsCmd(), s.scaleCmd(), s.rollbackCmd(), s.grayCmd(), s.cloneCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
-	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
+	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.passwordCmd(), s.mfaCmd(), s.assumeCmd(), s.temporaryKeyCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
 	add(groupCloud, s.upCmd(), s.downCmd(), s.caCmd(), s.jobCmd(), s.kindsCmd(), s.versionCmd(), s.completionCmd())
 	root.AddCommand(exitCodesTopic(), environmentTopic())
 	add(groupResource, s.kindCmds(root)...)

@@ -33,6 +33,7 @@ func (s *session) loginCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&in.user, "user", "", "log in as this `USER` (with --domain, the account)")
 	f.StringVar(&in.password, "password", "", "`PASSWORD`: @FILE reads a file, - asks; without it, it is asked for")
+	f.StringVar(&s.code, "code", "", "the `CODE` of your second factor; without it, it is asked for where there is one")
 	f.StringVar(&in.ca, "ca", "", "trust the CA in this PEM `FILE`, without asking")
 	f.StringVar(&in.fingerprint, "fingerprint", "", "trust the CA with this SHA-256 (`HEX`), without asking")
 	f.StringVar(&in.token, "token", "", "use this `TOKEN` instead of a password")
@@ -216,10 +217,19 @@ func (s *session) verify(ctx context.Context, t *client.Target) (who, error) {
 		return w, err
 	}
 	if t.Password != "" && t.AccessKey == "" {
-		t.Token, _, err = c.LogIn(ctx, *t)
+		var doc json.RawMessage
+		t.Token, doc, err = c.LogInWithCode(ctx, *t, s.code)
+		if e := fail.From(err); e != nil && e.Kind == fail.Unauthenticated && e.Field == "code" && s.code == "" {
+			code, aerr := s.ask("Code of your second factor: ", false)
+			if aerr != nil {
+				return w, err
+			}
+			t.Token, doc, err = c.LogInWithCode(ctx, *t, code)
+		}
 		if err != nil {
 			return w, err
 		}
+		s.greet(doc)
 		t.Password = ""
 		if c, err = client.New(*t, s.Version); err != nil {
 			return w, err

@@ -36,6 +36,10 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 	f.StringVar(&state, "state", "", "only those in this `STATE`; trashed shows the trash")
 	complete(cmd, "state", string(kind.Active), string(kind.Creating), string(kind.Updating), string(kind.Deleting), string(kind.Failed), string(kind.Trashed))
 	f.StringArrayVar(&tags, "tag", nil, "only those labelled `KEY[=VALUE]` (may be repeated)")
+	var enterprise string
+	if k.Scope == kind.InProject {
+		f.StringVar(&enterprise, "enterprise-project", "", "only those of this `ENTERPRISE-PROJECT` (name or id; 0 is the default one)")
+	}
 	if len(k.IndexBy) > 0 {
 		f.StringArrayVar(&by, "by", nil, "only those with `FIELD=VALUE`; fields: "+strings.Join(k.IndexBy, ", "))
 		complete(cmd, "by", indexWords(k)...)
@@ -56,6 +60,7 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 		}
 		set("name", part)
 		set("state", state)
+		set("enterprise_project", enterprise)
 		set("marker", marker)
 		for _, b := range by {
 			field, v, _ := strings.Cut(b, "=")

@@ -46,7 +46,15 @@ type change struct {
 	tags         []string
 	unset        []string
 	purge        bool
+	enterprise   string
 	fields       []*fieldFlag
+}
+
+// enterpriseFlag adds the flag that says which enterprise project a row of a project is in.
+func (ch *change) enterpriseFlag(cmd *cobra.Command, k *kind.Desc, doc string) {
+	if k.Scope == kind.InProject {
+		cmd.Flags().StringVar(&ch.enterprise, "enterprise-project", "", doc)
+	}
 }
 
 // waiting adds the flags that say how to wait for an operation.
@@ -70,6 +78,7 @@ func (s *session) createCmd(name string, k *kind.Desc) *cobra.Command {
 	f.StringVarP(&ch.file, "file", "f", "", "read name, tags and spec from this YAML or JSON `FILE`; - is standard input")
 	f.StringArrayVar(&ch.tags, "tag", nil, "label it `KEY=VALUE` (may be repeated)")
 	f.BoolVar(&ch.dryRun, "dry-run", false, "check everything, change nothing")
+	ch.enterpriseFlag(cmd, k, "put it into this `ENTERPRISE-PROJECT` (name or id; 0 is the default one)")
 	ch.waiting(cmd)
 	ch.fields = s.fieldFlags(cmd, k.Spec, dotted)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -107,6 +116,7 @@ func (s *session) updateCmd(name string, k *kind.Desc) *cobra.Command {
 	f.StringArrayVar(&ch.unset, "unset", nil, "put this `FIELD` (probe.path) back to its default (may be repeated)")
 	f.Int64Var(&ch.ifRevision, "if-revision", 0, "only when it is at this revision `N`")
 	f.BoolVar(&ch.dryRun, "dry-run", false, "check everything, change nothing")
+	ch.enterpriseFlag(cmd, k, "put it into this `ENTERPRISE-PROJECT` (name or id; 0 is the default one)")
 	ch.waiting(cmd)
 	ch.fields = s.fieldFlags(cmd, k.Spec, dotted)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -191,6 +201,9 @@ func (s *session) body(ch *change, k *kind.Desc) (map[string]any, error) {
 			tags[k] = v
 		}
 		body["tags"] = tags
+	}
+	if ch.enterprise != "" {
+		body["enterprise_project"] = ch.enterprise
 	}
 	return body, nil
 }

@@ -23,8 +23,6 @@ import (
 
 	"github.com/awancloud/awan/internal/adminenv"
 	"github.com/awancloud/awan/internal/engine/workload/containerd"
-	"github.com/awancloud/awan/internal/kernel/id"
-	"github.com/awancloud/awan/internal/service/workload"
 	"github.com/awancloud/awan/test/cloudtest"
 )
 
@@ -411,43 +409,4 @@ func TestReleasesOnRealInstancesFailNoRequest(t *testing.T) {
 		t.Errorf("after the automatic roll back: %.2f", s)
 	}
 	load.end(300)
-}
-
-// TestComponentsCallEachOtherInTheirLane by name from inside their network, and nobody else's components.
-func TestComponentsCallEachOtherInTheirLane(t *testing.T) {
-	c := open(t)
-	for _, name := range []string{"web", "cart", "cart-next"} {
-		files, cmd := cloudtest.Web(name)
-		c.push("library/"+name+":1", files, cmd...)
-		c.succeeds(c.deploy(name, "1", m{"memory": 32, "cpu": 200}))
-	}
-	c.do("POST", "/projects/-/app/lane-groups", m{"name": "shop", "spec": m{"entry": "web"}}, nil)
-	c.do("POST", "/projects/-/app/lanes", m{"name": "base", "spec": m{"group": "shop", "type": "baseline"}}, nil)
-	c.do("POST", "/projects/-/app/lanes", m{"name": "beta", "spec": m{"group": "shop", "components": m{"cart": "cart-next"}}}, nil)
-	from := id.ID(c.component("cart").Status.Instances[0].ID)
-	ask := func(host, header string) string { // not wget: a static busybox has no name service; the sleep keeps its half of the connection open
-		var out bytes.Buffer
-		script := fmt.Sprintf(`(printf 'GET / HTTP/1.0\r\nHost: %s\r\n%s\r\n'; sleep 1) | nc -w 5 ${AWAN_GATEWAY#http://} 80`, host, header)
-		if _, err := c.c.Engines.Workload.Exec(t.Context(), from, workload.Exec{Command: []string{"/bin/sh", "-c", script}, Stdout: &out, Stderr: &out}); err != nil {
-			t.Fatal(err)
-		}
-		_, body, _ := strings.Cut(out.String(), "\r\n\r\n")
-		return strings.TrimSpace(body)
-	}
-	c.eventually("the lane leads from inside, too", func() bool { return ask("cart.internal", `X-Awan-Lane: beta\r\n`) == "cart-next" })
-	for host, want := range map[string]string{"cart.internal": "cart", "web": "web", "nobody.internal": "this project has no component nobody; use http://NAME.internal/"} {
-		c.eventually(host+" answers "+want, func() bool { return ask(host, "") == want })
-	}
-	var hosts bytes.Buffer
-	if _, err := c.c.Engines.Workload.Exec(t.Context(), id.ID(c.component("cart-next").Status.Instances[0].ID), workload.Exec{Command: []string{"/bin/cat", "/etc/hosts"}, Stdout: &hosts}); err != nil || !strings.Contains(hosts.String(), "cart.internal") {
-		t.Errorf("%v %q", err, hosts.String())
-	}
-	resp, err := http.Get("http://" + c.c.Engines.Inside.String() + "/") // who is no instance has no project
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusNotFound {
-		t.Errorf("the host gets %s", resp.Status)
-	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/registry"
+	"github.com/awancloud/awan/internal/service/scan"
 	"github.com/awancloud/awan/internal/service/workload"
 )
 
@@ -52,7 +53,6 @@ type Options struct {
 type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
-	Inside   netip.AddrPort // where instances reach the ingress; invalid where they cannot
 	Close    func() error
 }
 
@@ -79,6 +79,8 @@ type Cloud struct {
 	Endpoints  *endpoint.Kinds
 	Access     *access.Service
 	Registry   *registry.Registry
+	Kinds      *registry.Kinds // the registry's resources
+	Scan       *scan.Service
 	Front      *front.Front
 	Engines    Engines
 	Failed     <-chan struct{} // closed when the disk under the store failed: only a restart helps
@@ -106,15 +108,16 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 			return c, err
 		}
 	}
-	inside := c.listenInside()
-	c.App = app.New(app.Deps{Inside: inside.addr, Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"),
+	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Dir: c.path("apps"), Guard: c.guard,
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log})
+	c.Kinds = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
+	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Kinds, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
 	if err := c.makeAccess(); err != nil {
 		return c, err
 	}
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: kinds(c.Ident.Kinds, c.App, c.Access, c.Federation, c.Endpoints), Region: c.Region, Limits: limits,
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
 		Now: time.Now, Log: c.Log})
 	if err := c.openFront(); err != nil {
 		return c, err
@@ -127,10 +130,15 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.startFederation()
+	if err := c.Registry.Start(ctx); err != nil {
+		return c, err
+	}
+	if err := c.Scan.Start(ctx); err != nil {
+		return c, err
+	}
 	if err := c.App.Start(ctx); err != nil {
 		return c, err
 	}
-	inside.serve(c)
 	c.closing(func() error { c.App.Close(); return nil })
 	if err := c.Access.Start(ctx); err != nil {
 		return c, err

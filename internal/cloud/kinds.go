@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/awancloud/awan/catalog"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -16,23 +17,29 @@ import (
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/keypair"
+	"github.com/awancloud/awan/internal/service/registry"
+	"github.com/awancloud/awan/internal/service/scan"
 )
 
 // kinds is THE list of resources, in the order in which people meet them.
-func kinds(i *ident.Kinds, a *app.Service, x *access.Service, f *federation.Service, e *endpoint.Kinds) []*kind.Def {
-	var out []*kind.Def
-	out = append(out, a.Kinds()...)
-	out = append(out, x.Kinds()...)
-	out = append(out, keypair.Kind())
-	out = append(out, f.Kinds()...)
-	out = append(out, e.All()...)
-	return append(out, i.All()...)
+func (c *Cloud) kinds() []*kind.Def {
+	return slices.Concat(
+		c.App.Kinds(),
+		c.Access.Kinds(),
+		c.Kinds.All(),
+		c.Scan.All(),
+		[]*kind.Def{keypair.Kind()},
+		c.Federation.Kinds(),
+		c.Endpoints.All(),
+		c.Ident.Kinds.All())
 }
 
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
-	for _, k := range kinds(ident.NewKinds(nil), app.New(app.Deps{}), access.New(access.Deps{}), federation.New(federation.Deps{}), endpoint.New()) {
+	c := &Cloud{App: app.New(app.Deps{}), Access: access.New(access.Deps{}), Kinds: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
+		Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
+	for _, k := range c.kinds() {
 		out = append(out, k.Desc)
 	}
 	return out

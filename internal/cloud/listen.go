@@ -11,6 +11,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
+	"github.com/awancloud/awan/internal/dialect/huawei/swr"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
@@ -22,7 +23,12 @@ const RegistryHost = "registry.awan.internal"
 
 // openRegistry opens the image registry.
 func (c *Cloud) openRegistry(context.Context) error {
-	r, err := registry.New(registry.Options{Dir: c.path("registry"), Host: RegistryHost, Logger: c.Log, Authorize: c.authorizeImages})
+	limits, err := defaultQuotas()
+	if err != nil {
+		return err
+	}
+	r, err := registry.New(registry.Options{Dir: c.path("registry"), Host: RegistryHost, Logger: c.Log, Authorize: c.authorizeImages,
+		Token: http.HandlerFunc(c.imageToken), Store: c.Store, Limits: limits, Project: c.domainOf})
 	if err != nil {
 		return err
 	}
@@ -61,9 +67,10 @@ func (c *Cloud) openFront() error {
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints}
 	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Region: c.Region})
+	images := swr.New(swr.Options{Options: o, Kinds: c.Kinds, Host: c.registryName})
 	return append(append(iam.New(o).Services(), stage.Services()...), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
-		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(),
-		front.Service{Name: "registry", Aliases: []string{"swr"}, HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
+		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(), images.Service(c.Registry),
+		front.Service{Name: "registry", HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
 }
 
 // withRequestID hands the listener's request id to dialects that read it from the request.

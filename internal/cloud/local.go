@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
-
-	v1 "github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/awancloud/awan/catalog"
 	"github.com/awancloud/awan/internal/engine/base/debian"
@@ -16,6 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/build"
+	"github.com/awancloud/awan/internal/service/registry"
 )
 
 // Local makes the engines of one machine: containers by containerd within this process, builds by BuildKit.
@@ -36,7 +33,7 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 	if err != nil {
 		return Engines{}, errors.Join(err, run.Close())
 	}
-	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Inside: run.Gateway(), Close: func() error { return errors.Join(close(), run.Close()) }}, nil
+	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Close: func() error { return errors.Join(close(), run.Close()) }}, nil
 }
 
 // maker wires builds: base images from the machine's packages, recipes from the catalogue, BuildKit.
@@ -71,22 +68,10 @@ func (g guests) Attach(ctx context.Context, _ string) (string, func(), error) { 
 // builder makes images from sources and finds them by name.
 type builder struct {
 	*build.Maker
-	registry build.Registry
+	registry *registry.Registry
 }
 
 // Resolve finds an image that the project may run, in its own repositories or in library/, and gives its digest form.
 func (b *builder) Resolve(ctx context.Context, project id.ID, image string) (string, error) {
-	repo, _, _ := strings.Cut(image, "/")
-	if repo != "library" && repo != string(project) {
-		image = string(project) + "/" + image
-	}
-	ref, err := v1.ParseReference(RegistryHost + "/" + image)
-	if err != nil {
-		return "", fail.Field("spec.source.image", "%q is not an image reference", image).Then("write name:tag, library/name:tag or name@sha256:…")
-	}
-	d, err := remote.Head(ref, remote.WithTransport(b.registry.Transport(string(project))), remote.WithContext(ctx))
-	if err != nil {
-		return "", fail.New(fail.NotFound, "there is no image %s in the registry", image).Because(errors.Unwrap(err)).Then("push it first")
-	}
-	return ref.Context().RepositoryStr() + "@" + d.Digest.String(), nil
+	return b.registry.Locate(ctx, project, image)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/engine/base/debian"
 	"github.com/awancloud/awan/internal/engine/build/buildkit"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/registry"
 )
@@ -48,7 +49,7 @@ func open(t *testing.T, net buildkit.Net) *cloud {
 		}
 		dir = t.TempDir()
 	}
-	r, err := registry.New(registry.Options{Dir: dir + "/registry", Host: "registry.test", Authorize: func(*http.Request, string, []string) error { return nil }})
+	r, err := registry.New(registry.Options{Dir: dir + "/registry", Host: "registry.test", Authorize: func(*http.Request, string, []string) (ident.Principal, error) { return ident.System(), nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,14 +21,17 @@ import (
 	"github.com/awancloud/awan/internal/service/build"
 )
 
-// images finds every image and builds none.
-type images struct{}
+// images builds none, and finds every image: those of the registry as they are, others as if they were there.
+type images struct{ cloud *cloud.Cloud }
 
 func (images) Build(context.Context, build.Request, build.Progress) (build.Output, error) {
 	return build.Output{}, fail.New(fail.Unsupported, "nothing is built here")
 }
 
-func (images) Resolve(_ context.Context, _ id.ID, image string) (string, error) {
+func (i images) Resolve(ctx context.Context, project id.ID, image string) (string, error) {
+	if found, err := i.cloud.Registry.Locate(ctx, project, image); err == nil {
+		return found, nil
+	}
 	return image + "@sha256:" + strings.Repeat("0", 64), nil
 }
 
@@ -44,9 +47,9 @@ type whole struct {
 func boot(t testing.TB, dir string) *whole {
 	t.Helper()
 	o := cloud.Options{Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion, Account: cloud.DefaultAccount,
-		Version: "test", Log: slog.New(slog.DiscardHandler), Engines: func(context.Context, *cloud.Cloud) (cloud.Engines, error) {
+		Version: "test", Log: slog.New(slog.DiscardHandler), Engines: func(_ context.Context, c *cloud.Cloud) (cloud.Engines, error) {
 			e := sim.New(sim.Options{})
-			return cloud.Engines{Workload: e, Builder: images{}, Close: e.Close}, nil
+			return cloud.Engines{Workload: e, Builder: images{c}, Close: e.Close}, nil
 		}}
 	c, err := cloud.Open(context.Background(), o)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,9 +12,11 @@ import (
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
+	"github.com/awancloud/awan/internal/dialect/huawei/swr"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -90,6 +93,12 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/lane-groups", "paths", `{"application":"shop","entry":"web"}`)
 	w.make(root, inProject+"app/lanes", "base", `{"group":"paths","type":"baseline"}`)
 
+	w.make(root, inProject+"registry/organizations", "team", `{"members":{"victim":"read"}}`)
+	w.make(root, inProject+"registry/repositories", "team/shop", `{"shares":[{"domain":"partner"}]}`)
+	retention := w.make(root, inProject+"registry/retentions", "", `{"repository":"team/shop","rule":"newest","number":5}`)
+	w.image(v.project+"/web:1", map[string]string{"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n"})
+	w.make(root, inProject+"registry/scan-policies", "lax", `{"block":"critical","environment":"elsewhere"}`)
+	w.load(root, "none", `[{"id":"CVE-0","affected":[{"package":{"ecosystem":"Debian:12","name":"nothing"},"versions":["1"]}]}]`)
 	w.make(root, inProject+"access/custom-domains", "shop.example.org", `{"component":"web"}`)
 	w.make(root, inProject+"access/access-rules", "web", `{"component":"web","rate":1000}`)
 	w.make(root, inProject+"access/tcp-ports", "web", `{"component":"web","target":80}`)
@@ -106,7 +115,8 @@ func openTown(t *testing.T) *town {
 	v.token[mallory] = w.logIn("elsewhere", mallory, "correct-horse", "lair")
 
 	v.values = map[string]string{"domain_id": v.domain, "project_id": v.project, "user_id": user, "group_id": group, "role_id": role,
-		"access_key": access.Key, "idp_id": idp.Resource.ID, "mapping_id": v.id("federation/mapping"), "protocol_id": "oidc", "tag": "a", "credential_id": credential, "region_id": "far", "service_id": service, "endpoint_id": endpoint,
+		"access_key": access.Key, "idp_id": idp.Resource.ID, "mapping_id": v.id("federation/mapping"), "protocol_id": "oidc", "tag": "1", "credential_id": credential, "region_id": "far", "service_id": service, "endpoint_id": endpoint,
+		"namespace": "team", "repository": "shop", "access_domain": "partner", "retention_id": strconv.Itoa(int(swr.Number(id.ID(retention.Resource.ID)))),
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex"}
 	v.findRows()
@@ -240,6 +250,10 @@ func proveS18(t *testing.T) {
 	})
 	t.Run("huawei", func(t *testing.T) {
 		v.coverDialect(t, "", iam.New(o).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
+	})
+	t.Run("swr", func(t *testing.T) {
+		images := swr.New(swr.Options{Options: o, Kinds: v.Kinds, Host: func(r *http.Request) string { return r.Host }})
+		v.coverDialect(t, "/swr", images.Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("servicestage", func(t *testing.T) {
 		v.coverDialect(t, "", servicestage.New(servicestage.Options{Door: v.Door, Auth: a, App: v.App, Region: v.Region}).Routes(), func(string) []string { return nil })

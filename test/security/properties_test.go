@@ -30,7 +30,7 @@ func properties() []property {
 		{"S14", "layout differs from design", "the as-built document is generated from the running system", nil, "the as-built report"},
 		{"S15", "fear of a vendor's back door", "no outbound connection by default", all(proveS15, programAlone), "support access, which needs two persons and ends by itself"},
 		{"S16", "fear of a vendor's back door", "no default, shared or hard-coded credential", proveS16, "reproducible builds, an SBOM and signed releases"},
-		{"S17", "phishing", "a second factor for every human with write rights; tokens of at most 24 h, revocable within 1 s", nil, "second factors"},
+		{"S17", "phishing", "a second factor for every human with write rights; tokens of at most 24 h, revocable within 1 s", proveS17, "the second factor on the APIs by default: a fresh account asks writers for it in the console, and everybody who enrolled one everywhere; mfa_api makes it everybody everywhere"},
 		{"S18", "phishing", "a new user may do nothing; no standing super-administrator", proveS18, "privileged roles on request, with four eyes"},
 		{"S19", "authentication servers encrypted", "identity is rebuilt from a backup within 15 minutes", nil, "backups of identity"},
 		{"S20", "propagation", "tenants and administrators are separate segments; quarantine within 10 s", nil, "quarantine"},
@@ -41,7 +41,7 @@ func properties() []property {
 		{"S25", "12,000 end points", "a fleet is rebuilt from signed images without a manual step", nil, "machines and signed images"},
 		{"S26", "online services down", "read-only copies and a status page live in another failure domain", nil, "degraded modes"},
 		{"S27", "audit", "the audit log is append-only, chained and signed; an edited byte is named", nil, "the transparency log"},
-		{"S28", "patching", "an image with known flaws above the threshold is not deployed", nil, "image scans"},
+		{"S28", "patching", "an image with known flaws above the threshold is not deployed", proveS28, ""},
 		{"S29", "posture", "a posture score over these rows is shown and blocks a region's production label", nil, "the posture score"},
 		{"S30", "recovery plan", "disaster recovery is one command, exercised in CI", nil, "the drill job"},
 	}

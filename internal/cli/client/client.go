@@ -156,9 +156,17 @@ func (c *Client) authorize(ctx context.Context, r *http.Request) error {
 // LogIn gets a token by password, for the whole domain, so that --project may name any of it; the second result is the
 // answer's document.
 func (c *Client) LogIn(ctx context.Context, t Target) (string, json.RawMessage, error) {
+	return c.LogInWithCode(ctx, t, "")
+}
+
+// LogInWithCode is LogIn with the code of a second factor.
+func (c *Client) LogInWithCode(ctx context.Context, t Target, code string) (string, json.RawMessage, error) {
 	var out json.RawMessage
-	err := c.Do(ctx, Request{Method: "POST", Path: "/login", Public: true,
-		In: map[string]string{"domain": t.Domain, "user": t.User, "password": t.Password}}, &out)
+	in := map[string]string{"domain": t.Domain, "user": t.User, "password": t.Password}
+	if code != "" {
+		in["code"] = code
+	}
+	err := c.Do(ctx, Request{Method: "POST", Path: "/login", Public: true, In: in}, &out)
 	if err != nil {
 		return "", nil, err
 	}

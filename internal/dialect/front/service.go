@@ -65,8 +65,11 @@ func OCI(r *http.Request) bool {
 	if !ok {
 		return false
 	}
-	if rest == "" || rest == "_catalog" {
+	if rest == "" || rest == "_catalog" || rest == "_token" {
 		return true
+	}
+	if strings.HasPrefix(rest, "manage/") { // Huawei's management API; no organisation has that name
+		return false
 	}
 	seg := strings.Split(strings.TrimSuffix(rest, "/"), "/")
 	n := len(seg)

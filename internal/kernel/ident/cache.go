@@ -11,11 +11,11 @@ import (
 // transaction, so that a reader who sees the change also sees that the cache is of before it, in every process.
 type cache struct {
 	mu        sync.Mutex
-	policies  map[string][]granted  // by subject and what narrows it
-	rules     map[id.ID]RulesSpec   // by domain
-	keys      map[string]signer     // by access key
-	tokens    map[string]knownToken // by hash of the token
-	temporary map[string]signer     // by temporary access key
+	policies  map[string][]granted      // by subject and what narrows it
+	rules     map[id.ID]RulesSpec       // by domain
+	keys      map[string]signer         // by access key
+	tokens    map[string]knownToken     // by hash of the token
+	temporary map[string]knownTemporary // by temporary access key
 }
 
 // maxCached bounds each map, so that a flood of different callers cannot fill the memory.
@@ -23,7 +23,7 @@ const maxCached = 50_000
 
 func newCache() *cache {
 	return &cache{policies: map[string][]granted{}, rules: map[id.ID]RulesSpec{}, keys: map[string]signer{}, tokens: map[string]knownToken{},
-		temporary: map[string]signer{}}
+		temporary: map[string]knownTemporary{}}
 }
 
 // cached gives the cache that is right for what tx reads.

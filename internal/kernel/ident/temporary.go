@@ -109,19 +109,21 @@ func (s *Service) ByTemporary(ctx context.Context, access, token string) (Princi
 		if !ok {
 			return wrong
 		}
-		if err := json.Unmarshal(b, &t); err != nil {
-			return err
-		}
-		if !secret.Equal(t.Token, hashToken(token)) || !s.now().Before(t.Expires) {
-			return wrong
-		}
 		c, err := s.cached(tx)
 		if err != nil {
 			return err
 		}
-		g, err = lookup(c, c.temporary, access, func() (signer, error) { return s.readTemporary(tx, access, t) })
+		known, err := lookup(c, c.temporary, access, func() (k knownTemporary, err error) {
+			if err = json.Unmarshal(b, &k.temporary); err == nil {
+				k.signer, err = s.readTemporary(tx, access, k.temporary)
+			}
+			return k, err
+		})
 		if err != nil {
 			return err
+		}
+		if g, t = known.signer, known.temporary; !secret.Equal(t.Token, hashToken(token)) || !s.now().Before(t.Expires) {
+			return wrong
 		}
 		return s.still(tx, Token{Agency: t.Agency, By: t.By, Application: t.Application})
 	})
@@ -132,6 +134,11 @@ func (s *Service) ByTemporary(ctx context.Context, access, token string) (Princi
 	p.Method, p.Key, p.Project, p.MFA, p.Issued, p.Expires = ByKey, access, t.Project, t.MFA, t.Issued, t.Expires
 	s.uses.note(useOfUser(p), s.now())
 	return p, g.secret, nil
+}
+
+type knownTemporary struct {
+	signer
+	temporary
 }
 
 func (s *Service) readTemporary(tx store.Tx, access string, t temporary) (g signer, err error) {

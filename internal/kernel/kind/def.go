@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -103,7 +104,7 @@ func (k Kind[S, T]) Def() *Def {
 	}
 	d := &Def{Desc: Desc{Service: k.Service, Name: k.Name, Plural: k.Plural, Doc: k.Doc, Scope: k.Scope, ReadOnly: k.ReadOnly,
 		NoRename: k.NoRename, AnyName: k.AnyName, NamePat: k.NamePat, Columns: k.Columns, Spec: FieldsOf(new(S)), Status: FieldsOf(new(T)),
-		Retention: k.Retention, Quotas: slices.Sorted(maps.Keys(k.Quota)), Meters: slices.Sorted(maps.Keys(k.Meter)),
+		Retention: k.Retention, Quotas: slices.Compact(slices.Sorted(either(maps.Keys(k.Quota), maps.Keys(k.Holds)))), Meters: slices.Sorted(maps.Keys(k.Meter)),
 		IndexBy: slices.Sorted(maps.Keys(k.Index))}, actions: map[string]*AnyAction{}}
 	if d.Plural == "" {
 		d.Plural = d.Name + "s"
@@ -119,6 +120,9 @@ func (k Kind[S, T]) Def() *Def {
 		out := map[ledger.Dim]int64{}
 		for dim, f := range k.Quota {
 			out[dim] = f(typed(r).Spec)
+		}
+		for dim, f := range k.Holds {
+			out[dim] += f(typed(r).Spec, typed(r).Status)
 		}
 		return out
 	}
@@ -218,6 +222,19 @@ func eraseAction[S, T any](a Action[S, T], typed func(AnyRow) *Row[S, T]) *AnyAc
 // Resource prints the name that policies match: "app:region:domain:component:name". Region is filled by the pipeline.
 func (d *Desc) Resource(region string, domain id.ID, path string) string {
 	return strings.Join([]string{d.Service, region, string(domain), d.Name, path}, ":")
+}
+
+// either gives the elements of both sequences.
+func either[V any](a, b iter.Seq[V]) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for _, s := range []iter.Seq[V]{a, b} {
+			for v := range s {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Clone copies a row deeply.

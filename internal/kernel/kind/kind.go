@@ -109,6 +109,9 @@ type Kind[S, T any] struct {
 	Columns []string // of tables, as JSON paths: "spec.replicas"; name, state and age come by themselves
 
 	Quota map[ledger.Dim]func(S) int64
+	// Holds is quota that shows in the status only (bytes stored, say): whoever writes that status reserves the
+	// difference in the same transaction; deleting the row gives it back.
+	Holds map[ledger.Dim]func(S, T) int64
 	Meter map[ledger.Dim]func(S, T) int64 // asked when the row changes state; 0 when the state is not active
 	Index map[string]func(*Row[S, T]) []string
 

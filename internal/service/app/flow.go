@@ -255,16 +255,6 @@ func (s *Service) want(ctx context.Context, row *componentRow, in Instance) (wor
 			w.Network.Egress = workload.EgressInternet
 		}
 	}
-	if s.Inside.IsValid() {
-		w.Env["AWAN_GATEWAY"] = "http://" + s.Inside.String()
-		err := s.Store.View(ctx, func(tx store.Tx) (err error) {
-			w.Network.HostAliases, err = s.aliases(tx, row.Project)
-			return err
-		})
-		if err != nil {
-			return w, err
-		}
-	}
 	maps.Copy(w.Env, spec.Env)
 	w.Env["PORT"] = strconv.Itoa(spec.Port)
 	for k, sealed := range spec.Secrets {

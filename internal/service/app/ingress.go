@@ -28,8 +28,6 @@ type Ingress struct {
 	mu        sync.RWMutex
 	byHost    map[string]*backend // host name or address literal
 	byID      map[id.ID]*backend
-	byName    map[string]*backend      // project/name
-	byAddr    map[netip.Addr]*endpoint // whose instance is at an address
 	instances map[id.ID]*endpoint
 	lanes     atomic.Pointer[laneTable]
 	buffers   buffers
@@ -38,7 +36,6 @@ type Ingress struct {
 type backend struct {
 	g         *Ingress
 	component id.ID
-	project   id.ID
 	name      string
 	hosts     []string
 	addr      netip.Addr
@@ -69,29 +66,27 @@ type endpoint struct {
 	release  int
 	backend  *backend
 	addr     string
-	at       netip.Addr
 	ready    atomic.Bool
 	inflight atomic.Int64
 }
 
 func newIngress(log *slog.Logger) *Ingress {
 	dialer := &net.Dialer{Timeout: 2 * time.Second}
-	return &Ingress{log: log, byHost: map[string]*backend{}, byID: map[id.ID]*backend{}, byName: map[string]*backend{}, byAddr: map[netip.Addr]*endpoint{}, instances: map[id.ID]*endpoint{},
+	return &Ingress{log: log, byHost: map[string]*backend{}, byID: map[id.ID]*backend{}, instances: map[id.ID]*endpoint{},
 		transport: &http.Transport{Proxy: nil, DialContext: dialer.DialContext, MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second,
 			DisableCompression: true, ForceAttemptHTTP2: false}}
 }
 
 // Expose makes a component answer at an address and a host name.
-func (g *Ingress) Expose(project, component id.ID, name string, addr netip.Addr, host string) {
+func (g *Ingress) Expose(component id.ID, name string, addr netip.Addr, host string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := g.byID[component]
 	if b == nil {
-		b = &backend{g: g, component: component, project: project, name: name}
+		b = &backend{g: g, component: component, name: name}
 		b.proxy = &httputil.ReverseProxy{Transport: &balancer{g, b}, Rewrite: rewrite, ErrorHandler: g.failed, BufferPool: &g.buffers,
 			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
 		g.byID[component] = b
-		g.byName[string(project)+"/"+name] = b
 	}
 	for _, h := range b.hosts {
 		delete(g.byHost, h)
@@ -111,7 +106,6 @@ func (g *Ingress) Forget(component id.ID) {
 			delete(g.byHost, h)
 		}
 		delete(g.byID, component)
-		delete(g.byName, string(b.project)+"/"+b.name)
 	}
 }
 
@@ -125,10 +119,8 @@ func (g *Ingress) Attach(component, instance id.ID, release int, at netip.AddrPo
 	}
 	if old := g.instances[instance]; old != nil {
 		old.backend.remove(old)
-		g.leaves(old)
 	}
-	e := &endpoint{instance: instance, release: release, backend: b, addr: at.String(), at: at.Addr()}
-	g.byAddr[e.at] = e
+	e := &endpoint{instance: instance, release: release, backend: b, addr: at.String()}
 	e.ready.Store(ready)
 	g.instances[instance] = e
 	b.mu.Lock()
@@ -150,9 +142,6 @@ func (g *Ingress) Drain(ctx context.Context, instance id.ID, most time.Duration)
 	g.mu.Lock()
 	e := g.instances[instance]
 	delete(g.instances, instance)
-	if e != nil {
-		g.leaves(e)
-	}
 	g.mu.Unlock()
 	if e == nil {
 		return
@@ -168,13 +157,6 @@ func (g *Ingress) Drain(ctx context.Context, instance id.ID, most time.Duration)
 			return
 		case <-tick.C:
 		}
-	}
-}
-
-// leaves forgets who is at an endpoint's address, unless another is there by now.
-func (g *Ingress) leaves(e *endpoint) {
-	if g.byAddr[e.at] == e {
-		delete(g.byAddr, e.at)
 	}
 }
 
@@ -246,9 +228,6 @@ func rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 	r.SetXForwarded()
 	r.Out.Header.Set("X-Forwarded-Proto", "https")
-	if r.In.TLS == nil { // from inside
-		r.Out.Header.Set("X-Forwarded-Proto", "http")
-	}
 	if x := exchangeOf(r.In.Context()); x != nil && x.group != nil {
 		x.group.mark(r.Out.Header, x.lane)
 	}

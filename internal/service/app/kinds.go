@@ -76,6 +76,7 @@ func (s *Service) componentKind() kind.Kind[ComponentSpec, ComponentStatus] {
 	}
 	run := job.Flow[componentRow]{
 		{Name: "build", Do: s.build, Deadline: 30 * time.Minute},
+		{Name: "scan", Do: s.admit, Undo: s.dropRelease, Deadline: 30 * time.Minute},
 		{Name: "release", Do: s.plan, Commit: s.commitRelease, Undo: s.dropRelease},
 		{Name: "fetch image", Do: s.prefetch, Deadline: 5 * time.Minute},
 		{Name: "start", Do: s.roll, Undo: s.unroll, Deadline: rollDeadline},

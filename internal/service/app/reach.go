@@ -1,6 +1,7 @@
 package app
 
 import (
+	"net"
 	"net/http"
 	"strings"
 
@@ -59,5 +60,10 @@ func (r Reach) Take(component id.ID) (string, func()) {
 	if e == nil {
 		return "", nil
 	}
-	return e.at.String(), func() { e.inflight.Add(-1) }
+	host, _, err := net.SplitHostPort(e.addr)
+	if err != nil {
+		e.inflight.Add(-1)
+		return "", nil
+	}
+	return host, func() { e.inflight.Add(-1) }
 }

@@ -45,13 +45,13 @@ type Deps struct {
 	Engine  workload.Engine
 	Builder Builder
 	Host    Host
-	Dir     string // uploads and build logs
+	// Guard refuses an image (repository@digest) that may not be released in an environment; nil: every image may be.
+	Guard func(ctx context.Context, component *kind.Meta, environment, image string) error
+	Dir   string // uploads and build logs
 	// URL gives the address people use for a component, and the host name beside it; both change with the listener.
 	URL func(address netip.Addr, name, project string) (url, host string)
 	// Listen makes the ingress reachable under a component's own address.
 	Listen func(netip.Addr) error
-	// Inside is the address at which instances reach the ingress; invalid where they cannot.
-	Inside netip.Addr
 	Now    clock.Clock
 	Log    *slog.Logger
 	// Retention keeps deleted components in the trash.
@@ -149,7 +149,7 @@ func (s *Service) expose(row *componentRow) {
 		return
 	}
 	_, host := s.URL(addr, row.Name, string(row.Project))
-	s.Ingress.Expose(row.Project, row.ID, row.Name, addr, host)
+	s.Ingress.Expose(row.ID, row.Name, addr, host)
 	s.divide(row)
 	if err := s.Listen(addr); err != nil {
 		s.Log.Error("the app's address cannot be opened", "app", row.Name, "address", addr, "err", err)

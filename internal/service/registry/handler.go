@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,39 +15,33 @@ import (
 // ServeHTTP answers clients from outside (docker, podman, skopeo, crane) under /v2/: who they are and what they may do
 // is asked first, then distribution serves.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	if q.URL.Path == TokenPath && r.token != nil {
+		r.token.ServeHTTP(w, q)
+		return
+	}
 	repository, actions, ok := scope(q.Method, q.URL.Path)
 	if !ok {
 		writeError(w, http.StatusNotFound, "NAME_INVALID", "this address is not part of the registry")
 		return
 	}
-	if err := r.authorize(q, repository, actions); err != nil {
+	who, err := r.authorize(q, repository, actions)
+	if err != nil {
 		r.refuse(w, q, err)
 		return
 	}
 	// A mount takes a blob out of another repository without sending it: whoever may not read that one sends the blob.
 	if from := q.URL.Query().Get("from"); from != "" {
-		if _, err := reference.WithName(from); err != nil || r.authorize(q, from, []string{Pull}) != nil {
+		if _, err := reference.WithName(from); err != nil {
+			q = withoutMount(q)
+		} else if _, err := r.authorize(q, from, []string{Pull}); err != nil {
 			q = withoutMount(q)
 		}
 	}
-	r.serve(w, q)
-}
-
-// serve hands an allowed request to distribution.
-func (r *Registry) serve(w http.ResponseWriter, q *http.Request) {
-	if q.Method != http.MethodGet && q.Method != http.MethodHead {
-		r.mu.RLock()
-		defer r.mu.RUnlock()
-		defer r.touch()
+	c := change{who: who, source: q.RemoteAddr, agent: q.UserAgent(), rid: q.Header.Get("X-Request-Id")}
+	if host, _, err := net.SplitHostPort(q.RemoteAddr); err == nil {
+		c.source = host
 	}
-	r.app.ServeHTTP(w, q)
-}
-
-// touch notes that the registry was written to just now.
-func (r *Registry) touch() {
-	r.stamp.Lock()
-	defer r.stamp.Unlock()
-	r.lastWrite = r.now()
+	r.serve(w, q, repository, c)
 }
 
 // scope says which repository a request is about and what it does to it; ok is false for an address the protocol
@@ -73,7 +68,7 @@ func scope(method, path string) (repository string, actions []string, ok bool) {
 	}
 	// A repository's name may itself contain "blobs" as a part: the last marker is the one that counts.
 	cut := -1
-	for _, marker := range []string{"/manifests/", "/blobs/", "/tags/list"} {
+	for _, marker := range []string{"/manifests/", "/blobs/", "/tags/list", "/referrers/"} {
 		cut = max(cut, strings.LastIndex(rest, marker))
 	}
 	if cut <= 0 {
@@ -103,14 +98,20 @@ func withoutMount(q *http.Request) *http.Request {
 	return c
 }
 
+// Refuse answers with an error in the registry's form.
+func (r *Registry) Refuse(w http.ResponseWriter, q *http.Request, err error) { r.refuse(w, q, err) }
+
 // refuse turns a failure of the identity into the error the specification has for it.
 func (r *Registry) refuse(w http.ResponseWriter, q *http.Request, err error) {
 	e := fail.From(err)
 	switch e.Kind {
 	case fail.Unauthenticated:
-		w.Header().Set("WWW-Authenticate", `Basic realm="registry", charset="UTF-8"`)
+		if r.token != nil {
+			w.Header().Add("WWW-Authenticate", `Bearer realm="https://`+q.Host+TokenPath+`",service="`+q.Host+`"`)
+		}
+		w.Header().Add("WWW-Authenticate", `Basic realm="registry", charset="UTF-8"`)
 		writeError(w, http.StatusUnauthorized, "UNAUTHORIZED", e.Public())
-	case fail.Denied:
+	case fail.Denied, fail.Quota, fail.Precondition:
 		writeError(w, http.StatusForbidden, "DENIED", e.Public())
 	case fail.NotFound:
 		writeError(w, http.StatusNotFound, "NAME_UNKNOWN", e.Public())
@@ -118,6 +119,10 @@ func (r *Registry) refuse(w http.ResponseWriter, q *http.Request, err error) {
 		writeError(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", e.Public())
 	case fail.Invalid:
 		writeError(w, http.StatusBadRequest, "NAME_INVALID", e.Public())
+	case fail.TooLarge:
+		writeError(w, http.StatusRequestEntityTooLarge, "SIZE_INVALID", e.Public())
+	case fail.Conflict:
+		writeError(w, http.StatusConflict, "DENIED", e.Public())
 	default:
 		r.log.Error("registry could not authorise", "path", q.URL.Path, "error", err)
 		writeError(w, http.StatusServiceUnavailable, "UNAVAILABLE", e.Public())

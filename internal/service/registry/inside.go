@@ -3,19 +3,22 @@ package registry
 import (
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
 )
 
 // Transport answers requests for https://Host()/v2/… without a socket, acting for project: everything in
 // "project/…", and reading in "library/…". Project "" is the cloud itself.
-func (r *Registry) Transport(project string) http.RoundTripper { return &inside{r, project} }
+func (r *Registry) Transport(project string) http.RoundTripper {
+	return &inside{registry: r, project: project}
+}
 
 type inside struct {
 	registry *Registry
 	project  string
+	by       *change // who is to blame; nil: the project
 }
 
 // allowed is what Authorize is for outside clients.
@@ -23,12 +26,9 @@ func (t *inside) allowed(repository string, actions []string) error {
 	if t.project == "" || repository == "" && len(actions) == 0 {
 		return nil
 	}
-	owner, _, _ := strings.Cut(repository, "/")
-	if owner == t.project {
-		return nil
-	}
-	if owner == Shared && len(actions) == 1 && actions[0] == Pull {
-		return nil
+	ok, err := t.registry.usable(t.project, repository, actions)
+	if ok || err != nil {
+		return err
 	}
 	return fail.New(fail.NotFound, "repository %s is not known to this project", repository)
 }
@@ -88,7 +88,15 @@ func (t *inside) serve(w http.ResponseWriter, q *http.Request) {
 	if from := q.URL.Query().Get("from"); from != "" && t.allowed(from, []string{Pull}) != nil {
 		q = withoutMount(q)
 	}
-	t.registry.serve(w, q)
+	if t.by != nil {
+		t.registry.serve(w, q, repository, *t.by)
+		return
+	}
+	by := ident.System()
+	if t.project != "" {
+		by.UserName = "project " + t.project
+	}
+	t.registry.serve(w, q, repository, change{who: by, source: "inside"})
 }
 
 // answer is a ResponseWriter whose body is a pipe, so that large blobs are never held in memory.

@@ -9,14 +9,13 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/distribution/distribution/v3"
-	"github.com/distribution/distribution/v3/registry/storage"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/distribution/reference"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
 )
 
 func parseLength(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }
@@ -57,11 +56,15 @@ func (r *Registry) Tags(ctx context.Context, repository string) ([]string, error
 // Delete removes one image of a repository by digest or tag (a tag alone when ref is a tag; the image and all its tags
 // when it is a digest). An absent one is success. Room is freed by Collect.
 func (r *Registry) Delete(ctx context.Context, repository, ref string) error {
+	return r.delete(ctx, repository, ref, change{who: ident.System(), source: "inside"})
+}
+
+func (r *Registry) delete(ctx context.Context, repository, ref string, c change) error {
 	q, err := http.NewRequestWithContext(ctx, http.MethodDelete, "https://"+r.host+"/v2/"+repository+"/manifests/"+ref, nil)
 	if err != nil {
 		return fail.New(fail.Invalid, "%s:%s is not an image's name", repository, ref)
 	}
-	a, err := r.Transport("").RoundTrip(q)
+	a, err := (&inside{registry: r, by: &c}).RoundTrip(q)
 	if err != nil {
 		return fail.Wrap(err, fail.Internal, "deleting an image")
 	}
@@ -80,33 +83,8 @@ func (r *Registry) Remove(ctx context.Context, repository string) error {
 	if err != nil {
 		return fail.New(fail.Invalid, "%s is not a repository's name", repository)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if err := r.names.(distribution.RepositoryRemover).Remove(ctx, name); err != nil && !absent(err) {
 		return fail.Wrap(err, fail.Internal, "removing a repository")
-	}
-	return nil
-}
-
-// Collect frees the blobs that no image refers to any more, and uploads older than a day. A client sends an image's
-// blobs before its manifest, so it answers fail.Conflict when something was written less than quiet ago: try later.
-// Writers wait while it runs; readers do not.
-func (r *Registry) Collect(ctx context.Context, quiet time.Duration) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stamp.Lock()
-	last := r.lastWrite
-	r.stamp.Unlock()
-	if since := r.now().Sub(last); since < quiet {
-		return fail.New(fail.Conflict, "an image was being sent %s ago", since.Round(time.Second)).Then("try again later")
-	}
-	if err := storage.MarkAndSweep(ctx, r.files, r.names, storage.GCOpts{Quiet: true}); err != nil && !absent(err) {
-		return fail.Wrap(err, fail.Internal, "collecting unused blobs")
-	}
-	if _, errs := storage.PurgeUploads(ctx, r.files, r.now().Add(-24*time.Hour), true); len(errs) > 0 {
-		if err := errors.Join(errs...); !absent(err) {
-			return fail.Wrap(err, fail.Internal, "removing abandoned uploads")
-		}
 	}
 	return nil
 }

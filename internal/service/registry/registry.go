@@ -22,7 +22,13 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/build"
 )
 
@@ -45,22 +51,45 @@ type Options struct {
 	// Authorize decides on a request from outside. repository is "" for the version check (actions empty: any known
 	// caller) and for the catalog (List). A fail.Unauthenticated answer makes the client send credentials (Basic: user
 	// name or access key, and password or secret); fail.Denied and fail.NotFound are passed on as OCI errors.
-	Authorize func(r *http.Request, repository string, actions []string) error
+	Authorize func(r *http.Request, repository string, actions []string) (ident.Principal, error)
+	// Token answers a request for a bearer token at TokenPath; nil: only Basic is offered.
+	Token http.Handler
+
+	// Store keeps the repositories' rows; nil: images are served, and nothing is counted.
+	Store  store.Store
+	Limits ledger.Limits
+	// Project gives the domain of a project, "" when there is no such project.
+	Project func(tx store.Tx, project id.ID) (domain id.ID, err error)
 }
+
+// TokenPath is where clients get a token for their credentials. No repository's name begins with an underscore.
+const TokenPath = "/v2/_token"
 
 // Registry serves images. Close it when done.
 type Registry struct {
 	host      string
 	log       *slog.Logger
-	authorize func(*http.Request, string, []string) error
+	authorize func(*http.Request, string, []string) (ident.Principal, error)
+	token     http.Handler
+	store     store.Store
+	limits    ledger.Limits
+	project   func(store.Tx, id.ID) (id.ID, error)
+	kinds     *Kinds // set by NewKinds
+	pushed    []func(repository, ref string, d digest.Digest)
 	app       *handlers.App
 	files     driver.StorageDriver
 	names     distribution.Namespace
 	now       func() time.Time
 
-	mu        sync.RWMutex // held for reading by writers of blobs, for writing by Collect
-	stamp     sync.Mutex   // guards lastWrite
-	lastWrite time.Time
+	parsed   sync.Map // digest.Digest to *manifest
+	counting locks
+	relied   leases
+	started  time.Time
+
+	ctx        context.Context // of what runs beside requests
+	stop       context.CancelFunc
+	running    sync.WaitGroup
+	collecting sync.Mutex
 }
 
 // New opens the registry in o.Dir, making it when absent.
@@ -101,9 +130,16 @@ func New(o Options) (*Registry, error) {
 	config.HTTP.RelativeURLs = true // the outside and the inside know this registry by different names
 	config.Log.AccessLog.Disabled = true
 	config.Catalog.MaxEntries = 1000
-	r := &Registry{host: o.Host, log: logger, authorize: o.Authorize, files: files, names: names, now: time.Now}
+	r := &Registry{host: o.Host, log: logger, authorize: o.Authorize, token: o.Token, store: o.Store, limits: o.Limits, project: o.Project, files: files,
+		names: names, now: time.Now, started: time.Now()}
+	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.app = handlers.NewApp(context.Background(), config)
 	return r, nil
+}
+
+// OnPush adds what is told of every pushed image, after it is stored. f must not wait.
+func (r *Registry) OnPush(f func(repository, ref string, d digest.Digest)) {
+	r.pushed = append(r.pushed, f)
 }
 
 // Host is the name images are addressed by inside the cloud.
@@ -111,6 +147,8 @@ func (r *Registry) Host() string { return r.host }
 
 // Close ends the registry; requests must have ended before.
 func (r *Registry) Close() error {
+	r.stop()
+	r.running.Wait()
 	if err := r.app.Shutdown(); err != nil {
 		return fail.Wrap(err, fail.Internal, "closing the registry")
 	}

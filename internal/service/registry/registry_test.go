@@ -18,9 +18,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/opencontainers/go-digest"
 	"github.com/sirupsen/logrus"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/service/build"
 )
 
@@ -33,22 +35,23 @@ func TestMain(m *testing.M) {
 }
 
 // users is a stand-in identity: "ana" owns project p1 and "ben" p2; both read the shared images.
-func users(q *http.Request, repository string, actions []string) error {
+func users(q *http.Request, repository string, actions []string) (ident.Principal, error) {
 	user, password, ok := q.BasicAuth()
 	if !ok || password != user+"-secret" {
-		return fail.New(fail.Unauthenticated, "log in first")
+		return ident.Principal{}, fail.New(fail.Unauthenticated, "log in first")
 	}
+	who := ident.Principal{UserName: user, Method: ident.ByPassword}
 	project := map[string]string{"ana": "p1", "ben": "p2"}[user]
 	owner, _, _ := strings.Cut(repository, "/")
 	switch {
 	case repository == "" && len(actions) == 0, owner == project:
-		return nil
+		return who, nil
 	case owner == Shared && slices.Equal(actions, []string{Pull}):
-		return nil
+		return who, nil
 	case owner == Shared:
-		return fail.New(fail.Denied, "shared images are only read")
+		return who, fail.New(fail.Denied, "shared images are only read")
 	}
-	return fail.New(fail.NotFound, "there is no repository %s", repository)
+	return who, fail.New(fail.NotFound, "there is no repository %s", repository)
 }
 
 func open(t *testing.T) *Registry {
@@ -206,20 +209,27 @@ func TestCollect(t *testing.T) {
 	if err := r.Delete(ctx, "p1/app", d.String()); err != nil {
 		t.Errorf("deleting twice: %v", err)
 	}
-	if err := r.Collect(ctx, time.Minute); !fail.Is(err, fail.Conflict) {
-		t.Errorf("collecting during uploads: %v", err)
+	if _, err := r.Collect(ctx, time.Hour); !fail.Is(err, fail.Conflict) {
+		t.Errorf("collecting right after a start: %v", err)
+	}
+	now = now.Add(59 * time.Minute)
+	layers, _ := drop.Layers()
+	leased, _ := layers[0].Digest()
+	r.relied.touch(now, digest.Digest(leased.String())) // a client that is about to send it again asked for it
+	now = now.Add(2 * time.Minute)
+	if did, err := r.Collect(ctx, time.Hour); err != nil || did.Blobs != 2 { // the config and the manifest
+		t.Fatal(did, err)
 	}
 	now = now.Add(time.Hour)
-	if err := r.Collect(ctx, time.Minute); err != nil {
-		t.Fatal(err)
+	if did, err := r.Collect(ctx, time.Hour); err != nil || did.Blobs != 1 {
+		t.Fatal(did, err)
 	}
 	kept, _ := keep.Digest()
 	n, _ := name.ParseReference("registry.test/p1/app@" + kept.String())
 	if _, err := remote.Image(n, cloud); err != nil {
 		t.Errorf("the kept image: %v", err)
 	}
-	layers, _ := drop.Layers()
-	gone, _ := layers[0].Digest()
+	gone := leased
 	b, _ := name.NewDigest("registry.test/p1/app@" + gone.String())
 	if l, err := remote.Layer(b, cloud); err == nil {
 		if _, err := l.Compressed(); err == nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,20 +18,28 @@ import (
 	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
+	"github.com/awancloud/awan/internal/dialect/huawei/swr"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
+	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/registry"
 )
 
 // Cloud is a cloud without engines.
 type Cloud struct {
 	*kerneltest.Kernel
 	Federation *federation.Service
+	Registry   *registry.Registry
+	Images     *registry.Kinds
 	CA         *secret.CA
 	CAFile     string
 	Addr       string // HOST:PORT
@@ -41,10 +50,34 @@ type Cloud struct {
 func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 	t.Helper()
 	fed, ends := federation.New(federation.Deps{}), endpoint.New()
-	c := &Cloud{Kernel: kerneltest.Start(t, nil, append(append(fed.Kinds(), ends.All()...), kinds...)...), Federation: fed}
+	c := &Cloud{Federation: fed}
+	c.Images = registry.NewKinds(registry.KindDeps{User: func(tx store.Tx, domain id.ID, user string) (id.ID, error) {
+		row, err := c.Ident.Kinds.User.Find(tx, string(domain), user)
+		if row == nil || err != nil {
+			return "", err
+		}
+		return row.ID, nil
+	}})
+	c.Kernel = kerneltest.Start(t, nil, slices.Concat(c.Images.All(), fed.Kinds(), ends.All(), kinds)...)
 	fed.Store, fed.Ident, fed.Now, fed.Unseal = c.Store, c.Ident, c.Clock.Now, c.Door.Unseal
 	dir := t.TempDir()
 	var err error
+	c.Registry, err = registry.New(registry.Options{Dir: filepath.Join(dir, "registry"), Host: "registry.test", Store: c.Store,
+		Authorize: func(*http.Request, string, []string) (ident.Principal, error) {
+			return ident.Principal{}, fail.New(fail.Unauthenticated, "images are moved from inside here")
+		},
+		Project: func(tx store.Tx, project id.ID) (id.ID, error) {
+			row, err := c.Ident.Kinds.Project.Get(tx, project)
+			if row == nil || err != nil {
+				return "", err
+			}
+			return row.Domain, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Registry.Close() })
+	c.Images.Serve(c.Registry)
 	if c.CA, err = secret.OpenCA(filepath.Join(dir, "ca"), time.Now); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +88,8 @@ func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 	a := &auth.Authenticator{Ident: c.Ident, Now: c.Clock.Now, OriginalPath: front.OriginalPath}
 	o := keystone.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends}
 	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
-		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service())
+		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service(),
+		swr.New(swr.Options{Options: o, Kinds: c.Images, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry))
 	pages := console.New(console.Options{Door: c.Door, Now: c.Clock.Now, Version: "test", Federation: fed, Account: c.Admin.Domain})
 	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: c.CA, Names: front.Names{Domain: "awan.test", Region: "awan-1"},
 		Logger: slog.New(slog.DiscardHandler), Services: services,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/catalog"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
@@ -33,7 +34,7 @@ func TestEnsure(t *testing.T) {
 		dir = t.TempDir()
 	}
 	r, err := registry.New(registry.Options{Dir: dir + "/registry", Host: "registry.test",
-		Authorize: func(*http.Request, string, []string) error { return nil }})
+		Authorize: func(*http.Request, string, []string) (ident.Principal, error) { return ident.System(), nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,11 +90,6 @@ func IsShim(args []string) bool { return shim.Is(args) }
 // ShimMain is the shim's main; it does not return.
 func ShimMain() { shim.Main() }
 
-// Gateway is where instances reach the host: at one port, for the ingress.
-func (e *Engine) Gateway() netip.AddrPort {
-	return netip.AddrPortFrom(e.net.Gateway(), network.IngressPort)
-}
-
 // PickSubnet finds a free range for the cloud in dir and remembers it there.
 func PickSubnet(dir string) (netip.Prefix, error) {
 	p, err := network.PickSubnet(dir)

@@ -71,9 +71,6 @@ func tableName(key string) string { return "awan-" + key }
 // connections is how many an instance may have opened at a time, so that none fills the host's table for all.
 const connections = 8192
 
-// IngressPort is the one port of the gateway that instances reach.
-const IngressPort = 80
-
 // newRules replaces the whole table in one transaction. A kernel without connection counting gets the rest.
 func newRules(n *Network, ports []Port) (*rules, error) {
 	r, err := loadRules(n, ports, true)
@@ -197,8 +194,6 @@ func (r *rules) chains(c *nftables.Conn, n *Network, private, dns *nftables.Set)
 	in := base("host", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter)
 	rule(in, iif(ours, false), accept())
 	rule(in, answers(), accept())
-	rule(in, []expr.Any{ // the ingress, which knows by the address who asks
-		destination(1), &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: n.Gateway().AsSlice()}}, port(unix.IPPROTO_TCP, IngressPort), accept())
 	rule(in, reject())
 
 	post := base("source", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)

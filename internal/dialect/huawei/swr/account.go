@@ -1,0 +1,86 @@
+package swr
+
+import (
+	"encoding/base64"
+	"net/http"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/service/registry"
+)
+
+func (a *API) accountRoutes() []keystone.Route {
+	k := a.o.Kinds.Repository.D
+	return []keystone.Route{
+		{Method: "POST", Path: "/v2/manage/utils/secret", Do: a.logIn},
+		{Method: "POST", Path: "/v2/manage/utils/authorizationtoken", Do: a.logIn},
+		{Method: "GET", Path: "/v2/manage/projects/{project_id}/quotas", Kind: a.o.Kinds.Organization.D, Verb: call.List, Do: a.quotas},
+		{Method: "GET", Path: "/v2/manage/overview", Kind: k, Verb: call.List, Do: a.overview},
+	}
+}
+
+// loginLife is how long a temporary log-in holds, as SWR has it.
+const loginLife = 24 * time.Hour
+
+// logIn makes a log-in for docker that ends by itself: a token of the caller.
+func (a *API) logIn(x *keystone.Exchange) error {
+	t := ident.Token{User: x.Who.User, Domain: x.Who.Domain, Project: x.Who.Project, Methods: []string{"registry"}, MFA: x.Who.MFA, Expires: x.Who.Expires}
+	text, t, err := x.API.Door.Ident.IssueToken(x.R.Context(), t, loginLife)
+	if err != nil {
+		return err
+	}
+	host, user := a.o.Host(x.R), a.API.Region+"@token"
+	h := x.W.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Swr-Dockerlogin", "docker login -u "+user+" -p "+text+" "+host)
+	h.Set("X-Swr-Expireat", t.Expires.UTC().Format(time.RFC3339))
+	token.Write(x.W, http.StatusOK, map[string]any{"auths": map[string]any{host: map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + text))}}})
+	return nil
+}
+
+// quotas shows what SWR counts: organisations, and what this cloud counts beside.
+func (a *API) quotas(x *keystone.Exchange) error {
+	x.Call.Project = x.Param("project_id")
+	if _, _, err := keystone.Rows(x, a.o.Kinds.Organization, "", kind.Filter{Limit: 1}); err != nil {
+		return err
+	}
+	c := x.Call
+	all, err := x.API.Door.Quotas(x.R.Context(), &c)
+	if err != nil {
+		return err
+	}
+	items := []any{}
+	for _, q := range all {
+		switch q.Dim {
+		case "registry.organizations":
+			items = append(items, map[string]any{"quota_key": "namespace", "quota_limit": q.Limit, "used": q.Used, "unit": ""})
+		case registry.Storage:
+			items = append(items, map[string]any{"quota_key": "storage", "quota_limit": q.Limit, "used": q.Used, "unit": "MiB"})
+		}
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"quotas": items})
+	return nil
+}
+
+func (a *API) overview(x *keystone.Exchange) error {
+	rows, _, err := keystone.Rows(x, a.o.Kinds.Repository, "", kind.Filter{})
+	if err != nil {
+		return err
+	}
+	spaces, _, err := keystone.Rows(x, a.o.Kinds.Organization, "", kind.Filter{})
+	if err != nil {
+		return err
+	}
+	images, bytes := 0, int64(0)
+	for _, r := range rows {
+		images += r.Status.Tags
+		bytes += r.Status.Bytes
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"domain_id": x.Who.Domain, "domain_name": x.Who.DomainName, "namspace_num": len(spaces),
+		"repo_num": len(rows), "image_num": images, "store_space": float64(bytes), "downflow_size": 0})
+	return nil
+}

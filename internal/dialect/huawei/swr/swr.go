@@ -1,0 +1,169 @@
+// Package swr serves the management API of Huawei Cloud's Software Repository for Container
+// (https://support.huaweicloud.com/intl/en-us/api-swr/): organisations, repositories, their tags, who may use them,
+// retentions and log-ins to the registry. What clients push and pull goes to the registry itself, at the same host.
+// It may import the kernel, service/registry, dialect/{front,huawei/sign} and dialect/openstack/{keystone,token}.
+package swr
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"hash/fnv"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/service/registry"
+)
+
+// Options are what the API stands on.
+type Options struct {
+	keystone.Options
+	Kinds *registry.Kinds
+	// Host is the registry's host as the client that sent r reaches it.
+	Host func(r *http.Request) string
+}
+
+// API serves the routes.
+type API struct {
+	*keystone.API
+	o Options
+}
+
+// New makes the API.
+func New(o Options) *API {
+	o.Dialect, o.Fail = "huawei", Fail
+	a := &API{o: o}
+	o.Options.Enter = enter
+	a.API = keystone.Bare(o.Options)
+	for _, rs := range [][]keystone.Route{a.namespaceRoutes(), a.repositoryRoutes(), a.tagRoutes(), a.shareRoutes(), a.retentionRoutes(), a.accountRoutes()} {
+		for _, r := range rs {
+			a.Add(r)
+		}
+	}
+	return a
+}
+
+// Service is the API behind the listener with the registry at its side: clients use one host name for both.
+func (a *API) Service(images http.Handler) front.Service {
+	s := a.ServiceNamed("swr")
+	s.MaxBody = -1 // of images; the API bounds its own
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v2/manage/") || strings.HasPrefix(r.URL.Path, "/v3/manage/") || images == nil {
+			a.ServeHTTP(w, r)
+			return
+		}
+		images.ServeHTTP(w, r)
+	})
+	return s
+}
+
+// enter reads the headers that Huawei's clients add. Where they name no project it is the one called like the region.
+func enter(x *keystone.Exchange) error {
+	h := x.R.Header
+	if d := h.Get("X-Domain-Id"); d != "" && d != string(x.Who.Domain) {
+		x.Call.Domain = d
+	}
+	x.Call.Project = h.Get("X-Project-Id")
+	if x.Call.Project == "" && x.Who.Project == "" {
+		x.Call.Project = x.API.Region
+	}
+	return nil
+}
+
+// code is the status and code of a kind of failure; the codes' form is SWR's.
+func codeOf(k fail.Kind) (int, string) {
+	switch k {
+	case fail.Invalid:
+		return http.StatusBadRequest, "SVCSTG.SWR.4000001"
+	case fail.Unauthenticated:
+		return http.StatusUnauthorized, "SVCSTG.SWR.4010001"
+	case fail.Denied, fail.Quota:
+		return http.StatusForbidden, "SVCSTG.SWR.4030001"
+	case fail.NotFound, fail.Gone:
+		return http.StatusNotFound, "SVCSTG.SWR.4040001"
+	case fail.Exists, fail.Conflict, fail.Precondition:
+		return http.StatusConflict, "SVCSTG.SWR.4090001"
+	case fail.TooLarge:
+		return http.StatusRequestEntityTooLarge, "SVCSTG.SWR.4130001"
+	case fail.RateLimited:
+		return http.StatusTooManyRequests, "SVCSTG.SWR.4290001"
+	case fail.Unsupported:
+		return http.StatusNotImplemented, "SVCSTG.SWR.5010001"
+	case fail.NoSpace, fail.Unavailable:
+		return http.StatusServiceUnavailable, "SVCSTG.SWR.5030001"
+	case fail.Timeout, fail.Canceled:
+		return http.StatusGatewayTimeout, "SVCSTG.SWR.5040001"
+	}
+	return http.StatusInternalServerError, "SVCSTG.SWR.5000001"
+}
+
+// Fail writes an error in SWR's form, and in the one that Huawei's SDKs read.
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := fail.From(err)
+	status, code := codeOf(e.Kind)
+	token.Write(w, status, map[string]any{"errors": []map[string]any{{"errorCode": code, "errorMessage": e.Public()}},
+		"error_code": code, "error_msg": e.Public(), "request_id": front.From(r.Context()).RequestID})
+}
+
+// body reads a bare JSON body into v. An empty one reads as nothing: what is then missing the kinds find.
+func body(x *keystone.Exchange, v any) error {
+	err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody)).Decode(v)
+	var big *http.MaxBytesError
+	switch {
+	case err == nil || err.Error() == "EOF":
+		return nil
+	case errors.As(err, &big):
+		return fail.New(fail.TooLarge, "the body is larger than %d bytes", keystone.MaxBody)
+	}
+	return fail.New(fail.Invalid, "the body is not the JSON that is wanted here: %v", err)
+}
+
+// do sends a call and waits for its job, for the API knows no jobs.
+func do(x *keystone.Exchange, c call.Call) (call.Reply, error) {
+	r, err := x.API.Door.Do(x.R.Context(), &c)
+	if err != nil || r.Job == nil {
+		return r, err
+	}
+	j, err := x.API.Door.WaitJob(x.R.Context(), r.Job.ID)
+	if err == nil && j.Error != nil {
+		err = j.Error.Err()
+	}
+	return r, err
+}
+
+// Number is how an id is shown where the API wants a number: always the same, below 2^31.
+func Number(row id.ID) int32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(row))
+	return int32(h.Sum32() & 0x7fffffff)
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05Z")
+}
+
+// LongTermPassword is what SWR makes of an access key for a log-in that does not end:
+// https://support.huaweicloud.com/intl/en-us/usermanual-swr/swr_01_1000.html.
+func LongTermPassword(access, secret string) string {
+	m := hmac.New(sha256.New, []byte(secret))
+	m.Write([]byte(access))
+	return hex.EncodeToString(m.Sum(nil))
+}
+
+// created answers 201 with an empty object: the provider wants JSON.
+func created(x *keystone.Exchange) error {
+	token.Write(x.W, http.StatusCreated, struct{}{})
+	return nil
+}
