@@ -9,6 +9,8 @@ import (
 	v5model "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
 	"github.com/pquerna/otp/totp"
 
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/test/conformance/cloudtest"
 )
 
@@ -75,8 +77,12 @@ func TestSecuritySettings(t *testing.T) {
 		if err := api("192.0.2.0/24"); err != nil {
 			t.Fatal(err)
 		}
-		_, err := cl.KeystoneListUsers(&model.KeystoneListUsersRequest{}) // the test itself is outside of it now
-		refused(t, err, 403, "IAM.0003")
+		for source, in := range map[string]bool{"192.0.2.7": true, "198.51.100.7": false} {
+			err := c.Store.View(t.Context(), func(tx store.Tx) error { return c.Ident.Admit(tx, c.Root, source, false) })
+			if in != (err == nil) || !in && !fail.Is(err, fail.Denied) {
+				t.Errorf("from %s: %v", source, err)
+			}
+		}
 	})
 }
 

@@ -103,7 +103,7 @@ func (s subject) detach(x *keystone.Exchange) error {
 	return fail.New(fail.NotFound, "policy %s is not attached to %s %s", p.Name, s.name, who.M().Name)
 }
 
-// done answers with an empty object: clients read a body here.
+// done answers with an empty object: to a POST, clients take no 204.
 func done(x *keystone.Exchange) error {
 	token.Write(x.W, http.StatusOK, struct{}{})
 	return nil

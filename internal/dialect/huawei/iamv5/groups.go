@@ -132,7 +132,7 @@ func addUser(x *keystone.Exchange) error {
 	if err := x.Join(user, group); err != nil {
 		return err
 	}
-	return x.NoContent()
+	return done(x)
 }
 
 func removeUser(x *keystone.Exchange) error {
@@ -143,5 +143,5 @@ func removeUser(x *keystone.Exchange) error {
 	if err := x.Leave(user, group); err != nil {
 		return err
 	}
-	return x.NoContent()
+	return done(x)
 }

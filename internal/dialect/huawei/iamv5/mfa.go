@@ -2,12 +2,10 @@ package iamv5
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
@@ -26,8 +24,8 @@ func mfaRoutes(a *keystone.API) []keystone.Route {
 	}
 }
 
-// Serial is the number of a device on the wire.
-func Serial(r *DeviceRow) string { return "iam:" + string(r.Domain) + ":mfa:" + string(r.ID) }
+// Serial is the number of a device on the wire: clients read its name out of it.
+func Serial(r *DeviceRow) string { return "iam:" + string(r.Domain) + ":mfa/" + r.Name }
 
 // Own tells whether a user is the caller, who manages second factors of their own without a policy. Keys and agencies
 // are not the person: what they may do, policies say.
@@ -67,7 +65,7 @@ func FindDevice(x *keystone.Exchange, verb, user, serial string) (*DeviceRow, er
 		return nil, err
 	}
 	for _, r := range rows {
-		if row, _ := id.Parse(serial[strings.LastIndexByte(serial, ':')+1:]); r.ID == row {
+		if Serial(r) == serial {
 			return r, nil
 		}
 	}
@@ -161,7 +159,7 @@ func enableDevice(x *keystone.Exchange) error {
 	if err := ConfirmDevice(x, b.User, b.Serial, b.First, b.Second); err != nil {
 		return err
 	}
-	return x.NoContent()
+	return done(x)
 }
 
 // disableDevice takes the device away: one that is there and is not asked for would be of no use to anybody.
@@ -176,5 +174,5 @@ func disableDevice(x *keystone.Exchange) error {
 	if err := RemoveDevice(x, b.User, b.Serial); err != nil {
 		return err
 	}
-	return x.NoContent()
+	return done(x)
 }

@@ -67,23 +67,28 @@ func showProfile(x *keystone.Exchange) error {
 	return answerProfile(x, http.StatusOK, r)
 }
 
-// setPassword changes a user whose password is there already, or is not, as the caller wants it to be.
+// setPassword changes a user whose password is there already, or is not, as the caller wants it to be; again where
+// somebody else changed the user meanwhile.
 func setPassword(x *keystone.Exchange, spec keystone.Spec, was func(*keystone.UserRow) error) (*keystone.UserRow, error) {
-	r, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
-	if err != nil {
-		return nil, err
+	for try := 0; ; try++ {
+		r, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+		if err != nil {
+			return nil, err
+		}
+		if err := ask(x, x.API.Kinds.User.D, call.Update, r.Domain); err != nil {
+			return nil, err
+		}
+		if err := was(r); err != nil {
+			return nil, err
+		}
+		row, err := x.Do(x.API.Kinds.User.D, call.Update, string(r.ID), func(c *call.Call) { c.IfRevision, c.Spec = r.Revision, spec.JSON() })
+		if err == nil {
+			return row.(*keystone.UserRow), nil
+		}
+		if !fail.Is(err, fail.Conflict) || try == 5 {
+			return nil, err
+		}
 	}
-	if err := ask(x, x.API.Kinds.User.D, call.Update, r.Domain); err != nil {
-		return nil, err
-	}
-	if err := was(r); err != nil {
-		return nil, err
-	}
-	row, err := x.Do(x.API.Kinds.User.D, call.Update, string(r.ID), func(c *call.Call) { c.IfRevision, c.Spec = r.Revision, spec.JSON() })
-	if err != nil {
-		return nil, err
-	}
-	return row.(*keystone.UserRow), nil
 }
 
 func createProfile(x *keystone.Exchange) error {

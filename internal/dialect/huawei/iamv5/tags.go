@@ -118,5 +118,8 @@ func removeTags(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
+	if x.R.Method == http.MethodPost {
+		return done(x)
+	}
 	return x.NoContent()
 }

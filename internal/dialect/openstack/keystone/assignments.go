@@ -46,6 +46,8 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 	rows, _, err := Rows(x, x.API.Kinds.Grant, domain, kind.Filter{Where: func(r kind.AnyRow) bool {
 		g := r.(*GrantRow).Spec
 		switch {
+		case g.Agency != "", g.EnterpriseProject != "": // Keystone knows neither
+			return false
 		case a.Role != "" && g.Policy != a.Role, a.Group != "" && g.Group != a.Group, a.System && !g.Cloud,
 			a.Domain != "" && (g.Project != "" || g.Cloud), a.Inherited && (g.Project != "" || g.Cloud):
 			return false

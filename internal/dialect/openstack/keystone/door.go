@@ -20,15 +20,20 @@ import (
 // maxRows is the most rows a list without a limit gives; it then says "truncated", as Keystone does.
 const maxRows = 10_000
 
-// Do sends one call through the door. edit fills in what is special about it; it may be nil.
+// Do sends one call through the door. edit fills in what is special about it; it may be nil. A change of whatever is
+// there is tried again where somebody else changed the row meanwhile: clients change one user in several ways at once.
 func (x *Exchange) Do(k *kind.Def, verb, target string, edit func(*call.Call)) (kind.AnyRow, error) {
-	c := x.Call
-	c.Kind, c.Verb, c.Target = k, verb, target
-	if edit != nil {
-		edit(&c)
+	for try := 0; ; try++ {
+		c := x.Call
+		c.Kind, c.Verb, c.Target = k, verb, target
+		if edit != nil {
+			edit(&c)
+		}
+		r, err := x.API.Door.Do(x.R.Context(), &c)
+		if !fail.Is(err, fail.Conflict) || verb != call.Update || c.IfRevision != 0 || try == 5 {
+			return r.Row, err
+		}
 	}
-	r, err := x.API.Door.Do(x.R.Context(), &c)
-	return r.Row, err
 }
 
 // Get reads a row whose type is known.

@@ -86,7 +86,7 @@ func (p place) grants(x *Exchange) (s spot, rows []*GrantRow, err error) {
 	}
 	rows, _, err = Rows(x, x.API.Kinds.Grant, s.domain, kind.Filter{Index: "subject", Value: s.user + s.group, Where: func(r kind.AnyRow) bool {
 		g := r.(*GrantRow).Spec
-		return g.Project == s.project && !g.Cloud
+		return g.Project == s.project && g.EnterpriseProject == "" && !g.Cloud
 	}})
 	return s, rows, err
 }
