@@ -3,6 +3,7 @@ package servicestage
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
@@ -64,12 +65,24 @@ func (a *API) component(x *exchange) (*componentRow, *names, error) {
 	return r, n, nil
 }
 
+// busyWait is how long a change waits for a component's job to end: here configs and variables roll out by themselves, and
+// a client that changes them and the component at once knows nothing of that job.
+const busyWait = 20 * time.Second
+
 // send sends a change of a component through the door and gives its id and the job that works on it.
 func (a *API) send(x *exchange, verb string, target id.ID, edit func(*call.Call)) (map[string]any, error) {
 	c := x.Call
 	c.Kind, c.Verb, c.Target = a.App.Component.D, verb, string(target)
 	edit(&c)
 	r, err := a.Door.Do(x.R.Context(), &c)
+	for begun := time.Now(); fail.Is(err, fail.Conflict) && verb != call.Create && time.Since(begun) < busyWait; {
+		select {
+		case <-x.R.Context().Done():
+			return nil, err
+		case <-time.After(busyWait / 100):
+		}
+		r, err = a.Door.Do(x.R.Context(), &c)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -81,16 +94,6 @@ func (a *API) send(x *exchange, verb string, target id.ID, edit func(*call.Call)
 		out["job_id"] = r.Job.ID
 	}
 	return out, nil
-}
-
-// change is send with the answer to the client.
-func (a *API) change(x *exchange, verb string, target id.ID, edit func(*call.Call)) error {
-	out, err := a.send(x, verb, target, edit)
-	if err != nil {
-		return err
-	}
-	token.Write(x.W, http.StatusOK, out)
-	return nil
 }
 
 // read reads the body twice: as what this cloud acts on and as what the client will want back.
@@ -186,7 +189,7 @@ func (a *API) updateComponent(x *exchange) error {
 	if err != nil {
 		return errors.Join(err, a.release(x, old.ID, after, before))
 	}
-	if err := a.release(x, old.ID, before, after); err != nil {
+	if err := a.settle(x, old.ID, before); err != nil {
 		return err
 	}
 	token.Write(x.W, http.StatusOK, out)
@@ -202,11 +205,15 @@ func (a *API) deleteComponent(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	hosts, err := a.ever(x, old)
+	if err != nil {
+		return err
+	}
 	out, err := a.send(x, call.Delete, old.ID, func(c *call.Call) { c.Purge = true })
 	if err != nil {
 		return err
 	}
-	if err := a.release(x, old.ID, a.said(old.Spec.Foreign), nil); err != nil {
+	if err := a.release(x, old.ID, hosts, nil); err != nil {
 		return err
 	}
 	token.Write(x.W, http.StatusOK, out)

@@ -39,6 +39,33 @@ func (a *API) said(foreign string) []string {
 	return a.hosts(b.Accesses)
 }
 
+// ever are the hosts that a component's words name, now or in an earlier release of it.
+func (a *API) ever(x *exchange, r *componentRow) ([]string, error) {
+	out := a.said(r.Spec.Foreign)
+	rows, err := a.releases(x, r)
+	for _, rel := range rows {
+		out = append(out, a.said(rel.Spec.Foreign)...)
+	}
+	return out, err
+}
+
+// settle makes the hosts that a component's words name lead to it, and no others that they ever named or
+// named before the last change.
+func (a *API) settle(x *exchange, component id.ID, was []string) error {
+	r, err := keystone.Get(x, a.App.Component, string(component))
+	if err != nil {
+		return err
+	}
+	before, err := a.ever(x, r)
+	if err != nil {
+		return err
+	}
+	if err := a.take(x, r.ID, a.said(r.Spec.Foreign)); err != nil {
+		return err
+	}
+	return a.release(x, r.ID, append(before, was...), a.said(r.Spec.Foreign))
+}
+
 // domainOf finds a host's row, if it is one of the project's that leads to the component.
 func (a *API) domainOf(x *exchange, host string, component id.ID) (*domainRow, error) {
 	r, err := keystone.Get(x, a.Access.Domain, host)
