@@ -125,6 +125,7 @@ type appPage struct {
 	ID         string
 	Row2       string // the derived page of the row
 	LogInstant string
+	New        bool // it was deployed from the browser just now
 }
 
 // instanceView is a running copy with what it uses.
@@ -180,6 +181,7 @@ func (q *request) appPage(tab string) (*appPage, error) {
 			p.Can[a.verb] = ok
 		}
 	}
+	p.New = q.URL.Query().Get("new") != ""
 	p.Job = q.jobOf(row.M())
 	p.Purge = span(k.Retention)
 	if k.Retention <= 0 {
@@ -203,6 +205,15 @@ func (q *request) appOverview() error {
 		p.Scale = q.actionForm(p.Path+"/actions/scale", a.ActionDesc, docOf(p.Row.Spec), nil, "")
 	}
 	return q.render("app_overview", p.Name, p)
+}
+
+// appArrived is how far an app is that was deployed from the browser: it ends with the button that opens it.
+func (q *request) appArrived() error {
+	p, err := q.appPage(q.URL.Query().Get("tab"))
+	if err != nil {
+		return err
+	}
+	return q.fragment("app_overview", "arrived", p)
 }
 
 // appLive is the instances' table, read again every two seconds.

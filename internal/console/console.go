@@ -68,7 +68,7 @@ func (c *Console) routes() {
 		"POST /complete/confirm": (*request).completeConfirm, "POST /complete/password": (*request).completePassword,
 	}
 	private := map[string]handler{
-		"GET /{$}": (*request).dashboard, "GET /deploy": (*request).deployPage,
+		"GET /{$}": (*request).dashboard, "GET /deploy": (*request).deployPage, "POST /deploy": (*request).deploy,
 		"POST /logout": (*request).logout, "POST /project": (*request).chooseProject,
 		"GET /jobs/{id}": (*request).jobPage, "GET /jobs/{id}/live": (*request).jobLive,
 		"GET /audit": (*request).audit, "GET /usage": (*request).usage,
@@ -85,7 +85,7 @@ func (c *Console) routes() {
 		"POST /k/{service}/{plural}/{id}/actions/{verb}": (*request).kindAction,
 
 		"GET /apps": (*request).apps, "GET /apps/{name}": (*request).appOverview,
-		"GET /apps/{name}/live": (*request).appLive, "GET /apps/{name}/state": (*request).appState,
+		"GET /apps/{name}/arrived": (*request).appArrived, "GET /apps/{name}/live": (*request).appLive, "GET /apps/{name}/state": (*request).appState,
 		"GET /apps/{name}/logs": (*request).appLogs, "GET /apps/{name}/log": (*request).appLogStream,
 		"GET /apps/{name}/log.txt": (*request).appLogText, "GET /apps/{name}/build": (*request).appBuild,
 		"GET /apps/{name}/build-log": (*request).appBuildStream, "GET /apps/{name}/build-log.txt": (*request).appBuildText,

@@ -19,6 +19,7 @@ type dashboardPage struct {
 	CanAudit  bool
 	CanDeploy bool
 	NoProject bool
+	Starters  []starter // of the tour, while there is no app
 }
 
 // when is the last time an event happened.
@@ -67,6 +68,9 @@ func (q *request) dashboard() error {
 		sort.SliceStable(p.Events, func(i, j int) bool { return when(p.Events[i].Event).After(when(p.Events[j].Event)) })
 		p.Events = p.Events[:min(len(p.Events), dashboardRows)]
 	}
+	if p.CanDeploy && len(p.Apps) == 0 {
+		p.Starters = starters()
+	}
 	if may[quotas] && !p.NoProject {
 		all, err := q.Door.Quotas(q.Context(), q.newCall(nil, "", ""))
 		if err != nil {
@@ -89,5 +93,3 @@ func (q *request) dashboard() error {
 	}
 	return q.render("dashboard", "Dashboard", p)
 }
-
-func (q *request) deployPage() error { return q.render("deploy", "Deploy an app", nil) }
