@@ -12,6 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/metric"
 )
 
 const (
@@ -125,6 +126,7 @@ type appPage struct {
 	ID         string
 	Row2       string // the derived page of the row
 	LogInstant string
+	Gray       *grayView
 	New        bool // it was deployed from the browser just now
 }
 
@@ -173,9 +175,12 @@ func (q *request) appPage(tab string) (*appPage, error) {
 	for _, v := range call.Verbs(k) {
 		asks = append(asks, action{k.Service, k.Name, v.Verb})
 	}
-	asks = append(asks, action{"app", "release", call.List})
+	series := action{metric.Series.Service, metric.Series.Name, call.List}
+	asks = append(asks, action{"app", "release", call.List}, series)
 	for a, ok := range q.may(asks) {
-		if a.name == "release" {
+		if a == series {
+			p.Can["series"] = ok && q.Metrics != nil
+		} else if a.name == "release" {
 			p.Can["releases"] = ok && q.Door.KindOf(releaseKind) != nil
 		} else {
 			p.Can[a.verb] = ok
@@ -196,6 +201,7 @@ func (q *request) appOverview() error {
 		return err
 	}
 	p.Instances = q.instances(p)
+	p.Gray = q.gray(p)
 	if p.Can[call.Events] {
 		if p.Events, err = q.appEventList(p, 6); err != nil {
 			return err
@@ -373,6 +379,9 @@ func (q *request) appAction() error {
 	a := k.ActionOf(q.PathValue("verb"))
 	if a == nil || a.Stream || a.Collection {
 		return fail.New(fail.NotFound, "an app has no action %q", q.PathValue("verb"))
+	}
+	if a.Verb == grayModify { // a form without rules takes them away; an API call without them keeps them
+		q.PostForm.Set("in.rules#all", "true")
 	}
 	return q.runAction(k, a, row, appPath(row), appPath(row))
 }

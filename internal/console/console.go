@@ -15,6 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/metric"
 )
 
 // Options are what a console stands on.
@@ -23,6 +24,11 @@ type Options struct {
 	Now     func() time.Time // time.Now when nil
 	Version string
 	URL     string // where the cloud answers, for the commands that pages show: "https://host:port"
+
+	// Metrics is what was measured; nil: nothing is. Reading it asks the door each time.
+	Metrics *metric.Service
+	// API is the native API, which the explorer's calls go to with the session's token; nil: they cannot be run.
+	API http.Handler
 
 	// Federation is other ways to log in, and apps that ask who somebody is; nil: the cloud has none.
 	Federation *federation.Service
@@ -85,6 +91,8 @@ func (c *Console) routes() {
 		"POST /k/{service}/{plural}/{id}/actions/{verb}": (*request).kindAction,
 
 		"GET /apps": (*request).apps, "GET /apps/{name}": (*request).appOverview,
+		"GET /apps/{name}/metrics": (*request).appMetrics, "GET /apps/{name}/metrics/live": (*request).appMetricsLive,
+		"GET /apps/{name}/gray":    (*request).appGray,
 		"GET /apps/{name}/arrived": (*request).appArrived, "GET /apps/{name}/live": (*request).appLive, "GET /apps/{name}/state": (*request).appState,
 		"GET /apps/{name}/logs": (*request).appLogs, "GET /apps/{name}/log": (*request).appLogStream,
 		"GET /apps/{name}/log.txt": (*request).appLogText, "GET /apps/{name}/build": (*request).appBuild,

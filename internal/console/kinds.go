@@ -555,6 +555,9 @@ func (q *request) kindAction() error {
 func (q *request) runAction(k *kind.Def, a *kind.AnyAction, row kind.AnyRow, back, next string) error {
 	rd := &reader{sent: q.PostForm}
 	in := rd.object(a.In, "in", nil)
+	if q.PostForm.Get("in.rules#all") != "" && in["rules"] == nil {
+		in["rules"] = []any{}
+	}
 	again := func(e *fail.Error, status int) error {
 		if e != nil && e.Field != "" && !strings.HasPrefix(e.Field, "in.") {
 			e = &fail.Error{Kind: e.Kind, Field: "in." + e.Field, Message: e.Message, Next: e.Next, Cause: e.Cause}
@@ -580,6 +583,10 @@ func (q *request) runAction(k *kind.Def, a *kind.AnyAction, row kind.AnyRow, bac
 	r, err := q.do(c)
 	if err != nil {
 		return formError(err, again)
+	}
+	if c, ok := r.Row.(*component); ok && strings.HasPrefix(a.Verb, "gray-") {
+		q.flash(graySaid(a.Verb, c))
+		return q.see(next)
 	}
 	q.flash(label(a.Verb) + " " + q.rowName(k, row) + ": done.")
 	if r.Job != nil && !r.Job.Done() {
