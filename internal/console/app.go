@@ -127,6 +127,7 @@ type appPage struct {
 	Row2       string // the derived page of the row
 	LogInstant string
 	Gray       *grayView
+	Variables  []variable
 	New        bool // it was deployed from the browser just now
 }
 
@@ -336,6 +337,11 @@ func (q *request) appForm(tab, page string, fieldsOf func(*kind.Def) []kind.Fiel
 	fields := fieldsOf(p.Kind)
 	current := docOf(p.Row.Spec)
 	doc := current
+	if tab == "variables" {
+		if p.Variables, err = q.variables(p); err != nil {
+			return err
+		}
+	}
 	show := func(e *fail.Error, status int) error {
 		f := &former{current: current, suggest: q.suggest, err: e, more: q.PostForm.Get("_more")}
 		p.Form = form{CSRF: p.CSRF, To: p.Path + "/" + tab, Submit: "Save and roll out", Inputs: f.inputs(fields, "spec", doc, current),

@@ -90,6 +90,10 @@ func (c *Console) routes() {
 		"GET /k/{service}/{plural}/{id}/actions/{verb}":  (*request).kindActionPage,
 		"POST /k/{service}/{plural}/{id}/actions/{verb}": (*request).kindAction,
 
+		"GET /configs/{id}": (*request).configShow, "POST /configs/{id}": (*request).configSave, "POST /configs/{id}/rollback": (*request).configRollback,
+		"GET /simulate": (*request).simulate, "GET /audit/{id}/why": (*request).why,
+		"GET /api": (*request).explorer, "GET /api/{service}/{plural}": (*request).explorer, "POST /api/{service}/{plural}": (*request).explorerRun,
+
 		"GET /apps": (*request).apps, "GET /apps/{name}": (*request).appOverview,
 		"GET /apps/{name}/metrics": (*request).appMetrics, "GET /apps/{name}/metrics/live": (*request).appMetricsLive,
 		"GET /apps/{name}/gray":    (*request).appGray,

@@ -81,6 +81,10 @@ func (q *request) dashboard() error {
 				p.Quotas = append(p.Quotas, u)
 			}
 		}
+		sort.SliceStable(p.Quotas, func(i, j int) bool { // what is used most of comes first
+			return float64(p.Quotas[i].Used)/float64(p.Quotas[i].Limit) > float64(p.Quotas[j].Used)/float64(p.Quotas[j].Limit)
+		})
+		p.Quotas = p.Quotas[:min(len(p.Quotas), dashboardRows)]
 	}
 	if p.CanAudit {
 		found, _, err := q.Door.Audit(q.Context(), q.newCall(nil, "", ""), ledger.Query{Limit: dashboardRows})
@@ -90,6 +94,7 @@ func (q *request) dashboard() error {
 		for _, e := range found {
 			p.Entries = append(p.Entries, viewEntry(e))
 		}
+		q.explainable(p.Entries)
 	}
 	return q.render("dashboard", "Dashboard", p)
 }

@@ -167,8 +167,13 @@ func (q *request) showDeploy(p deployPage, app *component, spec map[string]any, 
 	d := deployFields(k, p.From, app)
 	source := asMap(spec["source"])
 	p.Inputs = append(f.inputs(d.git, "spec.source.git", asMap(source["git"]), nil), f.inputs(d.source, "spec.source", source, nil)...)
+	var build []*input
+	if p.From == fromUpload { // seldom needed: what was uploaded tells it
+		build, p.Inputs = p.Inputs, nil
+	}
 	before := f.taken
 	p.More = append(f.inputs(d.more, "spec", spec, nil), f.inputs(d.gray, "spec.gray", asMap(spec["gray"]), nil)...)
+	p.More = append(p.More, build...)
 	p.MoreOpen = app != nil || f.taken != before
 	if e != nil && !f.taken {
 		if e.Field == "upload" {

@@ -129,6 +129,11 @@ type rowPage struct {
 	CanRestore    bool
 	Keeps         string // how long the trash keeps it
 	Project, Base string
+	Text          string // the editor of a config's text
+	Users         []usedBy
+	Mountable     bool
+	Rights        *rights
+	API           string // of the explorer
 }
 
 type actionView struct {
@@ -196,7 +201,16 @@ func (q *request) rowPage(k *kind.Def, row kind.AnyRow) (rowPage, error) {
 		p.Actions = append(p.Actions, v)
 	}
 	p.Job = q.jobOf(m)
-	return p, nil
+	p.API = "/api/" + k.Service + "/" + k.Plural
+	p.Mountable = k.Service == "config" && (k.Name == "config" || k.Name == "secret" || k.Name == "config-group")
+	if k.FullName() == configKind {
+		p.Text = "/configs/" + string(m.ID)
+	}
+	if p.Users, err = q.mounted(k, row); err != nil {
+		return p, err
+	}
+	p.Rights, err = q.rightsOf(k, row)
+	return p, err
 }
 
 // takeTables moves the lists of objects out of the properties.
