@@ -92,7 +92,7 @@ func (c *Console) routes() {
 
 		"GET /configs/{id}": (*request).configShow, "POST /configs/{id}": (*request).configSave, "POST /configs/{id}/rollback": (*request).configRollback,
 		"GET /simulate": (*request).simulate, "GET /audit/{id}/why": (*request).why,
-		"GET /api": (*request).explorer, "GET /api/{service}/{plural}": (*request).explorer, "POST /api/{service}/{plural}": (*request).explorerRun,
+		"GET /explorer": (*request).explorer, "GET /explorer/{service}/{plural}": (*request).explorer, "POST /explorer/{service}/{plural}": (*request).explorerRun,
 
 		"GET /apps": (*request).apps, "GET /apps/{name}": (*request).appOverview,
 		"GET /apps/{name}/metrics": (*request).appMetrics, "GET /apps/{name}/metrics/live": (*request).appMetricsLive,

@@ -75,7 +75,7 @@ func (q *request) explorerShow(ran *ranCall, status int) error {
 			at[k.Service] = i
 			p.Groups = append(p.Groups, explorerGroup{Title: label(k.Service)})
 		}
-		e := explorerKind{Title: label(k.Plural), Path: "/api/" + k.Service + "/" + k.Plural, Doc: k.Doc, Active: want == k.Service+"/"+k.Plural}
+		e := explorerKind{Title: label(k.Plural), Path: "/explorer/" + k.Service + "/" + k.Plural, Doc: k.Doc, Active: want == k.Service+"/"+k.Plural}
 		p.Groups[i].Kinds = append(p.Groups[i].Kinds, e)
 		if e.Active {
 			p.Kind = &k.Desc

@@ -201,7 +201,7 @@ func (q *request) rowPage(k *kind.Def, row kind.AnyRow) (rowPage, error) {
 		p.Actions = append(p.Actions, v)
 	}
 	p.Job = q.jobOf(m)
-	p.API = "/api/" + k.Service + "/" + k.Plural
+	p.API = "/explorer/" + k.Service + "/" + k.Plural
 	p.Mountable = k.Service == "config" && (k.Name == "config" || k.Name == "secret" || k.Name == "config-group")
 	if k.FullName() == configKind {
 		p.Text = "/configs/" + string(m.ID)
