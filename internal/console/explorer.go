@@ -192,6 +192,8 @@ func exampleOf(fields []kind.Field) map[string]any {
 		}
 		var v any = f.Name
 		switch {
+		case f.Example != "" && (f.Type == kind.Integer || f.Type == kind.Number):
+			v = json.Number(f.Example)
 		case f.Example != "":
 			v = f.Example
 		case len(f.Enum) > 0:

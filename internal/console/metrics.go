@@ -243,9 +243,17 @@ func (c *chart) draw(step time.Duration) {
 			before = p.at
 		}
 		l.Path = b.String()
-		l.Now, l.Mean, l.Most = short(l.points[len(l.points)-1].v), short(sum/float64(len(l.points))), short(high)
+		l.Now, l.Mean, l.Most = l.now(c.To, step), short(sum/float64(len(l.points))), short(high)
 	}
 	c.table()
+}
+
+// now is the newest measurement; none of what runs no more.
+func (l *line) now(to time.Time, step time.Duration) string {
+	if p := l.points[len(l.points)-1]; to.Sub(p.at) <= 3*step {
+		return short(p.v)
+	}
+	return "–"
 }
 
 // table tells the same in words: some moments of the time.
