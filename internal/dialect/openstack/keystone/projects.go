@@ -14,7 +14,7 @@ import (
 type (
 	ProjectRow = kind.Row[ident.ProjectSpec, ident.None]
 	DomainRow  = kind.Row[ident.DomainSpec, ident.None]
-	UserRow    = kind.Row[ident.UserSpec, ident.None]
+	UserRow    = kind.Row[ident.UserSpec, ident.UserStatus]
 	GroupRow   = kind.Row[ident.GroupSpec, ident.None]
 	PolicyRow  = kind.Row[ident.PolicySpec, ident.None]
 	GrantRow   = kind.Row[ident.GrantSpec, ident.None]
