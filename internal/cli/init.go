@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,25 +12,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
-// starterEnd ends the names of templates' files, so that no tool takes them for what they will be.
-const starterEnd = ".tmpl"
-
-// starters lists the stacks that there is a starter for.
-func starters() []string {
-	entries, err := fs.ReadDir(catalog.Files(), "templates")
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, e := range entries {
-		out = append(out, e.Name())
-	}
-	return out
-}
-
 func (s *session) appCmd() *cobra.Command {
 	var stack, name string
-	all := starters()
+	all := catalog.Starters()
 	init := &cobra.Command{Use: "init [DIR]", Short: "write the beginning of an app into a folder",
 		Long: "Write the beginning of an app into a folder: a program that answers, and an awan.yaml that describes it. Nothing that is\n" +
 			"there already is changed.",
@@ -62,17 +45,8 @@ func (s *session) appCmd() *cobra.Command {
 }
 
 func (s *session) initApp(dir, stack, name string, all []string) error {
-	from := "templates/" + stack
-	files := map[string]string{}
-	err := fs.WalkDir(catalog.Files(), from, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := fs.ReadFile(catalog.Files(), p)
-		files[strings.TrimSuffix(strings.TrimPrefix(p, from+"/"), starterEnd)] = strings.ReplaceAll(string(text), "@NAME@", name)
-		return err
-	})
-	if err != nil || strings.ContainsAny(stack, "/.") {
+	files, err := catalog.Starter(stack, name)
+	if err != nil {
 		return fail.Field("stack", "there is no starter for %q", stack).Then("choose one of %s", strings.Join(all, ", "))
 	}
 	for f := range files {

@@ -21,7 +21,7 @@ func TestInitWritesWhatIsUnderstood(t *testing.T) {
 		var out bytes.Buffer
 		return Run(t.Context(), Options{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Version: "test"}, args), out.String()
 	}
-	for _, stack := range starters() {
+	for _, stack := range catalog.Starters() {
 		dir := filepath.Join(t.TempDir(), "my-shop")
 		if code, out := run("app", "init", dir, "--stack", stack); code != 0 {
 			t.Fatalf("%s: %s", stack, out)

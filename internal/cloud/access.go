@@ -36,7 +36,7 @@ func (c *Cloud) makeAccess() error {
 		c.closing(func() error { i.Close(); return nil })
 		issuer = i
 	}
-	c.Access = access.New(access.Deps{Issuer: issuer, Store: c.Store, Apps: c.App.Reach(), Unseal: c.unseal, Reserved: c.reserved, Address: host, First: first, Last: last,
+	c.Access = access.New(access.Deps{Issuer: issuer, Store: c.Store, Apps: c.App.Reach(), Follow: []string{c.App.Component.D.NamePrefix()}, Unseal: c.unseal, Reserved: c.reserved, Address: host, First: first, Last: last,
 		URL: func(name string) string {
 			return "https://" + net.JoinHostPort(name, strconv.Itoa(int(c.Front.Addr().Port()))) + "/"
 		},

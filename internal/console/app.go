@@ -12,6 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/metric"
 )
 
 const (
@@ -125,6 +126,9 @@ type appPage struct {
 	ID         string
 	Row2       string // the derived page of the row
 	LogInstant string
+	Gray       *grayView
+	Variables  []variable
+	New        bool // it was deployed from the browser just now
 }
 
 // instanceView is a running copy with what it uses.
@@ -172,14 +176,18 @@ func (q *request) appPage(tab string) (*appPage, error) {
 	for _, v := range call.Verbs(k) {
 		asks = append(asks, action{k.Service, k.Name, v.Verb})
 	}
-	asks = append(asks, action{"app", "release", call.List})
+	series := action{metric.Series.Service, metric.Series.Name, call.List}
+	asks = append(asks, action{"app", "release", call.List}, series)
 	for a, ok := range q.may(asks) {
-		if a.name == "release" {
+		if a == series {
+			p.Can["series"] = ok && q.Metrics != nil
+		} else if a.name == "release" {
 			p.Can["releases"] = ok && q.Door.KindOf(releaseKind) != nil
 		} else {
 			p.Can[a.verb] = ok
 		}
 	}
+	p.New = q.URL.Query().Get("new") != ""
 	p.Job = q.jobOf(row.M())
 	p.Purge = span(k.Retention)
 	if k.Retention <= 0 {
@@ -194,6 +202,7 @@ func (q *request) appOverview() error {
 		return err
 	}
 	p.Instances = q.instances(p)
+	p.Gray = q.gray(p)
 	if p.Can[call.Events] {
 		if p.Events, err = q.appEventList(p, 6); err != nil {
 			return err
@@ -203,6 +212,15 @@ func (q *request) appOverview() error {
 		p.Scale = q.actionForm(p.Path+"/actions/scale", a.ActionDesc, docOf(p.Row.Spec), nil, "")
 	}
 	return q.render("app_overview", p.Name, p)
+}
+
+// appArrived is how far an app is that was deployed from the browser: it ends with the button that opens it.
+func (q *request) appArrived() error {
+	p, err := q.appPage(q.URL.Query().Get("tab"))
+	if err != nil {
+		return err
+	}
+	return q.fragment("app_overview", "arrived", p)
 }
 
 // appLive is the instances' table, read again every two seconds.
@@ -319,6 +337,11 @@ func (q *request) appForm(tab, page string, fieldsOf func(*kind.Def) []kind.Fiel
 	fields := fieldsOf(p.Kind)
 	current := docOf(p.Row.Spec)
 	doc := current
+	if tab == "variables" {
+		if p.Variables, err = q.variables(p); err != nil {
+			return err
+		}
+	}
 	show := func(e *fail.Error, status int) error {
 		f := &former{current: current, suggest: q.suggest, err: e, more: q.PostForm.Get("_more")}
 		p.Form = form{CSRF: p.CSRF, To: p.Path + "/" + tab, Submit: "Save and roll out", Inputs: f.inputs(fields, "spec", doc, current),
@@ -362,6 +385,9 @@ func (q *request) appAction() error {
 	a := k.ActionOf(q.PathValue("verb"))
 	if a == nil || a.Stream || a.Collection {
 		return fail.New(fail.NotFound, "an app has no action %q", q.PathValue("verb"))
+	}
+	if a.Verb == grayModify { // a form without rules takes them away; an API call without them keeps them
+		q.PostForm.Set("in.rules#all", "true")
 	}
 	return q.runAction(k, a, row, appPath(row), appPath(row))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/metric"
 )
 
 // Options are what a console stands on.
@@ -23,6 +24,11 @@ type Options struct {
 	Now     func() time.Time // time.Now when nil
 	Version string
 	URL     string // where the cloud answers, for the commands that pages show: "https://host:port"
+
+	// Metrics is what was measured; nil: nothing is. Reading it asks the door each time.
+	Metrics *metric.Service
+	// API is the native API, which the explorer's calls go to with the session's token; nil: they cannot be run.
+	API http.Handler
 
 	// Federation is other ways to log in, and apps that ask who somebody is; nil: the cloud has none.
 	Federation *federation.Service
@@ -68,7 +74,7 @@ func (c *Console) routes() {
 		"POST /complete/confirm": (*request).completeConfirm, "POST /complete/password": (*request).completePassword,
 	}
 	private := map[string]handler{
-		"GET /{$}": (*request).dashboard, "GET /deploy": (*request).deployPage,
+		"GET /{$}": (*request).dashboard, "GET /deploy": (*request).deployPage, "POST /deploy": (*request).deploy,
 		"POST /logout": (*request).logout, "POST /project": (*request).chooseProject,
 		"GET /jobs/{id}": (*request).jobPage, "GET /jobs/{id}/live": (*request).jobLive,
 		"GET /audit": (*request).audit, "GET /usage": (*request).usage,
@@ -84,8 +90,14 @@ func (c *Console) routes() {
 		"GET /k/{service}/{plural}/{id}/actions/{verb}":  (*request).kindActionPage,
 		"POST /k/{service}/{plural}/{id}/actions/{verb}": (*request).kindAction,
 
+		"GET /configs/{id}": (*request).configShow, "POST /configs/{id}": (*request).configSave, "POST /configs/{id}/rollback": (*request).configRollback,
+		"GET /simulate": (*request).simulate, "GET /audit/{id}/why": (*request).why,
+		"GET /explorer": (*request).explorer, "GET /explorer/{service}/{plural}": (*request).explorer, "POST /explorer/{service}/{plural}": (*request).explorerRun,
+
 		"GET /apps": (*request).apps, "GET /apps/{name}": (*request).appOverview,
-		"GET /apps/{name}/live": (*request).appLive, "GET /apps/{name}/state": (*request).appState,
+		"GET /apps/{name}/metrics": (*request).appMetrics, "GET /apps/{name}/metrics/live": (*request).appMetricsLive,
+		"GET /apps/{name}/gray":    (*request).appGray,
+		"GET /apps/{name}/arrived": (*request).appArrived, "GET /apps/{name}/live": (*request).appLive, "GET /apps/{name}/state": (*request).appState,
 		"GET /apps/{name}/logs": (*request).appLogs, "GET /apps/{name}/log": (*request).appLogStream,
 		"GET /apps/{name}/log.txt": (*request).appLogText, "GET /apps/{name}/build": (*request).appBuild,
 		"GET /apps/{name}/build-log": (*request).appBuildStream, "GET /apps/{name}/build-log.txt": (*request).appBuildText,

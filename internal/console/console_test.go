@@ -1,7 +1,9 @@
 package console_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +17,8 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/console"
+	"github.com/awancloud/awan/internal/dialect/auth"
+	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/duplex"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -25,6 +29,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/config"
+	"github.com/awancloud/awan/internal/service/metric"
 )
 
 // A kind with a field of every type, and an app like the real one.
@@ -89,7 +95,7 @@ type componentRow = kind.Row[app.ComponentSpec, app.ComponentStatus]
 type releaseRow = kind.Row[app.ReleaseSpec, app.ReleaseStatus]
 
 // components are apps without instances behind them. Their updates wait for the gate.
-func components(gate <-chan struct{}) *kind.Def {
+func components(gate <-chan struct{}, uploaded *bytes.Buffer) *kind.Def {
 	flag := func(verb string, stopped bool) kind.Action[app.ComponentSpec, app.ComponentStatus] {
 		return kind.Action[app.ComponentSpec, app.ComponentStatus]{Verb: verb, Doc: verb + "s it", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
 			r.Spec.Stopped = stopped
@@ -114,6 +120,36 @@ func components(gate <-chan struct{}) *kind.Def {
 			"app.components": func(app.ComponentSpec) int64 { return 1 }},
 		Meter: map[ledger.Dim]func(app.ComponentSpec, app.ComponentStatus) int64{"app.memory (MiB)": func(s app.ComponentSpec, _ app.ComponentStatus) int64 { return s.Memory * int64(s.Replicas) }},
 		Actions: []kind.Action[app.ComponentSpec, app.ComponentStatus]{flag("stop", true), flag("start", false), flag("restart", false),
+			{Verb: "upload", Doc: "takes a source", Level: kind.Write, Collection: true, Serve: func(_ context.Context, _ *componentRow, _ any, s kind.Stream) error {
+				if _, err := io.Copy(uploaded, s.Body); err != nil {
+					return err
+				}
+				return s.Emit(app.Uploaded{Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(uploaded.Bytes())), Size: int64(uploaded.Len())})
+			}},
+			{Verb: "build-log", Doc: "its build's log", Level: kind.Read, Serve: func(_ context.Context, _ *componentRow, _ any, s kind.Stream) error {
+				return s.Emit(map[string]any{"at": time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC), "text": "found main.go"})
+			}},
+			{Verb: "gray-check", Doc: "how a gray release does", Level: kind.Read, Serve: func(_ context.Context, r *componentRow, _ any, s kind.Stream) error {
+				return s.Emit(app.GrayView{Gray: *r.Status.Gray, Live: app.GrayCount{Release: 3, Instances: 2, Ready: 2, Tally: app.Tally{Answers: 12345}},
+					New: app.GrayCount{Release: 4, Instances: 1, Ready: 1, Tally: app.Tally{Answers: 1234, Errors: 2}}})
+			}},
+			{Verb: "gray-continue", Doc: "goes on", Level: kind.Write, In: app.GrayContinue{}, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
+				r.Status.Gray.Next = &app.Traffic{Weight: r.Spec.Gray.Steps[0]}
+				return "", nil
+			}},
+			{Verb: "gray-modify", Doc: "changes it", Level: kind.Write, In: app.GrayModify{}, Change: func(_ context.Context, _ store.Tx, r *componentRow, in any) (string, error) {
+				m, next := in.(*app.GrayModify), r.Status.Gray.Traffic
+				next.Weight = *m.Weight
+				if m.Rules != nil {
+					next.Rules = m.Rules
+				}
+				r.Status.Gray.Next = &next
+				return "", nil
+			}},
+			{Verb: "gray-rollback", Doc: "takes it back", Level: kind.Write, In: app.GrayBack{}, Change: func(_ context.Context, _ store.Tx, r *componentRow, _ any) (string, error) {
+				r.Status.Gray = nil
+				return "", nil
+			}},
 			{Verb: "scale", Doc: "sets how many instances run", Level: kind.Write, In: struct {
 				Replicas int `json:"replicas" doc:"instances" min:"1" max:"50" required:"true"`
 			}{}, Change: func(_ context.Context, _ store.Tx, r *componentRow, in any) (string, error) {
@@ -187,6 +223,10 @@ type world struct {
 	app    *kind.Def
 	rel    *kind.Def
 	gate   chan struct{}
+
+	uploaded *bytes.Buffer   // what was uploaded
+	configs  *config.Service // with its kinds in this world
+	metrics  *metric.Service
 }
 
 func start(t *testing.T) *world {
@@ -200,10 +240,18 @@ func start(t *testing.T) *world {
 func startGated(t *testing.T) *world {
 	t.Helper()
 	gate := make(chan struct{})
-	w := &world{box: boxes(), app: components(gate), rel: releases(), gate: gate}
-	w.Kernel = kerneltest.Start(t, func(d ledger.Dim) (int64, bool) { return 4096, true }, w.box, w.app, w.rel)
+	w := &world{box: boxes(), rel: releases(), gate: gate, uploaded: new(bytes.Buffer), configs: config.New(config.Deps{})}
+	w.app = components(gate, w.uploaded)
+	w.Kernel = kerneltest.Start(t, func(d ledger.Dim) (int64, bool) { return 4096, true }, append(w.configs.Kinds(), w.box, w.app, w.rel)...)
+	w.configs.Deps = config.Deps{Store: w.Store, Now: w.Clock.Now, Unseal: w.Door.Unseal, UsedBy: func(store.Tx, id.ID, string) (string, error) { return "", nil }}
 	w.NoFactors(t)
-	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: w.Clock.Now, Version: "test", URL: "https://cloud.example:7443"}))
+	var err error
+	if w.metrics, err = metric.Open(metric.Options{Dir: t.TempDir(), Source: w, Now: w.Clock.Now, Log: w.Door.Log}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.metrics.Close() })
+	api := native.New(w.Door, &auth.Authenticator{Ident: w.Ident, Now: w.Clock.Now}, "test")
+	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: w.Clock.Now, Version: "test", URL: "https://cloud.example:7443", Metrics: w.metrics, API: api}))
 	t.Cleanup(s.Close)
 	w.URL, w.client = s.URL, s.Client()
 	jar, err := cookiejar.New(nil)
@@ -238,7 +286,11 @@ func (w *world) create(t *testing.T, k *kind.Def, name, spec string, tags map[st
 func (w *world) fill(t *testing.T) {
 	t.Helper()
 	w.create(t, w.box, "crate", `{"size":7,"token":"hush-hush","words":["fragile","`+"<b>up</b>"+`"],"env":{"A":"`+jsonText(evil)+`"},"hidden":{"KEY":"tell-nobody"},"rules":[{"port":443}],"free":{"deep":[1,2]}}`, map[string]string{"team": evil})
-	w.create(t, w.app, "guestbook", `{"replicas":3,"env":{"GREETING":"`+jsonText(evil)+`"},"secrets":{"DB_PASSWORD":"tell-nobody"}}`, nil)
+	w.create(t, w.Door.KindOf("config/config"), "shop.properties", `{"type":"properties","content":"color=red\nsize=1\n"}`, nil)
+	if _, err := w.Door.Do(t.Context(), &call.Call{Kind: w.Door.KindOf("config/config"), Verb: call.Update, Target: "shop.properties", Spec: json.RawMessage(`{"content":"color=blue\nsize=1\n"}`), Principal: w.Root}); err != nil {
+		t.Fatal(err)
+	}
+	w.create(t, w.app, "guestbook", `{"mounts":[{"config":"shop.properties","as":"variables"}],"replicas":3,"env":{"GREETING":"`+jsonText(evil)+`"},"secrets":{"DB_PASSWORD":"tell-nobody"}}`, nil)
 	now := w.Clock.Now()
 	_, err := w.Store.Update(t.Context(), func(tx store.Tx) error {
 		old, err := w.app.Find(tx, string(w.Admin.ProjectID), "guestbook")
@@ -354,6 +406,10 @@ func (w *world) boxID(t *testing.T, k *kind.Def, name string) string {
 func (w *world) everyPage(t *testing.T) []string {
 	t.Helper()
 	pages := []string{"/", "/deploy", "/apps", "/audit", "/audit?text=box&outcome=succeeded&since=24h", "/usage", "/usage?period=last", "/quota", "/trash",
+		"/deploy?from=template&template=go", "/deploy?from=upload", "/deploy?from=git", "/deploy?from=image", "/deploy?app=guestbook", "/deploy?app=guestbook&from=git",
+		"/simulate", "/simulate?ask=1&actions=test%3Abox%3Alist%0Atest%3Abox%3Acreate&user=admin", "/explorer", "/explorer/test/boxes", "/explorer/app/components",
+		"/configs/shop.properties", "/configs/shop.properties?from=1&to=2",
+		"/apps/guestbook/metrics", "/apps/guestbook/metrics?range=15m&by=instance", "/apps/guestbook/build?new=1",
 		"/apps/guestbook", "/apps/guestbook/logs", "/apps/guestbook/releases", "/apps/guestbook/events", "/apps/guestbook/variables", "/apps/guestbook/settings", "/apps/guestbook/exec"}
 	for _, k := range w.Door.Kinds {
 		list := "/k/" + k.Service + "/" + k.Plural

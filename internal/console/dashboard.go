@@ -19,6 +19,7 @@ type dashboardPage struct {
 	CanAudit  bool
 	CanDeploy bool
 	NoProject bool
+	Starters  []starter // of the tour, while there is no app
 }
 
 // when is the last time an event happened.
@@ -67,6 +68,9 @@ func (q *request) dashboard() error {
 		sort.SliceStable(p.Events, func(i, j int) bool { return when(p.Events[i].Event).After(when(p.Events[j].Event)) })
 		p.Events = p.Events[:min(len(p.Events), dashboardRows)]
 	}
+	if p.CanDeploy && len(p.Apps) == 0 {
+		p.Starters = starters()
+	}
 	if may[quotas] && !p.NoProject {
 		all, err := q.Door.Quotas(q.Context(), q.newCall(nil, "", ""))
 		if err != nil {
@@ -77,6 +81,10 @@ func (q *request) dashboard() error {
 				p.Quotas = append(p.Quotas, u)
 			}
 		}
+		sort.SliceStable(p.Quotas, func(i, j int) bool { // what is used most of comes first
+			return float64(p.Quotas[i].Used)/float64(p.Quotas[i].Limit) > float64(p.Quotas[j].Used)/float64(p.Quotas[j].Limit)
+		})
+		p.Quotas = p.Quotas[:min(len(p.Quotas), dashboardRows)]
 	}
 	if p.CanAudit {
 		found, _, err := q.Door.Audit(q.Context(), q.newCall(nil, "", ""), ledger.Query{Limit: dashboardRows})
@@ -86,8 +94,7 @@ func (q *request) dashboard() error {
 		for _, e := range found {
 			p.Entries = append(p.Entries, viewEntry(e))
 		}
+		q.explainable(p.Entries)
 	}
 	return q.render("dashboard", "Dashboard", p)
 }
-
-func (q *request) deployPage() error { return q.render("deploy", "Deploy an app", nil) }

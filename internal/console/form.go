@@ -38,6 +38,7 @@ type input struct {
 	Disabled        bool
 	Set             bool // a secret that has a value
 	Err, Next       string
+	Place           []sourceLine // of a JSON text: the wrong line and those around it
 }
 
 type pair struct {
@@ -118,6 +119,12 @@ func (f *former) input(fl kind.Field, name string, v, cur any) *input {
 		}
 	case fl.Secret:
 		in.Control, in.Value, in.Set = "password", "", scalar(cur) != ""
+		if fl.Type == kind.String && fl.Max != nil && *fl.Max > longSecret {
+			in.Control = "secrettext"
+			if cur == nil && f.current == nil {
+				in.Value = scalar(v) // what was just typed
+			}
+		}
 		in.Hint = ""
 		in.Required = in.Required && !in.Set
 	case fl.Type == kind.Boolean:
@@ -152,9 +159,19 @@ func (f *former) input(fl kind.Field, name string, v, cur any) *input {
 			b, _ := json.MarshalIndent(v, "", "  ")
 			in.Value = string(b)
 		}
+		if in.Err != "" {
+			line := lineOfSyntax(in.Value)
+			if line == 0 {
+				line = lineOfPath(in.Value, strings.TrimPrefix(f.err.Field, name+"."))
+			}
+			in.Place = snippet(in.Value, line)
+		}
 	}
 	return in
 }
+
+// longSecret is the length from which a secret is a text of several lines: a key, a file.
+const longSecret = 8192
 
 func optional(items []*input) {
 	for _, in := range items {
@@ -325,7 +342,13 @@ func (r *reader) scalar(fl kind.Field, name, text string) any {
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil || d.More() {
-		r.bad(name, "is not valid JSON")
+		if e := badJSON(name, text); e != nil {
+			if r.err == nil {
+				r.err = e
+			}
+		} else {
+			r.bad(name, "is more than one JSON value")
+		}
 		return text
 	}
 	return v

@@ -129,6 +129,11 @@ type rowPage struct {
 	CanRestore    bool
 	Keeps         string // how long the trash keeps it
 	Project, Base string
+	Text          string // the editor of a config's text
+	Users         []usedBy
+	Mountable     bool
+	Rights        *rights
+	API           string // of the explorer
 }
 
 type actionView struct {
@@ -196,7 +201,16 @@ func (q *request) rowPage(k *kind.Def, row kind.AnyRow) (rowPage, error) {
 		p.Actions = append(p.Actions, v)
 	}
 	p.Job = q.jobOf(m)
-	return p, nil
+	p.API = "/explorer/" + k.Service + "/" + k.Plural
+	p.Mountable = k.Service == "config" && (k.Name == "config" || k.Name == "secret" || k.Name == "config-group")
+	if k.FullName() == configKind {
+		p.Text = "/configs/" + string(m.ID)
+	}
+	if p.Users, err = q.mounted(k, row); err != nil {
+		return p, err
+	}
+	p.Rights, err = q.rightsOf(k, row)
+	return p, err
 }
 
 // takeTables moves the lists of objects out of the properties.
@@ -555,6 +569,9 @@ func (q *request) kindAction() error {
 func (q *request) runAction(k *kind.Def, a *kind.AnyAction, row kind.AnyRow, back, next string) error {
 	rd := &reader{sent: q.PostForm}
 	in := rd.object(a.In, "in", nil)
+	if q.PostForm.Get("in.rules#all") != "" && in["rules"] == nil {
+		in["rules"] = []any{}
+	}
 	again := func(e *fail.Error, status int) error {
 		if e != nil && e.Field != "" && !strings.HasPrefix(e.Field, "in.") {
 			e = &fail.Error{Kind: e.Kind, Field: "in." + e.Field, Message: e.Message, Next: e.Next, Cause: e.Cause}
@@ -580,6 +597,10 @@ func (q *request) runAction(k *kind.Def, a *kind.AnyAction, row kind.AnyRow, bac
 	r, err := q.do(c)
 	if err != nil {
 		return formError(err, again)
+	}
+	if c, ok := r.Row.(*component); ok && strings.HasPrefix(a.Verb, "gray-") {
+		q.flash(graySaid(a.Verb, c))
+		return q.see(next)
 	}
 	q.flash(label(a.Verb) + " " + q.rowName(k, row) + ": done.")
 	if r.Job != nil && !r.Job.Done() {

@@ -36,6 +36,7 @@ type entryView struct {
 	ledger.Entry
 	Body string
 	Took string
+	Why  string // the page that explains the decision
 }
 
 var periods = [][2]string{{"", "any time"}, {"15m", "last 15 minutes"}, {"1h", "last hour"}, {"24h", "last 24 hours"}, {"168h", "last 7 days"}, {"720h", "last 30 days"}}
@@ -78,11 +79,24 @@ func (q *request) audit() error {
 	for _, e := range entries {
 		p.Entries = append(p.Entries, viewEntry(e))
 	}
+	q.explainable(p.Entries)
 	if next != "" {
 		v.Set("marker", string(next))
 		p.Next = "/audit?" + v.Encode()
 	}
 	return q.render("audit", "Audit log", p)
+}
+
+// explainable links entries that policies decided to their explanation.
+func (q *request) explainable(entries []entryView) {
+	if !q.mayAsk(policyKind, "explain") {
+		return
+	}
+	for i := range entries {
+		if entries[i].Decision != nil {
+			entries[i].Why = "/audit/" + string(entries[i].ID) + "/why"
+		}
+	}
 }
 
 func viewEntry(e ledger.Entry) entryView {

@@ -168,6 +168,10 @@ func (q *request) nav() []navGroup {
 			account.Items = append(account.Items, e.item)
 		}
 	}
+	if q.mayAsk(policyKind, "simulate") {
+		account.Items = append(account.Items, navItem{Title: "Policy simulator", Path: "/simulate", Icon: "policy"})
+	}
+	account.Items = append(account.Items, navItem{Title: "API explorer", Path: "/explorer", Icon: "terminal"})
 	if trash {
 		account.Items = append(account.Items, navItem{Title: "Trash", Path: "/trash", Icon: "trash"})
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"mime/multipart"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,6 +28,9 @@ type request struct {
 	who      ident.Principal
 	projects []project
 	project  project
+
+	first *multipart.Part   // the first file that a form brought
+	parts *multipart.Reader // what comes after it
 
 	names map[string]string // of referenced rows, looked up once a page
 }

@@ -86,8 +86,13 @@ func (q *request) checkPost() error {
 	if err := q.origin.Check(q.Request); err != nil {
 		return fail.New(fail.Denied, "this form was sent from another site, so nothing was done").Because(err)
 	}
-	q.Body = http.MaxBytesReader(q.w, q.Body, MaxForm)
-	if err := q.ParseForm(); err != nil {
+	read := q.ParseForm
+	if q.uploads() {
+		read = q.openUpload
+	} else {
+		q.Body = http.MaxBytesReader(q.w, q.Body, MaxForm)
+	}
+	if err := read(); err != nil {
 		return fail.Wrap(err, fail.Invalid, "the form could not be read").Then("go back and send it again")
 	}
 	if !hmac.Equal([]byte(q.PostForm.Get("csrf")), []byte(q.csrf())) {

@@ -157,6 +157,14 @@ func (k *killing) quota(what string) {
 		want["app.cpu"] += c.Spec.Replicas * c.Spec.CPU
 		want["app.memory"] += c.Spec.Replicas * c.Spec.Memory
 	}
+	var images struct {
+		Items []struct{ Status struct{ Bytes int64 } }
+	}
+	k.c.Do("GET", "/projects/"+k.c.Project+"/registry/repositories", nil, &images)
+	for _, r := range images.Items {
+		want["registry.repositories"]++
+		want["registry.storage"] += (r.Status.Bytes + 1<<20 - 1) >> 20
+	}
 	for _, i := range q.Items {
 		if i.Used != want[i.Name] {
 			k.Errorf("%s: quota %s counts %d, the rows hold %d", what, i.Name, i.Used, want[i.Name])

@@ -90,6 +90,7 @@ function followLog(pane) {
         if (instance && instance.value) q.set("instance", instance.value);
         const r = await fetch(pane.dataset.log + "?" + q, { signal: abort.signal });
         if (r.redirected || r.status === 401) { location.reload(); return; }
+        if (r.status === 404 && pane.dataset.wait && document.querySelector("#app-job .steps")) throw new Error("not begun");
         if (r.status === 404 && pane.dataset.once) { state.textContent = "there is none"; return; }
         if (!r.ok) throw new Error("answered " + r.status);
         state.textContent = "live";
@@ -138,4 +139,97 @@ function followLog(pane) {
   }, { passive: true });
   addEventListener("pagehide", () => abort.abort());
   read();
+}
+
+const deployForm = document.querySelector("#deploy-form[data-upload]");
+if (deployForm) takeFiles(deployForm);
+
+// Dropping a folder or an archive, and how far the upload is. The form works without this.
+function takeFiles(form) {
+  const zone = document.getElementById("drop-zone"), state = document.getElementById("drop-state");
+  const folder = document.getElementById("folder"), archive = document.getElementById("archive");
+  let dropped = []; // {path, file}
+  const say = (text) => { state.textContent = text; };
+  const size = (n) => n < 1 << 20 ? Math.ceil(n / 1024) + " KiB" : (n / (1 << 20)).toFixed(1) + " MiB";
+  const tell = (name, files) => say(name + ": " + (files.length === 1 ? "1 file" : files.length + " files") + ", " + size(files.reduce((n, f) => n + f.file.size, 0)));
+  const skip = (path) => /(^|\/)(\.git|node_modules)(\/|$)/.test(path);
+  const named = (name) => {
+    const box = form.elements.name;
+    if (box && box.type === "text" && !box.value) box.value = name.replace(/\.(zip|tar|tgz|tar\.gz|jar|war)$/i, "").toLowerCase().replace(/[^a-z0-9-]+/g, "-").replace(/^[^a-z]+|-+$/g, "").slice(0, 40);
+  };
+
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    zone.addEventListener(kind, (e) => { e.preventDefault(); zone.classList.toggle("over", kind === "dragover"); });
+  }
+  zone.addEventListener("drop", async (e) => {
+    const entries = [...e.dataTransfer.items].map((i) => i.webkitGetAsEntry && i.webkitGetAsEntry()).filter(Boolean);
+    const files = [...e.dataTransfer.files];
+    dropped = [];
+    folder.value = archive.value = "";
+    if (entries.length === 1 && entries[0].isFile || entries.length === 0) {
+      if (files.length === 0) return;
+      const one = new DataTransfer();
+      one.items.add(files[0]);
+      archive.files = one.files;
+      tell(files[0].name, [{ file: files[0] }]);
+      return named(files[0].name);
+    }
+    say("reading…");
+    const top = entries.length === 1 ? "" : "folder/";
+    const walk = async (entry, at) => {
+      const path = at + entry.name;
+      if (skip(path)) return;
+      if (entry.isFile) return void dropped.push({ path, file: await new Promise((ok, bad) => entry.file(ok, bad)) });
+      const reader = entry.createReader();
+      for (;;) {
+        const some = await new Promise((ok, bad) => reader.readEntries(ok, bad));
+        if (some.length === 0) return;
+        for (const child of some) await walk(child, path + "/");
+      }
+    };
+    try {
+      for (const entry of entries) await walk(entry, top);
+    } catch (err) { dropped = []; return say("It cannot be read: " + err.message); }
+    tell(entries[0].name, dropped);
+    if (entries.length === 1) named(entries[0].name);
+  });
+  folder.addEventListener("change", () => {
+    dropped = [];
+    archive.value = "";
+    const files = [...folder.files].map((file) => ({ path: file.webkitRelativePath || file.name, file })).filter((f) => !skip(f.path));
+    if (files.length === 0) return;
+    const name = files[0].path.split("/")[0];
+    tell(name, files);
+    named(name);
+  });
+  archive.addEventListener("change", () => {
+    dropped = [];
+    folder.value = "";
+    if (archive.files.length === 0) return;
+    tell(archive.files[0].name, [{ file: archive.files[0] }]);
+    named(archive.files[0].name);
+  });
+
+  form.addEventListener("submit", (e) => {
+    e.preventDefault();
+    const data = new FormData(), files = dropped.length ? dropped : [...folder.files].map((file) => ({ path: file.webkitRelativePath || file.name, file })).filter((f) => !skip(f.path));
+    for (const [k, v] of new FormData(form)) if (typeof v === "string") data.append(k, v);
+    if (files.length) for (const f of files) data.append("folder", f.file, f.path);
+    else if (archive.files.length) data.append("archive", archive.files[0], archive.files[0].name);
+    const button = document.getElementById("deploy-now"), x = new XMLHttpRequest();
+    button.disabled = true;
+    x.upload.addEventListener("progress", (p) => { if (p.lengthComputable) say(p.loaded < p.total ? "uploading: " + Math.floor(100 * p.loaded / p.total) + " %" : "uploaded"); });
+    x.addEventListener("error", () => { button.disabled = false; say("The upload broke off. Try again."); });
+    x.addEventListener("load", () => {
+      const to = new URL(x.responseURL);
+      if (to.pathname !== "/deploy") { location.assign(to.href); return; }
+      const page = new DOMParser().parseFromString(x.responseText, "text/html").querySelector("main");
+      if (!page) { location.reload(); return; }
+      document.querySelector("main").replaceWith(page);
+      const again = document.querySelector("#deploy-form[data-upload]");
+      if (again) takeFiles(again);
+    });
+    x.open("POST", form.getAttribute("action"));
+    x.send(data);
+  });
 }

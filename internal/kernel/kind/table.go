@@ -42,10 +42,13 @@ func (d *Desc) Prefix(scope string) string {
 	return "row/" + d.FullName() + "/" + scope + "/"
 }
 
+// NamePrefix is the key prefix under which names lead to ids: it changes when rows come, go, or are renamed.
+func (d *Desc) NamePrefix() string { return "rowname/" + d.FullName() + "/" }
+
 func (d *Desc) key(scope string, row id.ID) string { return d.Prefix(scope) + string(row) }
 func (d *Desc) scopeKey(row id.ID) string          { return "rowscope/" + d.FullName() + "/" + string(row) }
 func (d *Desc) nameKey(scope, name string) string {
-	return "rowname/" + d.FullName() + "/" + scope + "/" + name
+	return d.NamePrefix() + scope + "/" + name
 }
 func (d *Desc) indexPrefix(index, scope, value string) string {
 	return "rowindex/" + d.FullName() + "/" + index + "/" + scope + "/" + escape(value) + "/"

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/clock"
-	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -49,6 +48,7 @@ type Issuer interface {
 type Deps struct {
 	Store  store.Store
 	Apps   Apps
+	Follow []string // key prefixes whose changes change what a component's name means
 	Issuer Issuer
 	Unseal func(m *kind.Meta, part, path, sealed string) (string, error)
 	// Reserved tells whether a name is the cloud's own: no tenant may take it.
@@ -87,7 +87,7 @@ func New(d Deps) *Service {
 // Kinds lists the service's kinds.
 func (s *Service) Kinds() []*kind.Def { return []*kind.Def{s.Domain.D, s.Rule.D, s.Port.D} }
 
-// Start reads the rows, opens the ports, and follows every change.
+// Start reads the rows, opens the ports, and follows every change: of our rows, and of which component a name means.
 func (s *Service) Start(ctx context.Context) error {
 	rev, err := s.reload(ctx)
 	if err != nil {
@@ -95,7 +95,11 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.running.Go(func() { s.follow(follow, rev) })
+	changed := make(chan struct{}, 1) // changes that come together are one reload
+	for _, prefix := range append([]string{"row/access/"}, s.Follow...) {
+		s.running.Go(func() { s.watch(follow, prefix, rev, changed) })
+	}
+	s.running.Go(func() { s.follow(follow, changed) })
 	return nil
 }
 
@@ -108,29 +112,49 @@ func (s *Service) Close() {
 	s.ports.close()
 }
 
-// follow keeps the table right. Several changes that come together are one reload.
-func (s *Service) follow(ctx context.Context, rev store.Rev) {
+// watch notes every change below a prefix.
+func (s *Service) watch(ctx context.Context, prefix string, rev store.Rev, changed chan<- struct{}) {
 	for ctx.Err() == nil {
-		for change, err := range s.Store.Watch(ctx, "row/access/", rev) {
-			if err != nil || change.Rev > rev {
+		for change, err := range s.Store.Watch(ctx, prefix, rev) {
+			if err == nil {
+				rev = change.Rev
+			} else {
+				rev = s.Store.Rev() // too far behind: whatever came meanwhile is in the next reload
+			}
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+			if err != nil {
+				pause(ctx, 100*time.Millisecond)
 				break
 			}
 		}
-		if ctx.Err() != nil {
+	}
+}
+
+// follow keeps the table right.
+func (s *Service) follow(ctx context.Context, changed chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
 			return
+		case <-changed:
 		}
-		now, err := s.reload(ctx)
-		if err != nil {
-			if ctx.Err() == nil && !fail.Is(err, fail.Unavailable) {
-				s.Log.Error("the rules of access cannot be read; those from before stay", "err", err)
-			}
+		if _, err := s.reload(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("the rules of access cannot be read; those from before stay, and it is tried again", "err", err)
+			pause(ctx, time.Second)
 			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Second):
+			case changed <- struct{}{}:
+			default:
 			}
-			continue
 		}
-		rev = now
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }

@@ -101,16 +101,16 @@ func (s *Service) describe() {
 		Quota: map[ledger.Dim]func(PortSpec) int64{"access.ports": func(PortSpec) int64 { return 1 }}, Check: s.checkPort, Changed: s.portChanged}.Def())
 }
 
-// component turns the name or id in a field into the id.
+// component turns the name or id in a field into the name, which people read and components keep.
 func (s *Service) component(tx store.Tx, project id.ID, field string, ref *string) error {
-	found, _, err := s.Apps.Find(tx, project, *ref)
+	found, name, err := s.Apps.Find(tx, project, *ref)
 	if err != nil {
 		return err
 	}
 	if found == "" {
 		return fail.Field(field, "there is no component %q", *ref).Then("see awan component list")
 	}
-	*ref = string(found)
+	*ref = name
 	return nil
 }
 

@@ -19,9 +19,15 @@ type ports struct {
 	open map[id.ID]*listener
 }
 
+// port is a row, with the component that its name means.
+type port struct {
+	*portRow
+	component id.ID
+}
+
 type listener struct {
 	ln  net.Listener
-	row portRow
+	row *port
 	// allow is replaced when the row changes
 	mu    sync.Mutex
 	allow []netip.Prefix
@@ -30,16 +36,16 @@ type listener struct {
 }
 
 // set opens and closes listeners until they are those of the rows.
-func (p *ports) set(rows []*portRow) {
+func (p *ports) set(rows []*port) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	want := map[id.ID]*portRow{}
+	want := map[id.ID]*port{}
 	for _, r := range rows {
 		want[r.ID] = r
 	}
 	for i, l := range p.open {
 		r := want[i]
-		if r == nil || r.Spec.Target != l.row.Spec.Target {
+		if r == nil || r.Spec.Target != l.row.Spec.Target || r.component != l.row.component {
 			l.close()
 			delete(p.open, i)
 		}
@@ -58,13 +64,13 @@ func (p *ports) set(rows []*portRow) {
 	}
 }
 
-func (p *ports) listen(r *portRow) *listener {
+func (p *ports) listen(r *port) *listener {
 	ln, err := net.Listen("tcp", r.Status.Address)
 	if err != nil {
 		p.s.Log.Error("a TCP port cannot be opened", "port", r.Name, "address", r.Status.Address, "err", err)
 		return nil
 	}
-	l := &listener{ln: ln, row: *r, conns: map[net.Conn]bool{}}
+	l := &listener{ln: ln, row: r, conns: map[net.Conn]bool{}}
 	if p.open == nil {
 		p.open = map[id.ID]*listener{}
 	}
@@ -126,7 +132,7 @@ func (l *listener) drop(c net.Conn) {
 
 // pass joins a connection with one to an instance that is ready.
 func (p *ports) pass(c net.Conn, l *listener) {
-	component := id.ID(l.row.Spec.Component)
+	component := l.row.component
 	if r := p.s.table.Load().rules[component]; r != nil {
 		if at, err := netip.ParseAddrPort(c.RemoteAddr().String()); err != nil || !r.admits(at.Addr().Unmap()) {
 			return

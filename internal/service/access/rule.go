@@ -23,8 +23,8 @@ type rule struct {
 	message             string
 }
 
-func newRule(r *ruleRow) *rule {
-	out := &rule{component: id.ID(r.Spec.Component), rate: r.Spec.Rate, burst: r.Spec.Burst, total: r.Spec.TotalRate, body: r.Spec.MaxBody << 20,
+func newRule(component id.ID, r *ruleRow) *rule {
+	out := &rule{component: component, rate: r.Spec.Rate, burst: r.Spec.Burst, total: r.Spec.TotalRate, body: r.Spec.MaxBody << 20,
 		maintenance: r.Spec.Maintenance, message: r.Spec.Message}
 	out.allow, _ = networks("", r.Spec.Allow) // checked when they were stored
 	out.deny, _ = networks("", r.Spec.Deny)

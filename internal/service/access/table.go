@@ -36,7 +36,7 @@ type path struct {
 func (s *Service) reload(ctx context.Context) (store.Rev, error) {
 	t := &table{domains: map[string]*domain{}, rules: map[id.ID]*rule{}}
 	var rev store.Rev
-	var ports []*portRow
+	var ports []*port
 	var managed []string
 	err := s.Store.View(ctx, func(tx store.Tx) error {
 		rev = tx.Rev()
@@ -45,7 +45,9 @@ func (s *Service) reload(ctx context.Context) (store.Rev, error) {
 			return err
 		}
 		for _, r := range domains {
-			t.domains[r.Name] = s.domain(r)
+			if t.domains[r.Name], err = s.domain(tx, r); err != nil {
+				return err
+			}
 			if r.Spec.Certificate == "acme" {
 				managed = append(managed, r.Name)
 			}
@@ -55,10 +57,24 @@ func (s *Service) reload(ctx context.Context) (store.Rev, error) {
 			return err
 		}
 		for _, r := range rules {
-			t.rules[id.ID(r.Spec.Component)] = newRule(r)
+			component, _, err := s.Apps.Find(tx, r.Project, r.Spec.Component)
+			if err != nil {
+				return err
+			}
+			t.rules[component] = newRule(component, r)
 		}
-		ports, err = s.Port.List(tx, "", kind.Filter{})
-		return err
+		rows, err := s.Port.List(tx, "", kind.Filter{})
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			component, _, err := s.Apps.Find(tx, r.Project, r.Spec.Component)
+			if err != nil {
+				return err
+			}
+			ports = append(ports, &port{r, component})
+		}
+		return nil
 	})
 	if err != nil {
 		return 0, err
@@ -72,17 +88,23 @@ func (s *Service) reload(ctx context.Context) (store.Rev, error) {
 	return rev, nil
 }
 
-func (s *Service) domain(r *domainRow) *domain {
+// domain reads a row. A component that is gone leaves its paths without an answer.
+func (s *Service) domain(tx store.Tx, r *domainRow) (*domain, error) {
 	d := &domain{s: s, acme: r.Spec.Certificate == "acme"}
-	for _, rt := range r.Spec.Routes {
-		d.routes = append(d.routes, path{prefix: clean(rt.Path), component: id.ID(rt.Component), strip: rt.Strip})
-	}
+	routes := slices.Clone(r.Spec.Routes)
 	if r.Spec.Component != "" {
-		d.routes = append(d.routes, path{component: id.ID(r.Spec.Component)})
+		routes = append(routes, Route{Component: r.Spec.Component})
+	}
+	for _, rt := range routes {
+		component, _, err := s.Apps.Find(tx, r.Project, rt.Component)
+		if err != nil {
+			return nil, err
+		}
+		d.routes = append(d.routes, path{prefix: clean(rt.Path), component: component, strip: rt.Strip})
 	}
 	slices.SortStableFunc(d.routes, func(a, b path) int { return len(b.prefix) - len(a.prefix) })
 	if r.Spec.Certificate != "own" {
-		return d
+		return d, nil
 	}
 	key, err := s.Unseal(&r.Meta, "spec", "key", r.Spec.Key)
 	if err == nil {
@@ -94,7 +116,7 @@ func (s *Service) domain(r *domainRow) *domain {
 	if err != nil {
 		s.Log.Error("the certificate of a domain cannot be used; the cloud's own stands in", "domain", r.Name, "err", err)
 	}
-	return d
+	return d, nil
 }
 
 // Handler gives what answers for a host: the rules and routes of a tenant's own name, or a component at the address the

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/timestamp"
 	"github.com/prometheus/prometheus/model/value"
@@ -87,7 +88,7 @@ func isOld(err error) bool {
 // one writes one sample. Labels in force take the place of those that the sample brings.
 func (w *writer) one(name string, pairs []*dto.LabelPair, force map[string]string, extraName, extraValue string, v float64) {
 	w.builder.Reset()
-	w.builder.Add(labels.MetricName, name)
+	w.builder.Add(model.MetricNameLabel, name)
 	for _, p := range pairs {
 		if p.GetValue() == "" {
 			continue
