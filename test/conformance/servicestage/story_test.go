@@ -55,7 +55,7 @@ func TestComponents(t *testing.T) {
 	native := s.spec("/awan/v1/projects/" + s.project + "/app/components/web")
 	s.has(native, "port", 9000, "metrics", object{"path": "/metrics", "port": 9100})
 	domain := "/awan/v1/projects/" + s.project + "/access/custom-domains/"
-	s.has(s.spec(domain+"shop.example.org"), "component", web)
+	s.has(s.spec(domain+"shop.example.org"), "component", "web")
 
 	s.finish(s.cas("PUT", one, object{"version": "2.5.7", "source": image("2"), "envs": list{object{"name": "COLOR", "value": "blue"}},
 		"external_accesses": list{object{"protocol": "HTTP", "address": "store.example.org", "forward_port": 9000}}}), "SUCCEEDED")

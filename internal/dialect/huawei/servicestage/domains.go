@@ -72,7 +72,14 @@ func (a *API) domainOf(x *exchange, host string, component id.ID) (*domainRow, e
 	if fail.Is(err, fail.NotFound) {
 		return nil, nil
 	}
-	if err != nil || r.Spec.Component != string(component) {
+	if err != nil || r.Spec.Component == string(component) {
+		return r, err
+	}
+	c, err := keystone.Get(x, a.App.Component, r.Spec.Component) // it may be named by its name
+	switch {
+	case fail.Is(err, fail.NotFound): // a name that leads nowhere any more
+		return r, nil
+	case err != nil || c.ID != component:
 		return nil, err
 	}
 	return r, nil
