@@ -16,7 +16,7 @@ import (
 // newest gives the newest audit entry of the first domain.
 func newest(t *testing.T, k *kerneltest.Kernel) ledger.Entry {
 	t.Helper()
-	entries, _, err := k.Door.Audit(t.Context(), &call.Call{Principal: k.Root}, ledger.Query{Limit: 1})
+	entries, _, err := k.Door.Audit(t.Context(), &call.Call{Principal: k.Root, Source: "127.0.0.1"}, ledger.Query{Limit: 1})
 	if err != nil || len(entries) != 1 {
 		t.Fatal(entries, err)
 	}
