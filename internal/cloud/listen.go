@@ -67,7 +67,7 @@ func (c *Cloud) openFront() error {
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints}
-	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Region: c.Region})
+	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Config: c.Config, Access: c.Access, Region: c.Region})
 	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Host: c.registryName})
 	return append(append(iam.New(o).Services(), stage.Services()...), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(), images.Service(c.Registry),

@@ -134,7 +134,9 @@ func openTown(t *testing.T) *town {
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex"}
 	v.findRows()
-	for name, k := range map[string]string{"environment_id": "app/environment", "application_id": "app/application", "component_id": "app/component"} {
+	for name, k := range map[string]string{"environment_id": "app/environment", "application_id": "app/application", "component_id": "app/component",
+		"runtimestack_id": "app/custom-stack", "config_group_id": "config/config-group", "config_id": "config/config", "config_history_id": "config/config-version",
+		"lane_group_id": "app/lane-group", "lane_id": "app/lane"} {
 		v.values[name] = v.rows[k]
 	}
 	v.values["job_id"], v.values["cluster_id"] = strings.Repeat("0", 32), "c"
@@ -272,7 +274,7 @@ func proveS18(t *testing.T) {
 	t.Run("metrics", v.coverMetrics)
 	t.Run("git", v.coverGit)
 	t.Run("servicestage", func(t *testing.T) {
-		v.coverDialect(t, "", servicestage.New(servicestage.Options{Door: v.Door, Auth: a, App: v.App, Region: v.Region}).Routes(), func(string) []string { return nil })
+		v.coverDialect(t, "", servicestage.New(servicestage.Options{Door: v.Door, Auth: a, App: v.App, Config: v.Config, Access: v.Access, Region: v.Region}).Routes(), func(string) []string { return nil })
 	})
 	t.Run("tokens", v.coverTokens)
 	t.Run("a new user sees nothing of others", v.coverLists)

@@ -174,17 +174,17 @@ func (p *Pages) acs(w http.ResponseWriter, r *http.Request, row *federation.Prov
 }
 
 // Admit makes a session of somebody a provider vouched for, and a token of that.
-func Admit(r *http.Request, d *call.Door, s *federation.Service, k federation.Known, sc login.Scope, f login.From) (login.Session, error) {
+func Admit(r *http.Request, d *call.Door, s *federation.Service, k federation.Known, sc login.Scope, f login.From, console bool) (login.Session, error) {
 	e := ledger.Entry{Source: f.Source, Agent: f.Agent, Dialect: f.Dialect, RequestID: f.RequestID}
 	g, err := s.Enter(r.Context(), k, e)
 	if err != nil {
 		return login.Session{}, err
 	}
-	return login.Vouched(r.Context(), d, g.Principal, fmt.Sprintf("identity provider %s, subject %s", k.Provider.Name, k.Subject), sc, f)
+	return login.Vouched(r.Context(), d, g.Principal, fmt.Sprintf("identity provider %s, subject %s", k.Provider.Name, k.Subject), sc, f, console)
 }
 
 func (p *Pages) welcome(w http.ResponseWriter, r *http.Request, k federation.Known, way federation.Way) error {
-	s, err := Admit(r, p.Door, p.Fed, k, login.Scope{}, from(r))
+	s, err := Admit(r, p.Door, p.Fed, k, login.Scope{}, from(r), true)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,7 @@ type Scope struct {
 	Project       string // name or id
 	ProjectDomain string // name or id; "" = the user's own
 	Domain        string // name or id; must be the user's own
+	System        bool   // the whole cloud: for its operators
 	Default       bool   // the user's default project, or nothing
 	Unscoped      bool
 }
@@ -107,14 +108,7 @@ func in(ctx context.Context, d *call.Door, r Request) (s Session, err error) {
 	}
 	s.Principal = p
 	if r.Dialect == call.ConsoleDialect {
-		err := d.Store.View(ctx, func(tx store.Tx) error {
-			rules, err := d.Ident.Kinds.RulesOf(tx, p.Domain)
-			if most := time.Duration(rules.Login.SessionMinutes) * time.Minute; most > 0 && (r.Life <= 0 || r.Life > most) {
-				r.Life = most
-			}
-			return err
-		})
-		if err != nil {
+		if r.Life, err = session(ctx, d, p, r.Life); err != nil {
 			return s, err
 		}
 	}
@@ -124,8 +118,7 @@ func in(ctx context.Context, d *call.Door, r Request) (s Session, err error) {
 		r.Scope = Scope{Project: string(p.Project)}
 	}
 	err = d.Store.View(ctx, func(tx store.Tx) error {
-		t.Project, t.Unscoped, err = scope(tx, d.Ident, &p, r.Scope)
-		return err
+		return r.Scope.put(tx, d.Ident, &p, &t)
 	})
 	if err != nil {
 		return s, err
@@ -199,6 +192,34 @@ func add(methods []string, m string) []string {
 		return methods
 	}
 	return append(slices.Clone(methods), m)
+}
+
+// session is how long a console session may last by its domain's rules, at most life (0 = no wish).
+func session(ctx context.Context, d *call.Door, p ident.Principal, life time.Duration) (time.Duration, error) {
+	err := d.Store.View(ctx, func(tx store.Tx) error {
+		rules, err := d.Ident.Kinds.RulesOf(tx, p.Domain)
+		if most := time.Duration(rules.Login.SessionMinutes) * time.Minute; most > 0 && (life <= 0 || life > most) {
+			life = most
+		}
+		return err
+	})
+	return life, err
+}
+
+// put gives a token its scope.
+func (s Scope) put(tx store.Tx, i *ident.Service, p *ident.Principal, t *ident.Token) (err error) {
+	if s.System {
+		if err := i.MarkCloud(tx, p); err != nil {
+			return err
+		}
+		if !p.Cloud() {
+			return fail.Field("system", "%s has no role on the system", p.UserName).Then("ask for a token of a project or of your domain")
+		}
+		t.System = true
+		return nil
+	}
+	t.Project, t.Unscoped, err = scope(tx, i, p, s)
+	return err
 }
 
 // scope finds the project that a token is for.

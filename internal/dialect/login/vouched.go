@@ -2,6 +2,7 @@ package login
 
 import (
 	"context"
+	"time"
 
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -11,18 +12,25 @@ import (
 )
 
 // Vouched gives out a token to somebody whom an identity provider vouched for; who says which and as whom, for the audit
-// log. It lives until p.Expires at most.
-func Vouched(ctx context.Context, d *call.Door, p ident.Principal, who string, sc Scope, from From) (s Session, err error) {
+// log. It lives until p.Expires at most, and like every log-in by the rules of the domain: from the addresses that it lets
+// in and, where the token is the console's session, as long as one may last. console tells whether it is.
+func Vouched(ctx context.Context, d *call.Door, p ident.Principal, who string, sc Scope, from From, console bool) (s Session, err error) {
 	e := entry(from, Issue)
 	e.Domain, e.Actor, e.ActorID, e.Reason = p.Domain, p.String(), p.User, who
 	t := ident.TokenFor(p, "", "mapped")
 	t.Expires = p.Expires
 	err = d.Store.View(ctx, func(tx store.Tx) error {
-		t.Project, t.Unscoped, err = scope(tx, d.Ident, &p, sc)
-		return err
+		if err := d.Ident.Admit(tx, p, from.Source, console); err != nil {
+			return err
+		}
+		return sc.put(tx, d.Ident, &p, &t)
 	})
+	var life time.Duration
+	if err == nil && console {
+		life, err = session(ctx, d, p, 0)
+	}
 	if err == nil {
-		s.Text, s.Token, err = d.Ident.IssueToken(ctx, t, 0)
+		s.Text, s.Token, err = d.Ident.IssueToken(ctx, t, life)
 		p.Project, s.Principal, e.Project = t.Project, p, t.Project
 	}
 	if err != nil {

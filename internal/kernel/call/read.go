@@ -40,8 +40,10 @@ func (d *Door) list(ctx context.Context, c *Call) (Reply, error) {
 				return row.M().ID == c.Principal.Domain && (where == nil || where(row))
 			}
 		}
-		r.Rows, r.Next, err = c.Kind.List(tx, c.Kind.ScopeKey(s.domain, s.project), c.Filter)
-		return err
+		if r.Rows, r.Next, err = c.Kind.List(tx, c.Kind.ScopeKey(s.domain, s.project), c.Filter); err != nil {
+			return err
+		}
+		return completed(tx, c.Kind, r.Rows...)
 	})
 	if err != nil {
 		return Reply{}, d.refused(ctx, c, s, err)
@@ -96,12 +98,27 @@ func (d *Door) row(tx store.Tx, c *Call) (s scope, row kind.AnyRow, why string, 
 	return s, row, why, err
 }
 
+// completed fills in what the kind keeps elsewhere than in its rows.
+func completed(tx store.Tx, k *kind.Def, rows ...kind.AnyRow) error {
+	if k.Shown == nil {
+		return nil
+	}
+	for _, row := range rows {
+		if err := k.Shown(tx, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (d *Door) get(ctx context.Context, c *Call) (Reply, error) {
 	var r Reply
 	var s scope
 	err := d.Store.View(ctx, func(tx store.Tx) (err error) {
-		s, r.Row, _, err = d.row(tx, c)
-		return err
+		if s, r.Row, _, err = d.row(tx, c); err != nil {
+			return err
+		}
+		return completed(tx, c.Kind, r.Row)
 	})
 	if err != nil {
 		return Reply{}, d.refused(ctx, c, s, err)

@@ -2,6 +2,7 @@ package ident
 
 import (
 	"context"
+	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -21,16 +22,22 @@ type KeySpec struct {
 type KeyStatus struct {
 	Access string `json:"access_key" doc:"access key id"`
 	Secret string `json:"secret_key" doc:"secret key; shown once, when it is created" secret:"true"`
+	// LastUsed is not kept in the row: see lastuse.go.
+	LastUsed time.Time `json:"last_used,omitzero" doc:"when something was last signed with it, exact to a minute; none: never"`
 }
 
 func (k *Kinds) accessKeyKind() kind.Kind[KeySpec, KeyStatus] {
 	return kind.Kind[KeySpec, KeyStatus]{Service: "identity", Name: "access-key", Scope: kind.InDomain, AnyName: true,
-		Doc: "What programs sign requests with. The secret is shown once.", Columns: []string{"status.access_key", "spec.user", "spec.disabled"},
+		Doc: "What programs sign requests with. The secret is shown once.", Columns: []string{"status.access_key", "spec.user", "spec.disabled", "status.last_used"},
 		Index: map[string]func(*kind.Row[KeySpec, KeyStatus]) []string{
 			"user":   func(r *kind.Row[KeySpec, KeyStatus]) []string { return []string{r.Spec.User} },
 			"access": func(r *kind.Row[KeySpec, KeyStatus]) []string { return []string{r.Status.Access} }},
 		Quota:   nil,
-		Prepare: makeKey, Defaults: k.keyOwner, Check: k.checkKey, Changed: keyChanged}
+		Prepare: makeKey, Defaults: k.keyOwner, Check: k.checkKey, Changed: keyChanged,
+		Shown: func(tx store.Tx, r *kind.Row[KeySpec, KeyStatus]) (err error) {
+			r.Status.LastUsed, err = k.service.KeyUsed(tx, r.Status.Access)
+			return err
+		}}
 }
 
 func makeKey(_ context.Context, old, row *kind.Row[KeySpec, KeyStatus]) error {

@@ -20,7 +20,7 @@ type CredentialSpec struct {
 	Policies    []string        `json:"policies" doc:"of the policies that hold for the user in the project, those it may use; empty: all that hold when it is used" ref:"identity/policy" immutable:"true" max:"100"`
 	Description string          `json:"description" doc:"what uses it" max:"255"`
 	Expires     time.Time       `json:"expires" doc:"when it ends by itself; none: never" immutable:"true"`
-	Secret      string          `json:"secret" doc:"its secret, of your choice; made when empty" secret:"true" min:"16" max:"255"`
+	Secret      string          `json:"secret" doc:"its secret, of your choice; made when empty" secret:"true" min:"8" max:"255"`
 	Manages     bool            `json:"manages" doc:"may make and delete keys and credentials of the user (unrestricted, as Keystone says)" immutable:"true"`
 	Rules       json.RawMessage `json:"access_rules" doc:"a policy document that narrows it further" immutable:"true"`
 }

@@ -74,7 +74,7 @@ func (s *Service) firstRows(ctx context.Context, tx store.Tx, a *Admin, hash str
 		return err
 	}
 	p := &kind.Row[ProjectSpec, None]{Meta: newMeta(k.Project.D, d.ID, a.Project, now)}
-	u := &kind.Row[UserSpec, None]{Meta: newMeta(k.User.D, d.ID, a.User, now)}
+	u := &userRow{Meta: newMeta(k.User.D, d.ID, a.User, now)}
 	u.Spec.Description = "the first administrator"
 	sealed, err := s.Seal(d.ID, "spec.password", u.ID, hash)
 	if err != nil {

@@ -78,8 +78,14 @@ func (k *Kinds) checkGrant(ctx context.Context, tx store.Tx, _, row *grantRow) e
 		}
 		s.EnterpriseProject = shownEnterprise(ep)
 	}
-	if s.Cloud && !From(ctx).Cloud() {
-		return fail.Field("spec.cloud", "only an operator of the cloud can make another one")
+	if s.Cloud {
+		by := From(ctx)
+		if err := k.service.MarkCloud(tx, &by); err != nil { // as of this transaction: the context tells who asks, not what they may
+			return err
+		}
+		if !by.Cloud() {
+			return fail.Field("spec.cloud", "only an operator of the cloud can make another one")
+		}
 	}
 	same, err := k.Grant.List(tx, string(row.Domain), kind.Filter{Index: "subject", Value: s.Subject(), Where: func(r kind.AnyRow) bool {
 		o := r.(*grantRow)

@@ -11,6 +11,7 @@ import (
 // GroupSpec describes a set of users that are given the same policies.
 type GroupSpec struct {
 	Description string `json:"description" doc:"what its members do" max:"255"`
+	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 }
 
 func (k *Kinds) groupKind() kind.Kind[GroupSpec, None] {

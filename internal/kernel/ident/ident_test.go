@@ -170,6 +170,12 @@ func TestGrantsHoldAtOnceAndWhereTheySay(t *testing.T) {
 	if _, err := k.Door.Do(t.Context(), c); !fail.Is(err, fail.Invalid) {
 		t.Errorf("an administrator of a domain made himself operator of the cloud: %v (grant %s)", err, bobAsAdmin.Row.M().ID)
 	}
+	c.Principal = k.LogIn(t, k.Admin.User, k.Admin.Password) // who is one, by its own token, can make another
+	w.must(k.Door.Do(t.Context(), c))
+	c = &call.Call{Kind: k.Door.KindOf("identity/domain"), Verb: call.List, Principal: bob}
+	if r := w.must(k.Door.Do(t.Context(), c)); len(r.Rows) != 1 {
+		t.Errorf("the new operator sees the domains %v", r.Rows)
+	}
 }
 
 func TestGuessingPasswordsIsLimited(t *testing.T) {

@@ -21,7 +21,7 @@ type None struct{}
 type Kinds struct {
 	Domain     kind.Table[DomainSpec, None]
 	Project    kind.Table[ProjectSpec, None]
-	User       kind.Table[UserSpec, None]
+	User       kind.Table[UserSpec, UserStatus]
 	Group      kind.Table[GroupSpec, None]
 	Policy     kind.Table[PolicySpec, None]
 	Version    kind.Table[VersionSpec, VersionStatus]

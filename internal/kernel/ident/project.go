@@ -12,6 +12,7 @@ import (
 // ProjectSpec describes a project: what resources, quotas and bills belong to.
 type ProjectSpec struct {
 	Description string `json:"description" doc:"what it is for" max:"255"`
+	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 	Disabled    bool   `json:"disabled" doc:"nothing in it can be changed"`
 }
 

@@ -61,3 +61,16 @@ func (s *Service) EnterpriseProjects(tx store.Tx, p Principal) ([]string, error)
 	}
 	return out, err
 }
+
+// SystemRoles lists the policies that hold for p in the whole cloud.
+func (s *Service) SystemRoles(tx store.Tx, p Principal) ([]Role, error) {
+	all, err := s.policies(tx, p)
+	var out []Role
+	for _, g := range all {
+		if r := (Role{g.policy, g.Name}); g.cloud && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b Role) int { return cmp.Compare(a.Name, b.Name) })
+	return out, err
+}

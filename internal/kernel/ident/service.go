@@ -102,6 +102,7 @@ func (s *Service) ByKey(ctx context.Context, access string) (Principal, string, 
 	}
 	g.principal.Method, g.principal.Key, g.principal.Issued = ByKey, access, s.now()
 	s.uses.note(useOfKey(access), s.now())
+	s.uses.note(useOfUser(g.principal), s.now())
 	return g.principal, g.secret, nil
 }
 

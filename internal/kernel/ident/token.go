@@ -36,8 +36,10 @@ type Token struct {
 	Expires time.Time `json:"expires"`
 	MFA     bool      `json:"mfa,omitempty"`
 	// Unscoped says that the holder asked for no scope: the token works like one of the domain, but is shown without.
-	Unscoped bool   `json:"unscoped,omitempty"`
-	AuditID  string `json:"audit_id"`
+	Unscoped bool `json:"unscoped,omitempty"`
+	// System says that an operator asked for the scope of the whole cloud: likewise.
+	System  bool   `json:"system,omitempty"`
+	AuditID string `json:"audit_id"`
 	// Agency is set for a session through an agency: User is then the agency's id too, and By tells who acts.
 	Agency id.ID `json:"agency,omitempty"`
 	By     Actor `json:"by,omitzero"`

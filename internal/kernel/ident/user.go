@@ -15,6 +15,7 @@ import (
 // UserSpec describes a person or a program that logs in.
 type UserSpec struct {
 	Description     string   `json:"description" doc:"who it is" max:"255"`
+	Foreign         string   `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 	Email           string   `json:"email" doc:"e-mail address" max:"255"`
 	Password        string   `json:"password" doc:"log-in password; kept as an Argon2id hash; none: no log-in by password" secret:"true" min:"6" max:"255"`
 	Groups          []string `json:"groups" doc:"groups it is in" ref:"identity/group" max:"100"`
@@ -32,14 +33,23 @@ const (
 	Programmatic = "programmatic"
 )
 
-type userRow = kind.Row[UserSpec, None]
+// UserStatus is what is known of a user.
+type UserStatus struct {
+	LastUsed time.Time `json:"last_used,omitzero" doc:"when it last did something, exact to a minute; none: never"`
+}
 
-func (k *Kinds) userKind(passwords *secret.Passwords) kind.Kind[UserSpec, None] {
-	return kind.Kind[UserSpec, None]{Service: "identity", Name: "user", Scope: kind.InDomain, NamePat: NamePattern,
+type userRow = kind.Row[UserSpec, UserStatus]
+
+func (k *Kinds) userKind(passwords *secret.Passwords) kind.Kind[UserSpec, UserStatus] {
+	return kind.Kind[UserSpec, UserStatus]{Service: "identity", Name: "user", Scope: kind.InDomain, NamePat: NamePattern,
 		Doc:     "A person or a program that logs in. A new user may do nothing until a policy is granted.",
-		Columns: []string{"spec.email", "spec.access_mode", "spec.disabled"}, Example: UserSpec{Email: "alice@example.org"},
+		Columns: []string{"spec.email", "spec.access_mode", "spec.disabled", "status.last_used"}, Example: UserSpec{Email: "alice@example.org"},
 		Index:   map[string]func(*userRow) []string{"group": func(r *userRow) []string { return r.Spec.Groups }},
-		Prepare: k.hashPassword(passwords), Check: k.checkUser, CheckDelete: k.notSelf, Changed: k.userChanged}
+		Prepare: k.hashPassword(passwords), Check: k.checkUser, CheckDelete: k.notSelf, Changed: k.userChanged,
+		Shown: func(tx store.Tx, r *userRow) (err error) {
+			r.Status.LastUsed, err = k.service.UserUsed(tx, r.ID)
+			return err
+		}}
 }
 
 // hashPassword checks a new password by the domain's rules and hashes it, outside the transaction: it is slow.

@@ -29,6 +29,7 @@ type Def struct {
 	Prepare   func(ctx context.Context, old, row AnyRow) error
 	Defaults  func(ctx context.Context, tx store.Tx, row AnyRow) error
 	Check     func(ctx context.Context, tx store.Tx, old, row AnyRow) error
+	Shown     func(tx store.Tx, row AnyRow) error
 	CheckDel  func(ctx context.Context, tx store.Tx, row AnyRow) error
 	Changed   func(ctx context.Context, tx store.Tx, old, row AnyRow) error
 	Public    bool
@@ -155,6 +156,9 @@ func (k Kind[S, T]) Def() *Def {
 		d.Check = func(ctx context.Context, tx store.Tx, old, row AnyRow) error {
 			return f(ctx, tx, typed(old), typed(row))
 		}
+	}
+	if f := k.Shown; f != nil {
+		d.Shown = func(tx store.Tx, row AnyRow) error { return f(tx, typed(row)) }
 	}
 	if f := k.CheckDelete; f != nil {
 		d.CheckDel = func(ctx context.Context, tx store.Tx, row AnyRow) error { return f(ctx, tx, typed(row)) }

@@ -129,6 +129,9 @@ type Kind[S, T any] struct {
 	// then nil): for rows and indexes that follow this one.
 	Changed func(ctx context.Context, tx store.Tx, old, row *Row[S, T]) error
 
+	// Shown fills in what is kept elsewhere than in the row (a last use), in the copy that get and list give out.
+	Shown func(tx store.Tx, row *Row[S, T]) error
+
 	Create, Update, Delete job.Flow[Row[S, T]]
 	Loop                   job.Loop[Row[S, T]]
 	// Retention keeps a deleted row in the trash, recoverable, this long. The Delete flow runs when it leaves the

@@ -254,7 +254,7 @@ func (s *Service) commitRelease(ctx context.Context, tx store.Tx, row *component
 	j, _ := job.Current(ctx)
 	r := &releaseRow{Meta: kind.Meta{ID: next.Release, Kind: s.Release.D.FullName(), Domain: row.Domain, Project: row.Project,
 		Name: fmt.Sprintf("%s #%d", row.Name, next.Number), State: kind.Active, Made: true, Generation: 1, Created: s.Now().UTC(), Updated: s.Now().UTC(), CreatedBy: j.By}}
-	r.Spec = ReleaseSpec{Component: string(row.ID), Number: next.Number, Image: next.Image, Source: row.Spec.Source, Stack: next.Stack, Commit: next.Commit, Config: string(config), By: j.By, Note: next.Note}
+	r.Spec = ReleaseSpec{Component: string(row.ID), Number: next.Number, Image: next.Image, Source: row.Spec.Source, Stack: next.Stack, Commit: next.Commit, Config: string(config), By: j.By, Note: next.Note, Foreign: row.Spec.Foreign}
 	r.Status.State = "rolling"
 	return s.Release.Put(tx, r)
 }

@@ -160,6 +160,7 @@ type ReleaseSpec struct {
 	Config    string `json:"config" doc:"the component's spec at that time, secrets sealed" secret:"true"`
 	By        string `json:"by" doc:"who deployed it"`
 	Note      string `json:"note" doc:"why: deploy, rollback to 3, configuration"`
+	Foreign   string `json:"foreign,omitempty" doc:"the component's foreign at that time" max:"65536"`
 }
 
 // ReleaseStatus tells what became of it.

@@ -15,7 +15,7 @@ import (
 // StackSpec is one version of a technology stack.
 type StackSpec struct {
 	Type        string `json:"type" doc:"the recipe: go, node, python, java, php, static, jar, war" required:"true" immutable:"true" max:"63"`
-	Version     string `json:"version" doc:"version, as sources ask for it" required:"true" immutable:"true" pattern:"^[0-9]+([.][0-9]+){0,2}$" example:"17"`
+	Version     string `json:"version" doc:"version, as sources ask for it" required:"true" pattern:"^[0-9]+([.][0-9]+){0,2}$" example:"17"`
 	Release     string `json:"release" doc:"the exact version, which constraints are held against; empty: version" pattern:"^([0-9]+([.][0-9]+){0,2})?$"`
 	Base        string `json:"base" doc:"image that the recipe starts from: library/NAME, or an image of the project" required:"true" max:"512"`
 	EndOfLife   string `json:"end_of_life" doc:"day after which it gets no security fixes, YYYY-MM-DD: deploys are warned 180 days before, and refused after" pattern:"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"`

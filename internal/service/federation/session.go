@@ -182,7 +182,7 @@ func (s *Service) sessionOf(tx store.Tx, p *Provider, subject string) (*Session,
 	return rows[0], nil
 }
 
-type userRow = kind.Row[ident.UserSpec, ident.None]
+type userRow = kind.Row[ident.UserSpec, ident.UserStatus]
 
 // user makes the session's user, or brings it up to date.
 func (s *Service) user(ctx context.Context, tx store.Tx, p *Provider, session *Session, m Mapped, groups []string, from ledger.Entry) (*userRow, error) {

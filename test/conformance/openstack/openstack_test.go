@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,11 +72,16 @@ func command(t *testing.T) (client, python string) {
 	return client, strings.TrimSpace(python)
 }
 
-func start(t *testing.T, c *cloudtest.Cloud, user, password string) *cli {
+// start runs the client; more variables take the place of the project's.
+func start(t *testing.T, c *cloudtest.Cloud, user, password string, more ...string) *cli {
 	t.Helper()
 	_, python := command(t)
 	cmd := exec.Command(python, "-c", driver)
 	cmd.Env = environment(c, user, password)
+	if len(more) > 0 {
+		cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "OS_PROJECT_") })
+		cmd.Env = append(cmd.Env, more...)
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -317,6 +323,17 @@ func TestIdentity(t *testing.T) {
 		out = start(t, c, "dora", "correct-horse").fails("user list")
 		cl.want(strings.Contains(out, "403"), "a role without a document allows: %s", out)
 		cl.ok("role remove --user dora --project awan-1 rubber-stamp")
+		cl.ok("role set --description stamps --name stamp rubber-stamp")
+		cl.want(cl.show("role show stamp")["description"] == "stamps", "role set")
+		cl.ok("role set --name rubber-stamp stamp")
+		cl.ok("role add --user dora --system all read-only") // another operator
+		cl.want(has(cl.list("role assignment list --user dora --system all --names"), "Role", "read-only"), "dora on the system")
+		dora = start(t, c, "dora", "correct-horse", "OS_SYSTEM_SCOPE=all")
+		cl.want(dora.show("token issue")["user_id"] != nil, "dora's token for the system")
+		cl.want(has(dora.list("domain list"), "Name", "awan"), "dora sees the domains")
+		cl.ok("role remove --user dora --system all read-only")
+		out = start(t, c, "dora", "correct-horse", "OS_SYSTEM_SCOPE=all").fails("token issue")
+		cl.want(strings.Contains(out, "401") && strings.Contains(out, "no role on the system"), "the system without a role: %s", out)
 		cl.ok("role delete rubber-stamp")
 		cl.ok("group delete night")
 		cl.ok("user delete dora")
@@ -327,6 +344,15 @@ func TestIdentity(t *testing.T) {
 		a := cl.show("application credential create --role read-only --secret correct-horse-battery robot")
 		cl.want(a["secret"] == "correct-horse-battery" && a["name"] == "robot", "create: %v", a)
 		cl.want(has(cl.list("application credential list"), "Name", "robot"), "list")
+		b := cl.show("application credential show robot")
+		cl.want(b["id"] == a["id"] && b["secret"] == nil, "show: %v", b)
+		id, _ := a["id"].(string)
+		robot := start(t, c, "", "", "OS_AUTH_TYPE=v3applicationcredential", "OS_APPLICATION_CREDENTIAL_ID="+id, "OS_APPLICATION_CREDENTIAL_SECRET=correct-horse-battery")
+		cl.want(robot.show("token issue")["project_id"] == string(c.Admin.ProjectID), "the robot's token")
+		out := robot.fails("group create robots")
+		cl.want(strings.Contains(out, "403"), "the robot does more than its role allows: %s", out)
+		out = cl.fails("application credential show none")
+		cl.want(strings.Contains(out, "none"), "an unknown credential: %s", out)
 		cl.ok("application credential delete robot")
 	})
 
@@ -339,8 +365,20 @@ func TestIdentity(t *testing.T) {
 		cl.want(has(cl.list("catalog list"), "Type", "object-store"), "the catalog")
 		cl.ok("service set --description objects swift")
 		cl.want(cl.show("service show swift")["id"] == s["id"], "service show")
+		cl.want(cl.show("catalog show swift")["type"] == "object-store", "catalog show")
+		ends := cl.list("endpoint list --service swift")
+		end, _ := ends[0]["ID"].(string)
+		cl.ok("endpoint set --url https://near.example.org/v1 " + end)
+		cl.want(cl.show("endpoint show " + end)["url"] == "https://near.example.org/v1", "endpoint set")
+		cl.ok("region set --description nearer far")
+		cl.want(cl.show("region show far")["description"] == "nearer", "region set")
+		cl.ok("endpoint delete " + end)
+		cl.fails("endpoint show " + end)
+		out := cl.fails("region delete awan-1")
+		cl.want(strings.Contains(out, "comes with the cloud"), "the cloud's own region: %s", out)
 		cl.ok("service delete swift")
 		cl.ok("region delete far")
+		cl.fails("region show far")
 	})
 
 	t.Run("tokens", func(t *testing.T) {

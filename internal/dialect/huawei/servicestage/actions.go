@@ -77,11 +77,19 @@ func (a *API) act(x *exchange) error {
 	default:
 		return fail.Field("action", "%q is no action of a component", b.Action).Then("one of %s", actionNames)
 	}
-	return a.change(x, verb, old.ID, func(c *call.Call) {
+	out, err := a.send(x, verb, old.ID, func(c *call.Call) {
 		if in != nil {
 			c.In = in.JSON()
 		}
 	})
+	if err == nil && verb == "rollback" {
+		err = a.settle(x, old.ID, a.said(old.Spec.Foreign))
+	}
+	if err != nil {
+		return err
+	}
+	token.Write(x.W, http.StatusOK, out)
+	return nil
 }
 
 const actionNames = "start, stop, restart, scale, rollback, rollback_current, continue_deploy, check_gray_release, modify_gray_rule, sync_workload"

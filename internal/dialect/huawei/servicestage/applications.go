@@ -25,10 +25,11 @@ type applicationBody struct {
 	Name        *string  `json:"name"`
 	Description *string  `json:"description"`
 	Labels      *[]label `json:"labels"`
+	Enterprise  *string  `json:"enterprise_project_id"`
 }
 
 func (a *API) applicationView(r *applicationRow) map[string]any {
-	return map[string]any{"id": r.ID, "name": r.Name, "description": r.Spec.Description, "project_id": r.Project, "enterprise_project_id": "0",
+	return map[string]any{"id": r.ID, "name": r.Name, "description": r.Spec.Description, "project_id": r.Project, "enterprise_project_id": enterpriseOf(&r.Meta),
 		"creator": r.CreatedBy, "labels": labels(r.Tags), "create_time": stamp(r.Created), "update_time": stamp(r.Updated)}
 }
 
@@ -41,7 +42,7 @@ func (a *API) writeApplication(x *exchange, verb, target string) error {
 	row, err := x.Do(a.App.Application.D, verb, target, func(c *call.Call) {
 		s := keystone.Spec{}
 		keystone.Set(s, "description", b.Description)
-		c.Name, c.Spec = b.Name, s.JSON()
+		c.Name, c.EnterpriseProject, c.Spec = b.Name, b.Enterprise, s.JSON()
 		tagsOf(c, b.Labels)
 	})
 	if err != nil {
@@ -58,7 +59,7 @@ func (a *API) updateApplication(x *exchange) error {
 }
 
 func (a *API) listApplications(x *exchange) error {
-	rows, _, err := keystone.Rows(x, a.App.Application, "", kind.Filter{Exact: x.Query("name")})
+	rows, _, err := keystone.Rows(x, a.App.Application, "", kind.Filter{Exact: x.Query("name"), Enterprise: enterpriseAsked(x)})
 	if err != nil {
 		return err
 	}

@@ -16,29 +16,31 @@ type componentWords map[string]json.RawMessage
 
 // componentBody is the part of it that this cloud acts on.
 type componentBody struct {
-	Name           *string    `json:"name"`
-	EnvironmentID  *string    `json:"environment_id"`
-	Description    *string    `json:"description"`
-	Labels         *[]label   `json:"labels"`
-	Version        *string    `json:"version"`
-	RuntimeStack   *stack     `json:"runtime_stack"`
-	Source         *source    `json:"source"`
-	Replica        *int       `json:"replica"`
-	LimitCPU       *float64   `json:"limit_cpu"`    // cores
-	LimitMemory    *float64   `json:"limit_memory"` // GiB
-	Envs           *[]env     `json:"envs"`
-	Timezone       *string    `json:"timezone"`
-	JVMOpts        *string    `json:"jvm_opts"`
-	Command        *command   `json:"command"`
-	Readiness      *probe     `json:"readiness_probe"`
-	Accesses       *[]access  `json:"external_accesses"`
-	DeployStrategy *strategy  `json:"deploy_strategy"`
-	UpdateStrategy *strategy  `json:"update_strategy"`
-	Refer          *[]refer   `json:"refer_resources"`
-	Storages       *[]storage `json:"storages"`
-	PostStart      *lifecycle `json:"post_start"`
-	PreStop        *lifecycle `json:"pre_stop"`
-	ConfigMode     *string    `json:"config_mode"`
+	Name           *string     `json:"name"`
+	EnvironmentID  *string     `json:"environment_id"`
+	Description    *string     `json:"description"`
+	Labels         *[]label    `json:"labels"`
+	Version        *string     `json:"version"`
+	RuntimeStack   *stack      `json:"runtime_stack"`
+	Source         *source     `json:"source"`
+	Replica        *int        `json:"replica"`
+	LimitCPU       *float64    `json:"limit_cpu"`    // cores
+	LimitMemory    *float64    `json:"limit_memory"` // GiB
+	Envs           *[]env      `json:"envs"`
+	Timezone       *string     `json:"timezone"`
+	JVMOpts        *string     `json:"jvm_opts"`
+	Command        *command    `json:"command"`
+	Readiness      *probe      `json:"readiness_probe"`
+	Accesses       *[]entrance `json:"external_accesses"`
+	CustomMetric   *metric     `json:"custom_metric"`
+	Enterprise     *string     `json:"enterprise_project_id"`
+	DeployStrategy *strategy   `json:"deploy_strategy"`
+	UpdateStrategy *strategy   `json:"update_strategy"`
+	Refer          *[]refer    `json:"refer_resources"`
+	Storages       *[]storage  `json:"storages"`
+	PostStart      *lifecycle  `json:"post_start"`
+	PreStop        *lifecycle  `json:"pre_stop"`
+	ConfigMode     *string     `json:"config_mode"`
 }
 
 type (
@@ -66,7 +68,7 @@ type (
 		Path    string   `json:"path"`
 		Command []string `json:"command"`
 	}
-	access struct {
+	entrance struct {
 		Protocol string `json:"protocol"`
 		Address  string `json:"address"`
 		Port     int    `json:"forward_port"`
@@ -79,9 +81,9 @@ type (
 		ID   string `json:"id"`
 		Type string `json:"type"`
 	}
-	storage struct {
-		Type string `json:"type"`
-		Name string `json:"name"`
+	metric struct {
+		Path string `json:"path"`
+		Port int    `json:"port"`
 	}
 )
 
@@ -100,13 +102,13 @@ func (w componentWords) merge(now componentWords) {
 			w[k] = v
 		}
 	}
-	for _, ours := range []string{"name", "environment_id", "application_id", "description", "labels", "envs", "replica"} {
+	for _, ours := range []string{"name", "environment_id", "application_id", "description", "labels", "envs", "replica", "enterprise_project_id"} {
 		delete(w, ours) // the row has them
 	}
 }
 
 // spec is what the body asks of the app service: a spec, or over old a patch of one.
-func (a *API) spec(project string, b *componentBody, old *app.ComponentSpec) (keystone.Spec, error) {
+func (a *API) spec(x *exchange, b *componentBody, old *app.ComponentSpec) (keystone.Spec, error) {
 	s := keystone.Spec{}
 	keystone.Set(s, "description", b.Description)
 	keystone.Set(s, "replicas", b.Replica)
@@ -119,13 +121,18 @@ func (a *API) spec(project string, b *componentBody, old *app.ComponentSpec) (ke
 	if text(b.ConfigMode) != "" {
 		return nil, fail.Field("config_mode", "%q: workloads in YAML are Kubernetes', which does not run here", *b.ConfigMode).Then("leave it out and describe the component by its fields")
 	}
-	if err := b.check(project); err != nil {
+	if err := b.check(x.Param("project_id")); err != nil {
 		return nil, err
 	}
 	if b.Source != nil {
-		src, err := b.Source.spec(b.RuntimeStack)
+		src, err := b.Source.spec()
 		if err != nil {
 			return nil, err
+		}
+		if b.Source.Kind != "image" {
+			if src["stack"], err = a.stackFor(x, b.RuntimeStack, b.Source.Kind); err != nil {
+				return nil, err
+			}
 		}
 		s["source"] = src
 	}
@@ -138,6 +145,16 @@ func (a *API) spec(project string, b *componentBody, old *app.ComponentSpec) (ke
 	}
 	if b.Accesses != nil && len(*b.Accesses) > 0 && (*b.Accesses)[0].Port > 0 {
 		s["port"] = (*b.Accesses)[0].Port
+	}
+	if b.CustomMetric != nil {
+		s["metrics"] = keystone.Spec{"path": b.CustomMetric.Path, "port": b.CustomMetric.Port}
+	}
+	if b.Storages != nil {
+		mounts, err := b.mounts()
+		if err != nil {
+			return nil, err
+		}
+		s["mounts"] = mounts
 	}
 	if b.Readiness != nil {
 		p, err := b.Readiness.spec()
@@ -159,16 +176,6 @@ func (b *componentBody) check(project string) error {
 			if r.Type == "cce" && r.ID != clusterID(project) {
 				return fail.Field("refer_resources["+itoa(i)+"].id", "there is no cluster %q in this project", r.ID).
 					Then("use %s, which GET …/cas/environments/resources?type=cce lists", clusterID(project))
-			}
-		}
-	}
-	if b.Storages != nil {
-		for i, st := range *b.Storages {
-			switch st.Type {
-			case "EmptyDir": // what an instance writes goes with it: so does its own layer
-			default:
-				return fail.Field("storages["+itoa(i)+"].type", "%s cannot be mounted here", st.Type).
-					Then("use EmptyDir, or a bucket or database for what must last")
 			}
 		}
 	}

@@ -1,7 +1,9 @@
 package servicestage
 
 import (
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
@@ -63,14 +65,26 @@ func (a *API) component(x *exchange) (*componentRow, *names, error) {
 	return r, n, nil
 }
 
-// change sends a change of a component through the door and answers with its id and the job that works on it.
-func (a *API) change(x *exchange, verb string, target id.ID, edit func(*call.Call)) error {
+// busyWait is how long a change waits for a component's job to end: here configs and variables roll out by themselves, and
+// a client that changes them and the component at once knows nothing of that job.
+const busyWait = 20 * time.Second
+
+// send sends a change of a component through the door and gives its id and the job that works on it.
+func (a *API) send(x *exchange, verb string, target id.ID, edit func(*call.Call)) (map[string]any, error) {
 	c := x.Call
 	c.Kind, c.Verb, c.Target = a.App.Component.D, verb, string(target)
 	edit(&c)
 	r, err := a.Door.Do(x.R.Context(), &c)
+	for begun := time.Now(); fail.Is(err, fail.Conflict) && verb != call.Create && time.Since(begun) < busyWait; {
+		select {
+		case <-x.R.Context().Done():
+			return nil, err
+		case <-time.After(busyWait / 100):
+		}
+		r, err = a.Door.Do(x.R.Context(), &c)
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if r.Row != nil {
 		target = r.Row.M().ID
@@ -79,8 +93,7 @@ func (a *API) change(x *exchange, verb string, target id.ID, edit func(*call.Cal
 	if r.Job != nil {
 		out["job_id"] = r.Job.ID
 	}
-	token.Write(x.W, http.StatusOK, out)
-	return nil
+	return out, nil
 }
 
 // read reads the body twice: as what this cloud acts on and as what the client will want back.
@@ -114,17 +127,26 @@ func (a *API) createComponent(x *exchange) error {
 	if b.Source == nil {
 		return fail.Field("source", "is required").Then(`give {"kind": "image", "storage": "swr", "url": "organization/name:tag"}, a package or code`)
 	}
-	s, err := a.spec(x.Param("project_id"), &b, nil)
+	s, err := a.spec(x, &b, nil)
 	if err != nil {
 		return err
 	}
 	kept := componentWords{}
 	kept.merge(words)
 	s["application"], s["environment"], s["foreign"] = application.Name, environment.Name, remember(kept)
-	return a.change(x, call.Create, "", func(c *call.Call) {
-		c.Name, c.Spec = b.Name, s.JSON()
+	out, err := a.send(x, call.Create, "", func(c *call.Call) {
+		c.Name, c.EnterpriseProject, c.Spec = b.Name, b.Enterprise, s.JSON()
 		tagsOf(c, b.Labels)
 	})
+	if err != nil {
+		return err
+	}
+	if err := a.take(x, out["component_id"].(id.ID), a.hosts(b.Accesses)); err != nil { // a component that is not reached as asked is not wanted
+		_, undone := a.send(x, call.Delete, out["component_id"].(id.ID), func(c *call.Call) { c.Purge = true })
+		return errors.Join(err, undone)
+	}
+	token.Write(x.W, http.StatusOK, out)
+	return nil
 }
 
 func (a *API) showComponent(x *exchange) error {
@@ -151,15 +173,27 @@ func (a *API) updateComponent(x *exchange) error {
 	kept := componentWords{}
 	recall(old.Spec.Foreign, &kept)
 	kept.merge(words)
-	s, err := a.spec(x.Param("project_id"), &b, &old.Spec)
+	s, err := a.spec(x, &b, &old.Spec)
 	if err != nil {
 		return err
 	}
 	s["foreign"] = remember(kept)
-	return a.change(x, call.Update, old.ID, func(c *call.Call) {
-		c.Spec = s.JSON()
+	before, after := a.said(old.Spec.Foreign), a.said(remember(kept))
+	if err := a.take(x, old.ID, after); err != nil {
+		return err
+	}
+	out, err := a.send(x, call.Update, old.ID, func(c *call.Call) {
+		c.EnterpriseProject, c.Spec = b.Enterprise, s.JSON()
 		tagsOf(c, b.Labels)
 	})
+	if err != nil {
+		return errors.Join(err, a.release(x, old.ID, after, before))
+	}
+	if err := a.settle(x, old.ID, before); err != nil {
+		return err
+	}
+	token.Write(x.W, http.StatusOK, out)
+	return nil
 }
 
 // deleteComponent deletes for good: this API knows no trash, and its clients expect the name to be free.
@@ -171,7 +205,19 @@ func (a *API) deleteComponent(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return a.change(x, call.Delete, old.ID, func(c *call.Call) { c.Purge = true })
+	hosts, err := a.ever(x, old)
+	if err != nil {
+		return err
+	}
+	out, err := a.send(x, call.Delete, old.ID, func(c *call.Call) { c.Purge = true })
+	if err != nil {
+		return err
+	}
+	if err := a.release(x, old.ID, hosts, nil); err != nil {
+		return err
+	}
+	token.Write(x.W, http.StatusOK, out)
+	return nil
 }
 
 func (a *API) listOfApplication(x *exchange) error {
@@ -184,7 +230,7 @@ func (a *API) listOfApplication(x *exchange) error {
 
 func (a *API) listComponents(x *exchange) error {
 	q := x.R.URL.Query()
-	f := kind.Filter{Exact: q.Get("name")}
+	f := kind.Filter{Exact: q.Get("name"), Enterprise: enterpriseAsked(x)}
 	if e := q.Get("environment_id"); e != "" {
 		r, err := keystone.Get(x, a.App.Environment, e)
 		if err != nil {
@@ -221,12 +267,14 @@ func (a *API) filterOptions(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	projects := map[string]bool{"0": true}
 	used := map[string]map[string]string{"applications": {}, "environments": {}}
 	for _, r := range rows {
 		used["applications"][r.Spec.Application] = n.application[r.Spec.Application]
 		used["environments"][r.Spec.Environment] = n.environment[r.Spec.Environment]
+		projects[enterpriseOf(&r.Meta)] = true
 	}
-	out := map[string]any{"enterprise_projects": []string{"0"}}
+	out := map[string]any{"enterprise_projects": sorted(projects)}
 	for what, of := range used {
 		items := []map[string]string{}
 		for _, name := range sorted(of) {

@@ -46,13 +46,14 @@ type environmentBody struct {
 	DeployMode  *string  `json:"deploy_mode"`
 	Description *string  `json:"description"`
 	Labels      *[]label `json:"labels"`
+	Enterprise  *string  `json:"enterprise_project_id"`
 }
 
 func (a *API) environmentView(r *environmentRow) map[string]any {
 	var w environmentWords
 	recall(r.Spec.Foreign, &w)
 	return map[string]any{"id": r.ID, "name": r.Name, "description": r.Spec.Description, "project_id": r.Project, "vpc_id": w.VPC,
-		"deploy_mode": cmp.Or(w.DeployMode, "container"), "enterprise_project_id": "0", "creator": r.CreatedBy, "labels": labels(r.Tags),
+		"deploy_mode": cmp.Or(w.DeployMode, "container"), "enterprise_project_id": enterpriseOf(&r.Meta), "creator": r.CreatedBy, "labels": labels(r.Tags),
 		"create_time": stamp(r.Created), "update_time": stamp(r.Updated)}
 }
 
@@ -78,7 +79,7 @@ func (a *API) createEnvironment(x *exchange) error {
 	row, err := x.Do(a.App.Environment.D, call.Create, "", func(c *call.Call) {
 		s := keystone.Spec{"foreign": remember(environmentWords{VPC: text(b.VPC), DeployMode: text(b.DeployMode)})}
 		keystone.Set(s, "description", b.Description)
-		c.Name, c.Spec = b.Name, s.JSON()
+		c.Name, c.EnterpriseProject, c.Spec = b.Name, b.Enterprise, s.JSON()
 		tagsOf(c, b.Labels)
 	})
 	if err != nil {
@@ -90,7 +91,7 @@ func (a *API) createEnvironment(x *exchange) error {
 
 func (a *API) listEnvironments(x *exchange) error {
 	q := x.R.URL.Query()
-	rows, _, err := keystone.Rows(x, a.App.Environment, "", kind.Filter{Exact: q.Get("name")})
+	rows, _, err := keystone.Rows(x, a.App.Environment, "", kind.Filter{Exact: q.Get("name"), Enterprise: enterpriseAsked(x)})
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (a *API) updateEnvironment(x *exchange) error {
 	row, err := x.Do(a.App.Environment.D, call.Update, x.Param("environment_id"), func(c *call.Call) {
 		s := keystone.Spec{}
 		keystone.Set(s, "description", b.Description)
-		c.Name, c.Spec = b.Name, s.JSON()
+		c.Name, c.EnterpriseProject, c.Spec = b.Name, b.Enterprise, s.JSON()
 		tagsOf(c, b.Labels)
 	})
 	if err != nil {

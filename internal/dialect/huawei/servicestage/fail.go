@@ -34,7 +34,8 @@ func statuses() map[fail.Kind]int {
 
 // words are our fields' names in this API.
 func words() *strings.Replacer {
-	return strings.NewReplacer("spec.cpu", "limit_cpu", "spec.memory", "limit_memory", "spec.replicas", "replica", "spec.env", "envs",
+	return strings.NewReplacer("spec.parameters", "spec.parameters", "spec.sdk", "spec.sdk", "spec.base", "spec.parameters."+baseImage,
+		"spec.mounts", "storages", "spec.metrics", "custom_metric", "spec.cpu", "limit_cpu", "spec.memory", "limit_memory", "spec.replicas", "replica", "spec.env", "envs",
 		"spec.probe", "readiness_probe", "spec.port", "external_accesses.forward_port", "spec.", "")
 }
 

@@ -1,7 +1,6 @@
 package servicestage
 
 import (
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -9,7 +8,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
-	"github.com/awancloud/awan/internal/service/app"
 )
 
 func (a *API) recordRoutes() []route {
@@ -26,12 +24,10 @@ func (a *API) releases(x *exchange, r *componentRow) ([]*releaseRow, error) {
 
 // versionOf is the version a release was deployed as: the client's word for it, else one made of its number.
 func versionOf(r *releaseRow) string {
-	var spec app.ComponentSpec
-	_ = json.Unmarshal([]byte(r.Spec.Config), &spec)
 	var w struct {
 		Version string `json:"version"`
 	}
-	recall(spec.Foreign, &w)
+	recall(r.Spec.Foreign, &w)
 	if w.Version != "" {
 		return w.Version
 	}

@@ -1,7 +1,7 @@
 // Package servicestage serves Huawei Cloud's ServiceStage v3 API (https://support.huaweicloud.com/intl/en-us/api-servicestage/)
 // over the app service: an environment, application or component is the row of that name, a version of a component a
 // release. What this cloud has no use for (a CCE cluster's affinity rules, say) is kept with the row and given back, so
-// that existing configurations fit. It may import the kernel, service/app and
+// that existing configurations fit. It may import the kernel, services app, config and access, and
 // dialect/{auth,front,openstack/keystone,openstack/token}.
 package servicestage
 
@@ -20,7 +20,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/config"
 )
 
 // Options are what the API stands on.
@@ -28,6 +30,8 @@ type Options struct {
 	Door   *call.Door
 	Auth   *auth.Authenticator
 	App    *app.Service
+	Config *config.Service
+	Access *access.Service
 	Region string
 }
 
@@ -54,7 +58,8 @@ func New(o Options) *API {
 	a := &API{Options: o}
 	k := keystone.Options{Door: o.Door, Auth: o.Auth, Region: o.Region, Dialect: "huawei", Fail: Fail, Enter: enter}
 	a.Stage, a.Clusters = keystone.Bare(k), keystone.Bare(k)
-	for _, rs := range [][]route{a.environmentRoutes(), a.applicationRoutes(), a.componentRoutes(), a.actionRoutes(), a.recordRoutes()} {
+	for _, rs := range [][]route{a.environmentRoutes(), a.applicationRoutes(), a.componentRoutes(), a.actionRoutes(), a.recordRoutes(), a.stackRoutes(),
+		a.configurationRoutes(), a.groupRoutes(), a.configRoutes(), a.laneGroupRoutes(), a.laneRoutes()} {
 		for _, r := range rs {
 			a.Stage.Add(r)
 		}

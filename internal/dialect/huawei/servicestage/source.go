@@ -1,29 +1,80 @@
 package servicestage
 
 import (
+	"cmp"
+	"regexp"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/service/app"
 )
 
 // source is where a component comes from.
 type source struct {
-	Kind    string `json:"kind"`    // image, package, code
-	Storage string `json:"storage"` // swr, obs, http, devcloud, github …
-	URL     string `json:"url"`
+	Kind       string `json:"kind"`       // image, package, code
+	Storage    string `json:"storage"`    // swr, obs, http, devcloud, github …
+	URL        string `json:"url"`        // an image, a package; of code like repo_url
+	Repository string `json:"repo_url"`   // https://HOST/PATH or ssh://USER@HOST/PATH
+	Ref        string `json:"repo_ref"`   // branch, tag or commit
+	Path       string `json:"repo_path"`  // folder in the repository
+	Dockerfile string `json:"dockerfile"` // path in the source
+	Credential string `json:"credential"` // name of what opens the repository
+	Auth       string `json:"auth"`       // iam, none: how SWR and OBS are opened, which are the cloud's own
+	Namespace  string `json:"repo_namespace"`
+	Repo       string `json:"repo_name"`
 }
 
-// spec is the source as the app service takes it.
-func (src *source) spec(*stack) (keystone.Spec, error) {
+// digestPattern is an upload's digest, which stands where ServiceStage has a package's address.
+var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// spec is the source as the app service takes it, without the stack.
+func (src *source) spec() (keystone.Spec, error) {
 	switch src.Kind {
 	case "image":
 		if src.URL == "" {
 			return nil, fail.Field("source.url", "is required").Then("name an image of the registry: organization/name:tag")
 		}
-		return keystone.Spec{"image": imageName(src.URL), "digest": ""}, nil
+		return keystone.Spec{"image": imageName(src.URL), "digest": "", "git": app.GitSource{}, "credential": src.Credential}, nil
+	case "package":
+		if !digestPattern.MatchString(src.URL) {
+			return nil, fail.Field("source.url", "%q: this cloud fetches no packages from addresses", src.URL).
+				Then("upload the package (awan deploy PATH does, or the upload action of app/component) and give the digest it answers with: sha256:…")
+		}
+		return keystone.Spec{"image": "", "digest": src.URL, "git": app.GitSource{}, "dockerfile": src.Dockerfile}, nil
+	case "code":
+		url := cmp.Or(src.Repository, src.URL)
+		if url == "" {
+			return nil, fail.Field("source.repo_url", "is required").Then("name a git repository: https://HOST/PATH or ssh://USER@HOST/PATH")
+		}
+		return keystone.Spec{"image": "", "digest": "", "git": app.GitSource{URL: url, Ref: src.Ref, Path: src.Path}, "credential": src.Credential,
+			"dockerfile": src.Dockerfile}, nil
 	}
 	return nil, fail.Field("source.kind", "%q is none of image, package and code", src.Kind)
+}
+
+// holds says whether the words still say what a row is made from.
+func (src *source) holds(is app.Source) bool {
+	switch src.Kind {
+	case "image":
+		return is.Image != "" && is.Image == imageName(src.URL)
+	case "package":
+		return is.Digest != "" && is.Digest == src.URL
+	case "code":
+		return is.Git.URL != "" && is.Git == app.GitSource{URL: cmp.Or(src.Repository, src.URL), Ref: src.Ref, Path: src.Path}
+	}
+	return false
+}
+
+// sourceOf puts a row's source into this API's words.
+func sourceOf(is app.Source) map[string]any {
+	switch {
+	case is.Image != "":
+		return map[string]any{"kind": "image", "storage": "swr", "url": is.Image, "auth": "iam"}
+	case is.Git.URL != "":
+		return map[string]any{"kind": "code", "storage": "git", "repo_url": is.Git.URL, "repo_ref": is.Git.Ref, "repo_path": is.Git.Path, "credential": is.Credential}
+	}
+	return map[string]any{"kind": "package", "storage": "upload", "url": is.Digest}
 }
 
 // imageName takes the registry's host off an image's name, by whichever of the cloud's names it is called.

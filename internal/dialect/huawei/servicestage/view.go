@@ -15,10 +15,10 @@ func (a *API) componentView(r *componentRow, ids *names) map[string]any {
 		v[k] = raw
 	}
 	if !a.sourceHolds(words, r) {
-		v["source"] = sourceOf(r)
+		v["source"] = sourceOf(r.Spec.Source)
 	}
 	if _, ok := v["runtime_stack"]; !ok {
-		v["runtime_stack"] = stack{Name: stackName(r.Status.Stack), Type: stackName(r.Status.Stack), DeployMode: "container"}
+		v["runtime_stack"] = stackOf(r.Status.Stack)
 	}
 	if _, ok := v["version"]; !ok {
 		v["version"] = "1.0." + itoa(max(r.Status.Release, 1))
@@ -30,7 +30,7 @@ func (a *API) componentView(r *componentRow, ids *names) map[string]any {
 	for name, value := range map[string]any{
 		"id": r.ID, "name": r.Name, "description": r.Spec.Description, "application_id": ids.application[r.Spec.Application],
 		"application_name": r.Spec.Application, "environment_id": ids.environment[r.Spec.Environment], "environment_name": r.Spec.Environment,
-		"enterprise_project_id": "0", "creator": r.CreatedBy, "labels": labels(r.Tags), "replica": r.Spec.Replicas, "limit_cpu": cpu,
+		"enterprise_project_id": enterpriseOf(&r.Meta), "creator": r.CreatedBy, "labels": labels(r.Tags), "replica": r.Spec.Replicas, "limit_cpu": cpu,
 		"limit_memory": memory, "envs": envsOf(r), "status": a.statusOf(r)} {
 		v[name] = value
 	}
@@ -49,30 +49,17 @@ func (a *API) componentView(r *componentRow, ids *names) map[string]any {
 func (a *API) sourceHolds(words componentWords, r *componentRow) bool {
 	var b componentBody
 	recall(remember(words), &b)
-	if b.Source == nil {
-		return false
-	}
-	s, err := b.Source.spec(b.RuntimeStack)
-	if err != nil {
-		return false
-	}
-	image, _ := s["image"].(string)
-	return image == r.Spec.Source.Image
+	return b.Source != nil && b.Source.holds(r.Spec.Source)
 }
 
-func sourceOf(r *componentRow) map[string]any {
-	if r.Spec.Source.Image != "" {
-		return map[string]any{"kind": "image", "storage": "swr", "url": r.Spec.Source.Image, "auth": "iam"}
-	}
-	return map[string]any{"kind": "package", "storage": "upload", "url": r.Spec.Source.Digest}
-}
-
-func stackName(stack string) string {
-	switch stack {
+// stackOf is what a component was built with, a stack or one version of it (node-22).
+func stackOf(name string) stack {
+	switch name {
 	case "", "image", "dockerfile":
-		return "Docker"
+		return stack{Name: "Docker", Type: "Docker", DeployMode: "container"}
 	}
-	return strings.ToUpper(stack[:1]) + stack[1:]
+	recipe, version, _ := strings.Cut(name, "-")
+	return stack{Name: name, Type: stackType(recipe), DeployMode: "container", Version: version}
 }
 
 func envsOf(r *componentRow) []env {

@@ -1,6 +1,7 @@
 package servicestage
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -20,6 +21,17 @@ func remember(v any) string {
 
 // recall reads it back. What another dialect wrote there reads as nothing.
 func recall(s string, v any) { _ = json.Unmarshal([]byte(s), v) }
+
+// enterpriseOf is the enterprise project of a row; the default one is called 0.
+func enterpriseOf(m *kind.Meta) string { return cmp.Or(string(m.EnterpriseProject), "0") }
+
+// enterpriseAsked is the enterprise project whose rows a list is about; "" means all.
+func enterpriseAsked(x *exchange) string {
+	if ep := x.Query("enterprise_project_id"); ep != "all_granted_eps" {
+		return ep
+	}
+	return ""
+}
 
 func text(s *string) string {
 	if s == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 // CredentialRow is an application credential.
@@ -166,6 +167,12 @@ func createCredential(x *Exchange) error {
 			policies = append(policies, one(r.ID, r.Name))
 		}
 		s["policies"] = policies
+	} else if x.Param("user_id") == string(x.Who.User) { // as Keystone has it: the roles that the caller has now, and no later ones
+		held, err := x.held()
+		if err != nil {
+			return err
+		}
+		s["policies"] = held
 	}
 	row, err := x.credential(call.Create, "", func(c *call.Call) { c.Name, c.Spec = b.Name, s.JSON() })
 	if err != nil {
@@ -176,6 +183,19 @@ func createCredential(x *Exchange) error {
 		return err
 	}
 	return x.One(http.StatusCreated, "application_credential", v)
+}
+
+// held are the ids of the caller's roles where its token is for.
+func (x *Exchange) held() (out []string, err error) {
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		roles, err := x.API.Door.Ident.Roles(tx, x.Who, x.Who.Domain, x.Who.Project)
+		out = nil
+		for _, r := range roles {
+			out = append(out, string(r.ID))
+		}
+		return err
+	})
+	return out, err
 }
 
 // moment reads a time as OpenStack's clients write it: with or without a zone, which is then UTC.

@@ -54,12 +54,15 @@ func (x *Exchange) fields(singular string, known map[string]string) (Spec, map[s
 	return s, raw, nil
 }
 
-var regionFields = map[string]string{"id": "", "links": "", "description": "description", "parent_region_id": "parent"}
+var regionFields = map[string]string{"id": "", "links": "", "description": "description", "parent_region_id": "parent", "enabled": ""}
 
 func createRegion(x *Exchange) error {
 	s, raw, err := x.fields("region", regionFields)
 	if err != nil {
 		return err
+	}
+	if on, sent := raw["enabled"]; sent && on != true {
+		return fail.Field("region.enabled", "a region is always enabled").Then("disable its endpoints instead")
 	}
 	name := x.Param("region_id")
 	if name == "" {

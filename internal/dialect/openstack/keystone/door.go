@@ -245,7 +245,7 @@ func (x *Exchange) fits(m *kind.Meta, disabled bool) bool {
 // domain is the domain that the query or the body names; "" = the caller's.
 func (x *Exchange) domain(body *string) string {
 	if body != nil {
-		return *body
+		return x.API.domainNamed(x.R.Context(), *body)
 	}
-	return cmp.Or(x.Query("domain_id"), x.Call.Domain)
+	return x.API.domainNamed(x.R.Context(), cmp.Or(x.Query("domain_id"), x.Call.Domain))
 }

@@ -41,7 +41,7 @@ func (x *Exchange) Admit(p *federation.Provider, known func() (federation.Known,
 	k, err := known()
 	var s login.Session
 	if err == nil {
-		s, err = fedpages.Admit(x.R, x.API.Door, x.API.Federation, k, scope, from)
+		s, err = fedpages.Admit(x.R, x.API.Door, x.API.Federation, k, scope, from, false)
 	} else {
 		err = login.Refused(x.R.Context(), x.API.Door, ident.Principal{Domain: p.Domain}, "identity provider "+p.Name, from, err)
 	}

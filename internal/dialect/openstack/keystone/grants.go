@@ -134,7 +134,7 @@ func (a *API) roleView(x *Exchange, r *PolicyRow) any {
 	if a.Role != nil {
 		return a.Role(x, r)
 	}
-	return x.RoleView(r)
+	return withForeign(x.RoleView(r), r.Spec.Foreign)
 }
 
 func (p place) check(x *Exchange) error {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
@@ -29,33 +30,37 @@ func (x *Exchange) groupView(r *GroupRow) map[string]any {
 		"links": x.Self("/v3/groups/" + string(r.ID))}
 }
 
+func (x *Exchange) groupShown(r *GroupRow) any { return withForeign(x.groupView(r), r.Spec.Foreign) }
+
 type groupBody struct {
 	Name        *string `json:"name"`
 	DomainID    *string `json:"domain_id"`
 	Description *string `json:"description"`
 }
 
-func (b *groupBody) apply(c *call.Call) {
+func (b *groupBody) apply(c *call.Call, foreign *string) {
 	s := Spec{}
+	Set(s, "foreign", foreign)
 	Set(s, "description", b.Description)
 	c.Name, c.Spec = b.Name, s.JSON()
 }
 
 func listGroups(x *Exchange) error {
 	return List(x, x.API.Kinds.Group, "groups", x.domain(nil), x.byName(), func(r *GroupRow) bool { return x.fits(&r.Meta, false) },
-		func(r *GroupRow) any { return x.groupView(r) })
+		func(r *GroupRow) any { return x.groupShown(r) })
 }
 
 func createGroup(x *Exchange) error {
 	var b groupBody
-	if err := x.Body("group", &b); err != nil {
-		return err
-	}
-	row, err := x.Do(x.API.Kinds.Group.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c) })
+	more, err := x.Kept("group", &b)
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusCreated, "group", x.groupView(row.(*GroupRow)))
+	row, err := x.Do(x.API.Kinds.Group.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c, more.over("")) })
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusCreated, "group", x.groupShown(row.(*GroupRow)))
 }
 
 func showGroup(x *Exchange) error {
@@ -63,19 +68,24 @@ func showGroup(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "group", x.groupView(row))
+	return x.One(http.StatusOK, "group", x.groupShown(row))
 }
 
 func updateGroup(x *Exchange) error {
 	var b groupBody
-	if err := x.Body("group", &b); err != nil {
-		return err
-	}
-	row, err := x.Do(x.API.Kinds.Group.D, call.Update, x.Param("group_id"), b.apply)
+	more, err := x.Kept("group", &b)
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "group", x.groupView(row.(*GroupRow)))
+	foreign, err := former(x, x.API.Kinds.Group, x.Param("group_id"), more, func(s ident.GroupSpec) string { return s.Foreign })
+	if err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.Group.D, call.Update, x.Param("group_id"), func(c *call.Call) { b.apply(c, foreign) })
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "group", x.groupShown(row.(*GroupRow)))
 }
 
 func deleteGroup(x *Exchange) error {

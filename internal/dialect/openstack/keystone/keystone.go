@@ -6,6 +6,7 @@
 package keystone
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 	ep "github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 )
@@ -61,7 +63,9 @@ type Route struct {
 	Kind *kind.Def
 	Verb string
 	Open bool // not even a log-in is needed
-	Do   func(*Exchange) error
+	// Incomplete says that a log-in that lacks something (a second factor, a new password) may use it too.
+	Incomplete bool
+	Do         func(*Exchange) error
 }
 
 // API serves the routes.
@@ -184,6 +188,9 @@ func (a *API) serve(x *Exchange) error {
 	}
 	hits[0].Set(x.R)
 	rt := hits[0].Value
+	if d := x.Param("domain_id"); d != "" {
+		x.R.SetPathValue("domain_id", a.domainNamed(x.R.Context(), d))
+	}
 	x.Call = call.Call{Source: auth.Source(x.R), Agent: x.R.UserAgent(), Dialect: a.Dialect, RequestID: front.From(x.R.Context()).RequestID}
 	if rt.Open {
 		return rt.Do(x)
@@ -196,12 +203,49 @@ func (a *API) serve(x *Exchange) error {
 		return fail.New(fail.Unauthenticated, "this needs a log-in").Then("send an X-Auth-Token, from POST /v3/auth/tokens, or sign the request")
 	}
 	x.Call.Principal = x.Who
+	if err := a.admit(x, rt); err != nil {
+		return err
+	}
 	if a.Enter != nil {
 		if err := a.Enter(x); err != nil {
 			return err
 		}
 	}
 	return rt.Do(x)
+}
+
+// admit refuses log-ins that are not complete, and those from where the domain lets nobody in. The door asks the same;
+// this is for the routes that do not go through it.
+func (a *API) admit(x *Exchange, rt *Route) error {
+	if x.Who.Restricted != "" && !rt.Incomplete {
+		return ident.Unfinished(x.Who)
+	}
+	if rt.Kind != nil {
+		return nil
+	}
+	return a.Door.Store.View(x.R.Context(), func(tx store.Tx) error { return a.Door.Ident.Admit(tx, x.Who, x.Call.Source, false) })
+}
+
+// domainNamed gives what a client means by a domain. Keystone compares names without case and its first domain has the id
+// "default", which clients have as their default: a domain called Default answers to it in any case.
+func (a *API) domainNamed(ctx context.Context, idOrName string) string {
+	if !strings.EqualFold(idOrName, "default") {
+		return idOrName
+	}
+	out := idOrName
+	_ = a.Door.Store.View(ctx, func(tx store.Tx) error { // without it the door says that there is none
+		for _, name := range []string{idOrName, "Default", "default"} {
+			row, err := a.Kinds.Domain.Find(tx, "-", name)
+			if err != nil || row != nil {
+				if row != nil {
+					out = string(row.ID)
+				}
+				return err
+			}
+		}
+		return nil
+	})
+	return out
 }
 
 // Param is a placeholder's value.

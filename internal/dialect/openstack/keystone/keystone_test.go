@@ -119,7 +119,7 @@ func TestTokens(t *testing.T) {
 		"an unknown user":        {"nobody", "guess", ``, 401},
 		"an unknown project":     {a.Admin.User, a.Admin.Password, `,"scope":{"project":{"name":"none","domain":{"name":"awan"}}}`, 401},
 		"a domain not one's own": {a.Admin.User, a.Admin.Password, `,"scope":{"domain":{"name":"other"}}`, 401},
-		"the system scope":       {a.Admin.User, a.Admin.Password, `,"scope":{"system":{"all":true}}`, 501},
+		"a part of the system":   {a.Admin.User, a.Admin.Password, `,"scope":{"system":{"all":false}}`, 400},
 		"two scopes":             {a.Admin.User, a.Admin.Password, `,"scope":{"domain":{"name":"awan"},"project":{"name":"awan-1"}}`, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestWrongRequests(t *testing.T) {
 	}{
 		{"POST", "/v3/projects", `{`, 400, "not a JSON object"},
 		{"POST", "/v3/projects", `{"projekt":{}}`, 400, "project: it is missing"},
-		{"POST", "/v3/projects", `{"project":{"name":"x","colour":"red"}}`, 400, "project.colour"},
+		{"POST", "/v3/domains", `{"domain":{"name":"x","colour":"red"}}`, 400, "domain.colour"},
 		{"POST", "/v3/projects", `{"project":{"name":"x","enabled":"yes"}}`, 400, "project.enabled"},
 		{"POST", "/v3/projects", `{"project":{"name":"a/b"}}`, 400, "name"},
 		{"POST", "/v3/projects", `{"project":{"name":"x","is_domain":true}}`, 400, "is no domain here"},

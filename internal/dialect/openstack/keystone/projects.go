@@ -14,7 +14,7 @@ import (
 type (
 	ProjectRow = kind.Row[ident.ProjectSpec, ident.None]
 	DomainRow  = kind.Row[ident.DomainSpec, ident.None]
-	UserRow    = kind.Row[ident.UserSpec, ident.None]
+	UserRow    = kind.Row[ident.UserSpec, ident.UserStatus]
 	GroupRow   = kind.Row[ident.GroupSpec, ident.None]
 	PolicyRow  = kind.Row[ident.PolicySpec, ident.None]
 	GrantRow   = kind.Row[ident.GrantSpec, ident.None]
@@ -43,6 +43,10 @@ func (x *Exchange) ProjectView(r *ProjectRow) token.ProjectView {
 	return v
 }
 
+func (x *Exchange) projectShown(r *ProjectRow) any {
+	return withForeign(x.ProjectView(r), r.Spec.Foreign)
+}
+
 // projectBody is what clients send. Huawei's send a parent (the region's project), which says nothing here.
 type projectBody struct {
 	Name        *string        `json:"name"`
@@ -55,8 +59,9 @@ type projectBody struct {
 	Options     map[string]any `json:"options"`
 }
 
-func (b *projectBody) apply(c *call.Call) {
+func (b *projectBody) apply(c *call.Call, foreign *string) {
 	s := Spec{}
+	Set(s, "foreign", foreign)
 	Set(s, "description", b.Description)
 	Not(s, "disabled", b.Enabled)
 	c.Name, c.Spec = b.Name, s.JSON()
@@ -82,22 +87,23 @@ func listProjects(x *Exchange) error {
 	return List(x, x.API.Kinds.Project, "projects", domain, x.byName(), func(r *ProjectRow) bool {
 		parent := x.Query("parent_id")
 		return x.fits(&r.Meta, r.Spec.Disabled) && x.tagged(r.Tags) && !x.flag("is_domain") && (parent == "" || parent == string(r.Domain))
-	}, func(r *ProjectRow) any { return x.ProjectView(r) })
+	}, func(r *ProjectRow) any { return x.projectShown(r) })
 }
 
 func createProject(x *Exchange) error {
 	var b projectBody
-	if err := x.Body("project", &b); err != nil {
+	more, err := x.Kept("project", &b)
+	if err != nil {
 		return err
 	}
 	if err := b.check(x, x.domain(b.DomainID)); err != nil {
 		return err
 	}
-	row, err := x.Do(x.API.Kinds.Project.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c) })
+	row, err := x.Do(x.API.Kinds.Project.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c, more.over("")) })
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusCreated, "project", x.ProjectView(row.(*ProjectRow)))
+	return x.One(http.StatusCreated, "project", x.projectShown(row.(*ProjectRow)))
 }
 
 func showProject(x *Exchange) error {
@@ -105,19 +111,24 @@ func showProject(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "project", x.ProjectView(row))
+	return x.One(http.StatusOK, "project", x.projectShown(row))
 }
 
 func updateProject(x *Exchange) error {
 	var b projectBody
-	if err := x.Body("project", &b); err != nil {
-		return err
-	}
-	row, err := x.Do(x.API.Kinds.Project.D, call.Update, x.Param("project_id"), b.apply)
+	more, err := x.Kept("project", &b)
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "project", x.ProjectView(row.(*ProjectRow)))
+	foreign, err := former(x, x.API.Kinds.Project, x.Param("project_id"), more, func(s ident.ProjectSpec) string { return s.Foreign })
+	if err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.Project.D, call.Update, x.Param("project_id"), func(c *call.Call) { b.apply(c, foreign) })
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "project", x.projectShown(row.(*ProjectRow)))
 }
 
 func deleteProject(x *Exchange) error {

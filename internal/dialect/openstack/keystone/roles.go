@@ -6,6 +6,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ident"
 )
 
 func (a *API) roleRoutes() []Route {
@@ -61,13 +62,15 @@ func (b *roleBody) spec(fallback string) (Spec, error) {
 
 func createRole(x *Exchange) error {
 	var b roleBody
-	if err := x.Body("role", &b); err != nil {
+	more, err := x.Kept("role", &b)
+	if err != nil {
 		return err
 	}
 	s, err := b.spec(nothing)
 	if err != nil {
 		return err
 	}
+	Set(s, "foreign", more.over(""))
 	row, err := x.Do(x.API.Kinds.Policy.D, call.Create, "", func(c *call.Call) { c.Domain, c.Name, c.Spec = x.domain(b.DomainID), b.Name, s.JSON() })
 	if err != nil {
 		return err
@@ -85,13 +88,19 @@ func showRole(x *Exchange) error {
 
 func updateRole(x *Exchange) error {
 	var b roleBody
-	if err := x.Body("role", &b); err != nil {
+	more, err := x.Kept("role", &b)
+	if err != nil {
 		return err
 	}
 	s, err := b.spec("")
 	if err != nil {
 		return err
 	}
+	foreign, err := former(x, x.API.Kinds.Policy, x.Param("role_id"), more, func(s ident.PolicySpec) string { return s.Foreign })
+	if err != nil {
+		return err
+	}
+	Set(s, "foreign", foreign)
 	row, err := x.Do(x.API.Kinds.Policy.D, call.Update, x.Param("role_id"), func(c *call.Call) {
 		c.Name, c.Spec = b.Name, s.JSON()
 	})

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/awancloud/awan/internal/dialect/login"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
@@ -20,11 +21,12 @@ func (a *API) tokenRoutes() []Route {
 		{Method: "GET", Path: "/", Open: true, Do: versions},
 		{Method: "GET", Path: "/v3", Open: true, Do: version},
 		{Method: "POST", Path: "/v3/auth/tokens", Open: true, Do: issue},
-		{Method: "GET", Path: "/v3/auth/tokens", Do: validate},
-		{Method: "DELETE", Path: "/v3/auth/tokens", Do: revoke},
+		{Method: "GET", Path: "/v3/auth/tokens", Incomplete: true, Do: validate},
+		{Method: "DELETE", Path: "/v3/auth/tokens", Incomplete: true, Do: revoke},
 		{Method: "GET", Path: "/v3/auth/catalog", Do: catalog},
 		{Method: "GET", Path: "/v3/auth/projects", Do: ownProjects},
 		{Method: "GET", Path: "/v3/auth/domains", Do: ownDomains},
+		{Method: "GET", Path: "/v3/auth/system", Do: ownSystem},
 	}
 }
 
@@ -57,9 +59,23 @@ func issue(x *Exchange) error {
 	if p := in.Password; p != nil {
 		r.Domain, r.User, r.Password = one(p.User.Domain.ID, p.User.Domain.Name), one(p.User.ID, p.User.Name), p.Password
 	}
+	r.Code = in.Code
+	if a := in.Agency; a != nil {
+		if x.Who, err = x.API.Auth.Principal(x.R); err != nil {
+			return err
+		}
+		if x.Who.Nobody() {
+			return fail.New(fail.Unauthenticated, "assume_role needs to know who assumes the agency").Then("send an X-Auth-Token, or sign the request")
+		}
+		r.Principal, r.Life = &x.Who, time.Duration(a.Seconds)*time.Second
+		r.Agency = login.Agency{Domain: x.API.domainNamed(x.R.Context(), one(a.Domain.ID, a.Domain.Name)), Name: a.Name}
+	}
 	if k := in.Credential; k != nil {
 		r.Credential, r.Secret = one(k.ID, k.Name), k.Secret
 		r.Domain, r.User = one(k.User.Domain.ID, k.User.Domain.Name), one(k.User.ID, k.User.Name)
+	}
+	for _, d := range []*string{&r.Domain, &r.Scope.Domain, &r.Scope.ProjectDomain} {
+		*d = x.API.domainNamed(x.R.Context(), *d)
 	}
 	s, err := login.In(x.R.Context(), x.API.Door, r)
 	if e := fail.From(err); e != nil && e.Kind == fail.Invalid && e.Field != "" {
@@ -89,6 +105,8 @@ func scopeOf(s token.Scope) login.Scope {
 		return login.Scope{Unscoped: true}
 	case token.ProjectScope:
 		return login.Scope{Project: one(s.Project.ID, s.Project.Name), ProjectDomain: one(s.Project.Domain.ID, s.Project.Domain.Name)}
+	case token.SystemScope:
+		return login.Scope{System: true}
 	case token.DomainScope:
 		return login.Scope{Domain: one(s.Domain.ID, s.Domain.Name)}
 	}
@@ -102,6 +120,9 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 	for _, m := range t.Methods {
 		v.Methods = append(v.Methods, token.Method(m))
 	}
+	if p.Agency != "" {
+		v.Assumed = &token.Assumed{User: token.ScopedRef{ID: string(p.By.User), Name: p.By.Name, Domain: token.Ref{ID: string(p.By.Domain), Name: p.By.DomainName}}}
+	}
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error { // a token's own scope: part of authentication
 		i, domain := x.API.Door.Ident, p.Domain
 		if f := x.API.Federation; f != nil && slices.Contains(t.Methods, "mapped") {
@@ -114,6 +135,12 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 			}
 		}
 		switch {
+		case p.Restricted != "":
+			return nil // it may do nothing yet
+		case t.System:
+			roles, err := i.SystemRoles(tx, p)
+			v.System, v.Roles = &token.System{All: true}, refs(roles)
+			return err
 		case t.Project != "":
 			row, err := i.Kinds.Project.Get(tx, t.Project)
 			if err != nil {
@@ -138,15 +165,20 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 			v.Domain = &token.Ref{ID: string(p.Domain), Name: p.DomainName}
 		}
 		roles, err := i.Roles(tx, p, domain, t.Project)
-		for _, r := range roles {
-			v.Roles = append(v.Roles, token.Ref{ID: string(r.ID), Name: r.Name})
-		}
+		v.Roles = refs(roles)
 		return err
 	})
-	if err == nil && withCatalog && !t.Unscoped {
+	if err == nil && withCatalog && !t.Unscoped && p.Restricted == "" {
 		v.Catalog, err = x.services(t.Project)
 	}
 	return v, err
+}
+
+func refs(roles []ident.Role) (out []token.Ref) {
+	for _, r := range roles {
+		out = append(out, token.Ref{ID: string(r.ID), Name: r.Name})
+	}
+	return out
 }
 
 // subject reads the token that a request is about, and whose it is. Its own user may do all with it; others must be
@@ -245,5 +277,19 @@ func ownDomains(x *Exchange) error {
 		return err
 	}
 	token.WriteList(x.W, "domains", items, token.Links{Self: x.Self("/v3/auth/domains").Self})
+	return nil
+}
+
+// ownSystem tells whether the caller may have a token for the system.
+func ownSystem(x *Exchange) error {
+	system := []map[string]bool{}
+	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error { return x.API.Door.Ident.MarkCloud(tx, &x.Who) })
+	if err != nil {
+		return err
+	}
+	if x.Who.Cloud() {
+		system = append(system, map[string]bool{"all": true})
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"system": system, "links": x.Self("/v3/auth/system")})
 	return nil
 }

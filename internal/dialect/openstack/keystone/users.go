@@ -18,7 +18,7 @@ func (a *API) userRoutes() []Route {
 		{Method: "GET", Path: "/v3/users/{user_id}", Kind: k, Verb: call.Get, Do: showUser},
 		{Method: "PATCH", Path: "/v3/users/{user_id}", Kind: k, Verb: call.Update, Do: updateUser},
 		{Method: "DELETE", Path: "/v3/users/{user_id}", Kind: k, Verb: call.Delete, Do: deleteUser},
-		{Method: "POST", Path: "/v3/users/{user_id}/password", Do: changePassword},
+		{Method: "POST", Path: "/v3/users/{user_id}/password", Incomplete: true, Do: changePassword},
 		{Method: "GET", Path: "/v3/users/{user_id}/groups", Kind: k, Verb: call.Get, Do: groupsOfUser},
 		{Method: "GET", Path: "/v3/users/{user_id}/projects", Kind: k, Verb: call.Get, Do: projectsOfUser},
 	}
@@ -29,6 +29,8 @@ func (x *Exchange) UserView(r *UserRow) token.UserView {
 	return token.UserView{ID: string(r.ID), Name: r.Name, DomainID: string(r.Domain), Description: r.Spec.Description, Email: r.Spec.Email,
 		Enabled: !r.Spec.Disabled, DefaultProject: r.Spec.DefaultProject, Options: map[string]any{}, Links: x.Self("/v3/users/" + string(r.ID))}
 }
+
+func (x *Exchange) userShown(r *UserRow) any { return withForeign(x.UserView(r), r.Spec.Foreign) }
 
 type userBody struct {
 	Name           *string        `json:"name"`
@@ -41,8 +43,9 @@ type userBody struct {
 	Options        map[string]any `json:"options"`
 }
 
-func (b *userBody) apply(c *call.Call) {
+func (b *userBody) apply(c *call.Call, foreign *string) {
 	s := Spec{}
+	Set(s, "foreign", foreign)
 	Set(s, "password", b.Password)
 	Set(s, "email", b.Email)
 	Set(s, "description", b.Description)
@@ -51,21 +54,35 @@ func (b *userBody) apply(c *call.Call) {
 	c.Name, c.Spec = b.Name, s.JSON()
 }
 
+// check refuses what this cloud's users cannot be.
+func (b *userBody) check() error {
+	for name, v := range b.Options {
+		if list, ok := v.([]any); v != nil && v != false && (!ok || len(list) > 0) {
+			return fail.Field("user.options."+name, "is not possible here").Then("the rules for all users of a domain: awan security-policy show rules; who needs a second factor: awan user update --login-protection")
+		}
+	}
+	return nil
+}
+
 func listUsers(x *Exchange) error {
 	return List(x, x.API.Kinds.User, "users", x.domain(nil), x.byName(), func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
-		func(r *UserRow) any { return x.UserView(r) })
+		func(r *UserRow) any { return x.userShown(r) })
 }
 
 func createUser(x *Exchange) error {
 	var b userBody
-	if err := x.Body("user", &b); err != nil {
-		return err
+	more, err := x.Kept("user", &b)
+	if err == nil {
+		err = b.check()
 	}
-	row, err := x.Do(x.API.Kinds.User.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c) })
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusCreated, "user", x.UserView(row.(*UserRow)))
+	row, err := x.Do(x.API.Kinds.User.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c, more.over("")) })
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusCreated, "user", x.userShown(row.(*UserRow)))
 }
 
 func showUser(x *Exchange) error {
@@ -73,19 +90,27 @@ func showUser(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "user", x.UserView(row))
+	return x.One(http.StatusOK, "user", x.userShown(row))
 }
 
 func updateUser(x *Exchange) error {
 	var b userBody
-	if err := x.Body("user", &b); err != nil {
-		return err
+	more, err := x.Kept("user", &b)
+	if err == nil {
+		err = b.check()
 	}
-	row, err := x.Do(x.API.Kinds.User.D, call.Update, x.Param("user_id"), b.apply)
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "user", x.UserView(row.(*UserRow)))
+	foreign, err := former(x, x.API.Kinds.User, x.Param("user_id"), more, func(s ident.UserSpec) string { return s.Foreign })
+	if err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.User.D, call.Update, x.Param("user_id"), func(c *call.Call) { b.apply(c, foreign) })
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "user", x.userShown(row.(*UserRow)))
 }
 
 func deleteUser(x *Exchange) error {

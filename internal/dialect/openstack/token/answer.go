@@ -58,7 +58,7 @@ type ID struct {
 	ID string `json:"id"`
 }
 
-// Token is what a token says. Exactly one of Project and Domain is set, or neither (unscoped).
+// Token is what a token says. One of Project, Domain and System is set, or none (unscoped).
 type Token struct {
 	Methods  []Method   `json:"methods"`
 	User     TokenUser  `json:"user"`
@@ -67,9 +67,21 @@ type Token struct {
 	Expires  Time       `json:"expires_at"`
 	Project  *ScopedRef `json:"project,omitempty"`
 	Domain   *Ref       `json:"domain,omitempty"`
+	System   *System    `json:"system,omitempty"`
 	IsDomain *bool      `json:"is_domain,omitempty"` // with Project: whether that project stands for a domain; ours never
 	Roles    []Ref      `json:"roles,omitempty"`
 	Catalog  []Service  `json:"catalog,omitempty"`
+	Assumed  *Assumed   `json:"assumed_by,omitempty"` // who acts through the agency that User then is (Huawei's)
+}
+
+// System is the scope of the whole cloud.
+type System struct {
+	All bool `json:"all"`
+}
+
+// Assumed is who acts through an agency.
+type Assumed struct {
+	User ScopedRef `json:"user"`
 }
 
 // Service is one entry of the catalog: a type ("compute") at its endpoints.

@@ -29,6 +29,8 @@ const (
 	ByPassword   Method = "password"
 	ByToken      Method = "token"
 	ByCredential Method = "application_credential"
+	ByCode       Method = "totp"        // beside the password: the second factor's code
+	ByAgency     Method = "assume_role" // Huawei's: by the caller's own token, or signature, and an agency
 )
 
 // Request is a checked token request: exactly the parts its methods need are there.
@@ -37,7 +39,16 @@ type Request struct {
 	Password   *Password
 	Token      string
 	Credential *Credential
+	Code       string
+	Agency     *Agency
 	Scope      Scope
+}
+
+// Agency is what the caller, who is logged in already, wants to act through, for Seconds (0 = as long as it may).
+type Agency struct {
+	Name    string
+	Domain  Domain
+	Seconds int64
 }
 
 // Password proves a user by password.
@@ -76,6 +87,7 @@ const (
 	Unscoped
 	ProjectScope
 	DomainScope
+	SystemScope
 )
 
 // Scope is what the token is wanted for; Project or Domain is set as Kind says.
@@ -117,6 +129,19 @@ type (
 			ID *string `json:"id"`
 		} `json:"token"`
 		Credential *wireCredential `json:"application_credential"`
+		Code       *struct {
+			User *struct {
+				wireUser
+				Passcode *string `json:"passcode"`
+			} `json:"user"`
+		} `json:"totp"`
+		Agency *struct {
+			Name       *string `json:"agency_name"`
+			Former     *string `json:"xrole_name"` // what the field was called before
+			DomainID   *string `json:"domain_id"`
+			DomainName *string `json:"domain_name"`
+			Seconds    int64   `json:"duration_seconds"`
+		} `json:"assume_role"`
 	}
 	wireRequest struct {
 		Auth *struct {
@@ -185,9 +210,13 @@ func (req *Request) identity(w *wireIdentity) error {
 			err = req.token(w)
 		case ByCredential:
 			err = req.credential(w)
+		case ByCode:
+			err = req.code(w)
+		case ByAgency:
+			err = req.agency(w)
 		default:
 			err = fail.Field("auth.identity.methods", "the method %.40q is not known here", name).
-				Then("use password, token or application_credential")
+				Then("use password, totp beside it, token, application_credential or assume_role")
 		}
 		if err != nil {
 			return err
@@ -247,6 +276,55 @@ func (req *Request) credential(w *wireIdentity) error {
 	return err
 }
 
+// code reads the second factor's code, which goes with the password of the same user.
+func (req *Request) code(w *wireIdentity) error {
+	const at = "auth.identity.totp.user"
+	if !slices.Contains(w.Methods, string(ByPassword)) {
+		return fail.Field("auth.identity.methods", "totp alone is no log-in").Then("name password beside it")
+	}
+	if w.Code == nil || w.Code.User == nil || w.Code.User.Passcode == nil || *w.Code.User.Passcode == "" {
+		return missing(at + ".passcode")
+	}
+	u, err := userOf(at, &w.Code.User.wireUser)
+	if err != nil {
+		return err
+	}
+	if w.Password != nil && w.Password.User != nil {
+		if p, err := userOf(at, w.Password.User); err == nil && (p.ID != "" && u.ID != "" && p.ID != u.ID || p.Name != "" && u.Name != "" && p.Name != u.Name) {
+			return fail.Field(at, "is another user than the password's")
+		}
+	}
+	req.Code = *w.Code.User.Passcode
+	return nil
+}
+
+func (req *Request) agency(w *wireIdentity) error {
+	const at = "auth.identity.assume_role"
+	if len(w.Methods) != 1 {
+		return fail.Field("auth.identity.methods", "assume_role stands alone").Then("send the token of who assumes the agency as X-Auth-Token")
+	}
+	a := w.Agency
+	if a == nil {
+		return missing(at)
+	}
+	if a.Name == nil {
+		a.Name = a.Former
+	}
+	name, err := word(at+".agency_name", a.Name)
+	if err != nil {
+		return err
+	}
+	req.Agency = &Agency{Name: name, Seconds: a.Seconds}
+	if a.Seconds < 0 {
+		return fail.Field(at+".duration_seconds", "it is below zero")
+	}
+	if a.DomainID == nil && a.DomainName == nil {
+		return missing(at + ".domain_name").Then("say whose agency it is: domain_name or domain_id")
+	}
+	req.Agency.Domain, err = domainOf(at, &wireDomain{ID: a.DomainID, Name: a.DomainName})
+	return err
+}
+
 func userOf(at string, w *wireUser) (User, error) {
 	var u User
 	var err error
@@ -288,7 +366,7 @@ func scope(raw json.RawMessage) (Scope, error) {
 	}
 	var kinds map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &kinds); err != nil || len(kinds) != 1 {
-		return Scope{}, fail.Field(at, "a scope is exactly one of project, domain").Because(err)
+		return Scope{}, fail.Field(at, "a scope is exactly one of project, domain, system").Because(err)
 	}
 	for kind, value := range kinds {
 		switch kind {
@@ -302,13 +380,18 @@ func scope(raw json.RawMessage) (Scope, error) {
 			d, err := domainOf(at+".domain", &w)
 			return Scope{Kind: DomainScope, Domain: d}, err
 		case "system":
-			return Scope{}, fail.New(fail.Unsupported, "this cloud has no system scope").
-				Then("its administrators work in the scope of a domain: use auth.scope.domain")
+			var w struct {
+				All *bool `json:"all"`
+			}
+			if err := json.Unmarshal(value, &w); err != nil || w.All == nil || !*w.All {
+				return Scope{}, fail.Field(at+".system", `the only scope on the system is {"all": true}`)
+			}
+			return Scope{Kind: SystemScope}, nil
 		case "unscoped":
 			return Scope{Kind: Unscoped}, nil
 		}
 	}
-	return Scope{}, fail.Field(at, "the scope is neither project nor domain")
+	return Scope{}, fail.Field(at, "the scope is neither project nor domain nor system")
 }
 
 func projectScope(at string, raw json.RawMessage) (Scope, error) {

@@ -25,12 +25,16 @@ func scoped(s string) string {
 func TestParse(t *testing.T) {
 	for body, want := range map[string]string{
 		terraform: "[password] alice@awan pw project cn-north-4@awan",
-		identity(`{"methods":["password"],"password":{"user":{"id":"u1","password":""}}}`):                                                 "[password] #u1  default",
-		identity(`{"methods":["password"],"password":{"user":{"name":"a","domain":{"id":"d"},"password":"p"}}}`):                           "[password] a@#d p default",
-		identity(`{"methods":["token","token"],"token":{"id":"t"}}`):                                                                       "[token] t default",
-		identity(`{"methods":["password","token"],"password":{"user":{"id":"u","password":"p"}},"token":{"id":"t"}}`):                      "[password token] #u p t default",
-		identity(`{"methods":["application_credential"],"application_credential":{"id":"c","secret":"s"}}`):                                "[application_credential] c//s default",
-		identity(`{"methods":["application_credential"],"application_credential":{"name":"n","secret":"s","user":{"id":"u","extra":[]}}}`): "[application_credential] /n/s#u default",
+		identity(`{"methods":["password"],"password":{"user":{"id":"u1","password":""}}}`):                                                       "[password] #u1  default",
+		identity(`{"methods":["password"],"password":{"user":{"name":"a","domain":{"id":"d"},"password":"p"}}}`):                                 "[password] a@#d p default",
+		identity(`{"methods":["token","token"],"token":{"id":"t"}}`):                                                                             "[token] t default",
+		identity(`{"methods":["password","token"],"password":{"user":{"id":"u","password":"p"}},"token":{"id":"t"}}`):                            "[password token] #u p t default",
+		identity(`{"methods":["application_credential"],"application_credential":{"id":"c","secret":"s"}}`):                                      "[application_credential] c//s default",
+		identity(`{"methods":["application_credential"],"application_credential":{"name":"n","secret":"s","user":{"id":"u","extra":[]}}}`):       "[application_credential] /n/s#u default",
+		identity(`{"methods":["password","totp"],"password":{"user":{"id":"u","password":"p"}},"totp":{"user":{"id":"u","passcode":"123456"}}}`): "[password totp] #u p code 123456 default",
+		identity(`{"methods":["assume_role"],"assume_role":{"agency_name":"a","domain_name":"d","duration_seconds":900}}`):                       "[assume_role] agency a@d 900 default",
+		identity(`{"methods":["assume_role"],"assume_role":{"xrole_name":"a","domain_id":"d"}}`):                                                 "[assume_role] agency a@#d 0 default",
+		scoped(`{"system":{"all":true}}`):                    "[token] t system",
 		scoped(`"unscoped"`):                                 "[token] t unscoped",
 		scoped(`{"unscoped":{}}`):                            "[token] t unscoped",
 		scoped(`null`):                                       "[token] t default",
@@ -74,7 +78,15 @@ func show(r *token.Request) string {
 	if c := r.Credential; c != nil {
 		s += " " + c.ID + "/" + c.Name + "/" + c.Secret + named(c.User.ID, c.User.Name, c.User.Domain)
 	}
+	if r.Code != "" {
+		s += " code " + r.Code
+	}
+	if a := r.Agency; a != nil {
+		s += fmt.Sprintf(" agency %s%s %d", a.Name, domain(a.Domain), a.Seconds)
+	}
 	switch r.Scope.Kind {
+	case token.SystemScope:
+		s += " system"
 	case token.DefaultScope:
 		s += " default"
 	case token.Unscoped:
@@ -89,26 +101,31 @@ func show(r *token.Request) string {
 
 func TestParseRefuses(t *testing.T) {
 	for body, says := range map[string]string{
-		``:                                   "not a token request",
-		`[]`:                                 "not a token request",
-		`{"auth":`:                           "not a token request",
-		terraform + `{}`:                     "goes on after",
-		`{}`:                                 "auth: it is missing",
-		`{"auth":{}}`:                        "auth.identity: it is missing",
-		identity(`{}`):                       "auth.identity.methods",
-		identity(`{"methods":["totp"]}`):     "not known here",
-		identity(`{"methods":["external"]}`): "not known here",
-		identity(`{"methods":"password"}`):   "not a token request",
-		identity(`{"methods":["password"]}`): "auth.identity.password.user",
-		identity(`{"methods":["password"],"password":{"user":{"password":"p"}}}`):                                         "user.name: it is missing",
-		identity(`{"methods":["password"],"password":{"user":{"name":"a","password":"p"}}}`):                              "user.domain: it is missing",
-		identity(`{"methods":["password"],"password":{"user":{"name":"a","domain":{},"password":"p"}}}`):                  "user.domain.name: it is missing",
-		identity(`{"methods":["password"],"password":{"user":{"id":"","password":"p"}}}`):                                 "user.id: it is missing",
-		identity(`{"methods":["password"],"password":{"user":{"id":"u"}}}`):                                               "user.password: it is missing",
-		identity(`{"methods":["password"],"password":{"user":{"id":"u","password":null}}}`):                               "user.password: it is missing",
-		identity(`{"methods":["password"],"password":{"user":{"id":7,"password":"p"}}}`):                                  "not a token request",
-		identity(`{"methods":["password"],"password":{"user":{"id":"a\u0000b","password":"p"}}}`):                         "control characters",
-		identity(`{"methods":["password"],"password":{"user":{"id":"` + strings.Repeat("x", 256) + `","password":"p"}}}`): "over 255 bytes",
+		``:               "not a token request",
+		`[]`:             "not a token request",
+		`{"auth":`:       "not a token request",
+		terraform + `{}`: "goes on after",
+		`{}`:             "auth: it is missing",
+		`{"auth":{}}`:    "auth.identity: it is missing",
+		identity(`{}`):   "auth.identity.methods",
+		identity(`{"methods":["totp"],"totp":{"user":{"id":"u","passcode":"123456"}}}`):                                                          "totp alone",
+		identity(`{"methods":["password","totp"],"password":{"user":{"id":"u","password":"p"}},"totp":{"user":{"id":"u"}}}`):                     "passcode: it is missing",
+		identity(`{"methods":["password","totp"],"password":{"user":{"id":"u","password":"p"}},"totp":{"user":{"id":"v","passcode":"123456"}}}`): "another user",
+		identity(`{"methods":["assume_role"]}`):                                                                                                       "assume_role: it is missing",
+		identity(`{"methods":["assume_role"],"assume_role":{"agency_name":"a"}}`):                                                                     "domain_name: it is missing",
+		identity(`{"methods":["assume_role","token"],"assume_role":{"agency_name":"a","domain_id":"d"}}`):                                             "stands alone",
+		identity(`{"methods":["external"]}`):                                                                                                          "not known here",
+		identity(`{"methods":"password"}`):                                                                                                            "not a token request",
+		identity(`{"methods":["password"]}`):                                                                                                          "auth.identity.password.user",
+		identity(`{"methods":["password"],"password":{"user":{"password":"p"}}}`):                                                                     "user.name: it is missing",
+		identity(`{"methods":["password"],"password":{"user":{"name":"a","password":"p"}}}`):                                                          "user.domain: it is missing",
+		identity(`{"methods":["password"],"password":{"user":{"name":"a","domain":{},"password":"p"}}}`):                                              "user.domain.name: it is missing",
+		identity(`{"methods":["password"],"password":{"user":{"id":"","password":"p"}}}`):                                                             "user.id: it is missing",
+		identity(`{"methods":["password"],"password":{"user":{"id":"u"}}}`):                                                                           "user.password: it is missing",
+		identity(`{"methods":["password"],"password":{"user":{"id":"u","password":null}}}`):                                                           "user.password: it is missing",
+		identity(`{"methods":["password"],"password":{"user":{"id":7,"password":"p"}}}`):                                                              "not a token request",
+		identity(`{"methods":["password"],"password":{"user":{"id":"a\u0000b","password":"p"}}}`):                                                     "control characters",
+		identity(`{"methods":["password"],"password":{"user":{"id":"` + strings.Repeat("x", 256) + `","password":"p"}}}`):                             "over 255 bytes",
 		identity(`{"methods":["token"]}`):                                                                                                             "auth.identity.token.id",
 		identity(`{"methods":["token"],"token":{"id":""}}`):                                                                                           "auth.identity.token.id",
 		identity(`{"methods":["application_credential"]}`):                                                                                            "application_credential: it is missing",
@@ -122,7 +139,8 @@ func TestParseRefuses(t *testing.T) {
 		scoped(`{"project":"p"}`):                            "auth.scope.project",
 		scoped(`{"project":{}}`):                             "auth.scope.project.name",
 		scoped(`{"domain":{}}`):                              "auth.scope.domain.name",
-		scoped(`{"system":{"all":true}}`):                    "no system scope",
+		scoped(`{"system":{"all":false}}`):                   "the only scope on the system",
+		scoped(`{"system":"all"}`):                           "the only scope on the system",
 		scoped(`{"OS-TRUST:trust":{"id":"x"}}`):              "neither project nor domain",
 		strings.Repeat(" ", token.MaxRequest) + terraform:    "at most",
 	} {
