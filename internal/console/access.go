@@ -16,7 +16,7 @@ import (
 const policyKind = "identity/policy"
 
 type (
-	userRow  = kind.Row[ident.UserSpec, ident.None]
+	userRow  = kind.Row[ident.UserSpec, ident.UserStatus]
 	grantRow = kind.Row[ident.GrantSpec, ident.None]
 )
 
