@@ -45,7 +45,8 @@ func TestEnsure(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Minute)
 	defer cancel()
-	for _, name := range []string{"static", "gobuild", "debian", "go", "node", "python", "web"} {
+	names := []string{"static", "gobuild", "debian", "go", "node", "python", "web"} // the others are made by the tests that build on them
+	for _, name := range names {
 		began := time.Now()
 		ref, err := b.Ensure(ctx, name, func(line string) { t.Logf("%6.1f s  %s: %s", time.Since(began).Seconds(), name, line) })
 		if err != nil {
@@ -58,6 +59,9 @@ func TestEnsure(t *testing.T) {
 		}
 	}
 	for base, err := range b.List(ctx) {
+		if err == nil && !slices.Contains(names, base.Name) {
+			continue
+		}
 		if err != nil || base.Ref == "" || base.Size == 0 || len(base.Sources) == 0 {
 			t.Errorf("%s: %+v %v", base.Name, base, err)
 		}
