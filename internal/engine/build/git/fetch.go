@@ -17,15 +17,15 @@ import (
 
 // fetchScript fetches one commit and makes a tar of its tree, without ever checking a file out.
 const fetchScript = `set -e
-git init -q --bare /work/repo && cd /work/repo
+git init -q --bare /job/repo && cd /job/repo
 git fetch --depth=1 --no-tags --no-recurse-submodules --progress "$URL" "${REF:-HEAD}"
-git log -1 --format='%H%n%s' FETCH_HEAD >/work/commit
-git archive --format=tar -o /work/source.tar "FETCH_HEAD:$FOLDER"
+git log -1 --format='%H%n%s' FETCH_HEAD >/job/commit
+git archive --format=tar -o /job/source.tar "FETCH_HEAD:$FOLDER"
 `
 
 // askScript answers git's questions for a user and a password.
 const askScript = `#!/bin/sh
-case "$1" in Username*) cat /work/user ;; *) cat /work/password ;; esac
+case "$1" in Username*) cat /job/user ;; *) cat /job/password ;; esac
 `
 
 // Fetch implements build.Git.
@@ -64,7 +64,7 @@ func (e *Engine) Fetch(ctx context.Context, _ id.ID, from build.Repository, file
 	}
 	env = append(environment(config, env...), "URL="+u.String(), "REF="+from.Ref, "FOLDER="+from.Path)
 	log("fetching " + u.Redacted() + " " + from.Ref)
-	err = e.run(ctx, task{args: []string{"/bin/sh", "-c", fetchScript}, env: env, cwd: "/work", dirs: map[string]string{"/work": dir}, netns: out.netns,
+	err = e.run(ctx, task{args: []string{"/bin/sh", "-c", fetchScript}, env: env, cwd: "/job", dirs: map[string]string{"/job": dir}, netns: out.netns,
 		errs: &lines{each: log}, time: 10 * time.Minute})
 	if err != nil {
 		if refused := out.refused(); refused != nil {
@@ -95,8 +95,8 @@ func (e *Engine) access(dir string, u *url.URL, c *build.Access, out *outlet, co
 			e.give(dir, "known_hosts", renamed(c.KnownHosts), 0o600)); err != nil {
 			return nil, err
 		}
-		return []string{"GIT_SSH_COMMAND=ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityFile=/work/key -o StrictHostKeyChecking=yes" +
-			" -o UserKnownHostsFile=/work/known_hosts -o GlobalKnownHostsFile=/dev/null -o HostKeyAlias=host -o HostName=127.0.0.1 -o Port=" + local +
+		return []string{"GIT_SSH_COMMAND=ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityFile=/job/key -o StrictHostKeyChecking=yes" +
+			" -o UserKnownHostsFile=/job/known_hosts -o GlobalKnownHostsFile=/dev/null -o HostKeyAlias=host -o HostName=127.0.0.1 -o Port=" + local +
 			" -o ConnectTimeout=30 -o LogLevel=ERROR"}, nil
 	}
 	config["http.proxy"] = "http://" + out.addr
@@ -114,9 +114,9 @@ func (e *Engine) access(dir string, u *url.URL, c *build.Access, out *outlet, co
 		if err := e.give(dir, "ca.pem", c.CA, 0o600); err != nil {
 			return nil, err
 		}
-		config["http.sslCAInfo"] = "/work/ca.pem"
+		config["http.sslCAInfo"] = "/job/ca.pem"
 	}
-	return []string{"GIT_ASKPASS=/work/ask"}, nil
+	return []string{"GIT_ASKPASS=/job/ask"}, nil
 }
 
 // renamed gives the lines of a known_hosts file the one name that the outlet is known by.

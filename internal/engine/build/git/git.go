@@ -155,7 +155,7 @@ func moveTo(dir, name, to string) error {
 
 // environment is what every run of git is told: nobody's configuration, no question, no other transport.
 func environment(config map[string]string, more ...string) []string {
-	env := append([]string{"PATH=/usr/bin:/bin", "HOME=/work", "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0",
+	env := append([]string{"PATH=/usr/bin:/bin", "HOME=/job", "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0",
 		"GIT_ALLOW_PROTOCOL=https:ssh", "GIT_ATTR_NOSYSTEM=1"}, more...)
 	n := 0
 	for k, v := range config {

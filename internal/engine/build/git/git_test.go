@@ -56,7 +56,7 @@ func open(t *testing.T) *place {
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
-	if p.Engine, err = New(Options{Dir: dir + "/git", Work: dir + "/work", Run: run + "/git", Key: fmt.Sprintf("gt%d", os.Getpid()), Dial: dial}); err != nil {
+	if p.Engine, err = New(Options{Dir: dir + "/git", Work: dir + "/job", Run: run + "/git", Key: fmt.Sprintf("gt%d", os.Getpid()), Dial: dial}); err != nil {
 		t.Fatal(err)
 	}
 	p.server = httptest.NewTLSServer(http.HandlerFunc(p.serve))
@@ -276,13 +276,13 @@ grep -q 'NoNewPrivs:.*1' /proc/self/status
 grep -q 'CapEff:.*0000000000000000' /proc/self/status
 `
 	said := &strings.Builder{}
-	err = p.run(t.Context(), task{args: []string{"/bin/sh", "-c", script}, env: environment(nil), cwd: "/work", dirs: map[string]string{"/work": dir}, netns: out.netns,
+	err = p.run(t.Context(), task{args: []string{"/bin/sh", "-c", script}, env: environment(nil), cwd: "/job", dirs: map[string]string{"/job": dir}, netns: out.netns,
 		out: said, time: time.Minute})
-	if err != nil || said.String() != "bin dev etc lib lib64 proc repo sbin tmp usr work " {
+	if err != nil || said.String() != "bin dev etc job lib lib64 proc repo sbin tmp usr " {
 		t.Errorf("%v: %s", err, said)
 	}
-	err = p.run(t.Context(), task{args: []string{"/bin/sh", "-c", "head -c 3000000000 /dev/zero >/work/big"}, env: environment(nil), cwd: "/work",
-		dirs: map[string]string{"/work": dir}, time: time.Second})
+	err = p.run(t.Context(), task{args: []string{"/bin/sh", "-c", "head -c 3000000000 /dev/zero >/job/big"}, env: environment(nil), cwd: "/job",
+		dirs: map[string]string{"/job": dir}, time: time.Second})
 	if err == nil {
 		t.Error("a run without end ended well")
 	}

@@ -27,7 +27,7 @@ const hookScript = `#!/bin/sh
 while read -r word rest; do
   case "$word" in
   say) printf '%s\n' "$rest" >&2 ;;
-  source) if git log -1 --format='%H%n%s' "$rest" >/work/commit && git archive --format=tar -o /work/source.tar "$rest"; then echo ok >&3; else echo no >&3; fi ;;
+  source) if git log -1 --format='%H%n%s' "$rest" >/job/commit && git archive --format=tar -o /job/source.tar "$rest"; then echo ok >&3; else echo no >&3; fi ;;
   yes) exit 0 ;;
   *) exit 1 ;;
   esac
@@ -144,7 +144,7 @@ func (e *Engine) Receive(ctx context.Context, own build.Own, in io.Reader, out i
 		return err
 	}
 	config := settings()
-	config["core.hooksPath"] = "/work/hooks"
+	config["core.hooksPath"] = "/job/hooks"
 	config["receive.denyDeleteCurrent"] = "ignore" // decide has the word
 	if own.Most > 0 {
 		left := own.Most - size(filepath.Join(e.o.Dir, string(own.Project)))
@@ -161,7 +161,7 @@ func (e *Engine) Receive(ctx context.Context, own build.Own, in io.Reader, out i
 	var hook sync.WaitGroup
 	hook.Go(func() { p.serve(ctx, decide) })
 	err = e.run(ctx, task{args: []string{"git", "receive-pack", "--stateless-rpc", "/repo"}, env: environment(config), cwd: "/repo",
-		dirs: map[string]string{"/repo": dir, "/work": work}, in: in, out: out, files: ends, time: 40 * time.Minute})
+		dirs: map[string]string{"/repo": dir, "/job": work}, in: in, out: out, files: ends, time: 40 * time.Minute})
 	for _, f := range ends {
 		_ = f.Close()
 	}

@@ -48,7 +48,7 @@ func (e *Engine) skeleton() (string, error) {
 	if _, err := os.Stat(filepath.Join(root, "etc", "group")); err == nil {
 		return root, nil
 	}
-	for _, d := range []string{"usr", "etc/ssl/certs", "tmp", "proc", "dev", "work", "repo"} {
+	for _, d := range []string{"usr", "etc/ssl/certs", "tmp", "proc", "dev", "job", "repo"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			return "", err
 		}
@@ -60,7 +60,7 @@ func (e *Engine) skeleton() (string, error) {
 	}
 	for name, text := range map[string]string{
 		"etc/ssl/certs/ca-certificates.crt": "",
-		"etc/passwd":                        fmt.Sprintf("git:x:%d:%d:git:/work:/bin/sh\n", e.o.User, e.o.User),
+		"etc/passwd":                        fmt.Sprintf("git:x:%d:%d:git:/job:/bin/sh\n", e.o.User, e.o.User),
 		"etc/nsswitch.conf":                 "passwd: files\ngroup: files\nhosts: files\n",
 	} {
 		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
