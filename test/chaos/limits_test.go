@@ -73,7 +73,7 @@ func TestLimitsHold(t *testing.T) {
 	most := 0 // processes of the fork bomb at once: a shell that cannot fork ends, so they come and go
 	neighbours.Go(func() {
 		forks := bad.Component("forks").Status.Instances[0].ID
-		for ; ctx.Err() == nil; time.Sleep(200 * time.Millisecond) {
+		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 			most = max(most, len(p.Containers()[forks].Pids))
 		}
 	})
