@@ -49,8 +49,16 @@ func open(t testing.TB) *client {
 		t.Skip("running containers needs root")
 	}
 	dir := t.TempDir()
-	c := reopen(t, dir)
-	t.Cleanup(func() { _ = containerd.Purge(context.Background(), filepath.Join(dir, "engine"), c.c.Key) })
+	var c *client
+	t.Cleanup(func() { // after the cloud is closed: what is registered later runs earlier
+		if c == nil {
+			return
+		}
+		if err := containerd.Purge(context.Background(), filepath.Join(dir, "engine"), c.c.Key); err != nil {
+			t.Error(err)
+		}
+	})
+	c = reopen(t, dir)
 	return c
 }
 
