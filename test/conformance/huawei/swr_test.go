@@ -3,8 +3,6 @@ package huawei_test
 import (
 	"encoding/base64"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/awancloud/awan/test/conformance/cloudtest"
+	"github.com/awancloud/awan/test/conformance/terraform"
 )
 
 // push moves a random image into a repository from inside.
@@ -229,32 +228,24 @@ output "organizations" {
 
 // TestTerraformSWR: apply, nothing left to do, change, nothing left to do, destroy.
 func TestTerraformSWR(t *testing.T) {
-	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("the terraform command is not installed")
-	}
-	provider := os.Getenv(providerDir)
-	if provider == "" {
-		t.Skipf("%s does not name a folder with a built terraform-provider-huaweicloud", providerDir)
-	}
+	terraform.Needed(t)
 	c := cloudtest.Start(t)
-	tf := &terraform{t: t, dir: t.TempDir(), env: []string{"SSL_CERT_FILE=" + c.CAFile, "TF_CLI_CONFIG_FILE=terraformrc", "PATH=" + os.Getenv("PATH"),
-		"HOME=" + t.TempDir(), "CHECKPOINT_DISABLE=1"}}
-	tf.write("terraformrc", fmt.Sprintf("provider_installation {\n dev_overrides {\n \"huaweicloud/huaweicloud\" = %q\n }\n direct {}\n}\n", provider))
+	tf := terraform.New(t, c.CAFile)
 	write := func(text, permission string, days int) {
-		tf.write("main.tf", fmt.Sprintf(swrPlan, c.Admin.AccessKey, c.Admin.SecretKey, c.URL, text, permission, days))
+		tf.Write("main.tf", fmt.Sprintf(swrPlan, c.Admin.AccessKey, c.Admin.SecretKey, c.URL, text, permission, days))
 	}
 	begin := time.Now()
 	write("first", "Read", 30)
-	if out := tf.run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 8 added") || !strings.Contains(out, `"team"`) {
+	if out := tf.Run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 8 added") || !strings.Contains(out, `"team"`) {
 		t.Errorf("apply: %s", out)
 	}
-	tf.run(0, "plan", "-detailed-exitcode", "-input=false")
+	tf.Run(0, "plan", "-detailed-exitcode", "-input=false")
 	write("second", "Write", 60)
-	if out := tf.run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "5 changed, 0 destroyed") {
+	if out := tf.Run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "5 changed, 0 destroyed") {
 		t.Errorf("change: %s", out)
 	}
-	tf.run(0, "plan", "-detailed-exitcode", "-input=false")
-	if out := tf.run(0, "destroy", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 8 destroyed") {
+	tf.Run(0, "plan", "-detailed-exitcode", "-input=false")
+	if out := tf.Run(0, "destroy", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 8 destroyed") {
 		t.Errorf("destroy: %s", out)
 	}
 	t.Logf("%s", time.Since(begin).Round(time.Second))

@@ -1,20 +1,13 @@
 package huawei_test
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/awancloud/awan/test/conformance/cloudtest"
+	"github.com/awancloud/awan/test/conformance/terraform"
 )
-
-// providerDir names the folder with a built terraform-provider-huaweicloud, which is far too big to build for a test.
-const providerDir = "AWAN_TERRAFORM_HUAWEI"
 
 // plan is what a tenant writes: resources that stand on each other. The first value is the description, which changes.
 const plan = `
@@ -87,42 +80,10 @@ output "projects" {
 }
 `
 
-type terraform struct {
-	t   *testing.T
-	dir string
-	env []string
-}
-
-func (tf *terraform) run(want int, args ...string) string {
-	tf.t.Helper()
-	ctx, cancel := context.WithTimeout(tf.t.Context(), 4*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "terraform", append(args, "-no-color")...)
-	cmd.Dir, cmd.Env = tf.dir, tf.env
-	out, err := cmd.CombinedOutput()
-	if code := cmd.ProcessState.ExitCode(); code != want {
-		tf.t.Fatalf("terraform %s: %v, exit %d, want %d\n%s", strings.Join(args, " "), err, code, want, out)
-	}
-	return string(out)
-}
-
-func (tf *terraform) write(name, text string) {
-	tf.t.Helper()
-	if err := os.WriteFile(filepath.Join(tf.dir, name), []byte(text), 0o600); err != nil {
-		tf.t.Fatal(err)
-	}
-}
-
 // TestTerraform: Huawei Cloud's Terraform provider, unmodified: apply, nothing left to do, change, nothing left to do,
 // destroy; by access key and by password.
 func TestTerraform(t *testing.T) {
-	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("the terraform command is not installed")
-	}
-	provider := os.Getenv(providerDir)
-	if provider == "" {
-		t.Skipf("%s does not name a folder with a built terraform-provider-huaweicloud", providerDir)
-	}
+	terraform.Needed(t)
 	for name, credential := range map[string]func(c *cloudtest.Cloud) string{
 		"access key": func(c *cloudtest.Cloud) string {
 			return fmt.Sprintf("access_key = %q\nsecret_key = %q", c.Admin.AccessKey, c.Admin.SecretKey)
@@ -133,24 +94,22 @@ func TestTerraform(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := cloudtest.Start(t)
-			tf := &terraform{t: t, dir: t.TempDir(), env: []string{"SSL_CERT_FILE=" + c.CAFile, "TF_CLI_CONFIG_FILE=terraformrc", "PATH=" + os.Getenv("PATH"),
-				"HOME=" + t.TempDir(), "CHECKPOINT_DISABLE=1"}}
-			tf.write("terraformrc", fmt.Sprintf("provider_installation {\n dev_overrides {\n \"huaweicloud/huaweicloud\" = %q\n }\n direct {}\n}\n", provider))
+			tf := terraform.New(t, c.CAFile)
 			config := func(description string) string {
 				return fmt.Sprintf(plan, credential(c), c.URL, description, string(c.Admin.DomainID))
 			}
-			tf.write("main.tf", config("first"))
-			out := tf.run(0, "apply", "-auto-approve", "-input=false")
+			tf.Write("main.tf", config("first"))
+			out := tf.Run(0, "apply", "-auto-approve", "-input=false")
 			if !strings.Contains(out, "Resources: 8 added") || !strings.Contains(out, string(c.Admin.ProjectID)) {
 				t.Errorf("apply: %s", out)
 			}
-			tf.run(0, "plan", "-detailed-exitcode", "-input=false") // 2 would mean that something is left to do
-			tf.write("main.tf", config("second"))
-			if out = tf.run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "5 changed, 0 destroyed") {
+			tf.Run(0, "plan", "-detailed-exitcode", "-input=false") // 2 would mean that something is left to do
+			tf.Write("main.tf", config("second"))
+			if out = tf.Run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "5 changed, 0 destroyed") {
 				t.Errorf("change: %s", out)
 			}
-			tf.run(0, "plan", "-detailed-exitcode", "-input=false")
-			if out = tf.run(0, "destroy", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 8 destroyed") {
+			tf.Run(0, "plan", "-detailed-exitcode", "-input=false")
+			if out = tf.Run(0, "destroy", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 8 destroyed") {
 				t.Errorf("destroy: %s", out)
 			}
 		})

@@ -2,12 +2,11 @@ package huawei_test
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/awancloud/awan/test/conformance/cloudtest"
+	"github.com/awancloud/awan/test/conformance/terraform"
 )
 
 // wholePlan is the rest of identity: version 5, agencies, settings, enterprise projects and tags. The second value is the
@@ -153,34 +152,26 @@ output "seen" {
 
 // TestTerraformWhole: apply, nothing left to do, change, nothing left to do, destroy.
 func TestTerraformWhole(t *testing.T) {
-	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("the terraform command is not installed")
-	}
-	provider := os.Getenv(providerDir)
-	if provider == "" {
-		t.Skipf("%s does not name a folder with a built terraform-provider-huaweicloud", providerDir)
-	}
+	terraform.Needed(t)
 	c := cloudtest.Start(t)
 	create(t, c, c.Ident.Kinds.Domain.D, "", "partner", `{}`)
-	tf := &terraform{t: t, dir: t.TempDir(), env: []string{"SSL_CERT_FILE=" + c.CAFile, "TF_CLI_CONFIG_FILE=terraformrc", "PATH=" + os.Getenv("PATH"),
-		"HOME=" + t.TempDir(), "CHECKPOINT_DISABLE=1"}}
-	tf.write("terraformrc", fmt.Sprintf("provider_installation {\n dev_overrides {\n \"huaweicloud/huaweicloud\" = %q\n }\n direct {}\n}\n", provider))
+	tf := terraform.New(t, c.CAFile)
 	config := func(description string, number int) {
-		tf.write("main.tf", fmt.Sprintf(wholePlan, c.URL, description, number, c.Admin.AccessKey, c.Admin.SecretKey, c.Admin.DomainID, c.Admin.ProjectID))
+		tf.Write("main.tf", fmt.Sprintf(wholePlan, c.URL, description, number, c.Admin.AccessKey, c.Admin.SecretKey, c.Admin.DomainID, c.Admin.ProjectID))
 	}
 	resources := strings.Count(wholePlan, "\nresource ")
 	config("first", 10)
-	if out := tf.run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, fmt.Sprintf("Resources: %d added", resources)) ||
+	if out := tf.Run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, fmt.Sprintf("Resources: %d added", resources)) ||
 		!strings.Contains(out, "policies 1 projects 2") {
 		t.Errorf("apply: %s", out)
 	}
-	tf.run(0, "plan", "-detailed-exitcode", "-input=false")
+	tf.Run(0, "plan", "-detailed-exitcode", "-input=false")
 	config("second", 12)
-	if out := tf.run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, " changed, ") {
+	if out := tf.Run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, " changed, ") {
 		t.Errorf("change: %s", out)
 	}
-	tf.run(0, "plan", "-detailed-exitcode", "-input=false")
-	if out := tf.run(0, "destroy", "-auto-approve", "-input=false"); !strings.Contains(out, "destroyed") {
+	tf.Run(0, "plan", "-detailed-exitcode", "-input=false")
+	if out := tf.Run(0, "destroy", "-auto-approve", "-input=false"); !strings.Contains(out, "destroyed") {
 		t.Errorf("destroy: %s", out)
 	}
 }

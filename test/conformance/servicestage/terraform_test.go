@@ -1,20 +1,13 @@
 package servicestage_test
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/awancloud/awan/internal/adminenv"
+	"github.com/awancloud/awan/test/conformance/terraform"
 )
-
-// providerDir names the folder with a built terraform-provider-huaweicloud, which is far too big to build for a test.
-const providerDir = "AWAN_TERRAFORM_HUAWEI"
 
 // plan is what a tenant writes. The first value is a word that changes, the last how the provider logs in.
 const plan = `
@@ -187,59 +180,25 @@ output "seen" {
 }
 `
 
-type terraform struct {
-	t   *testing.T
-	dir string
-	env []string
-}
-
-func (tf *terraform) run(want int, args ...string) string {
-	tf.t.Helper()
-	ctx, cancel := context.WithTimeout(tf.t.Context(), 4*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "terraform", append(args, "-no-color")...)
-	cmd.Dir, cmd.Env = tf.dir, tf.env
-	out, err := cmd.CombinedOutput()
-	if code := cmd.ProcessState.ExitCode(); code != want {
-		tf.t.Fatalf("terraform %s: %v, exit %d, want %d\n%s", strings.Join(args, " "), err, code, want, out)
-	}
-	return string(out)
-}
-
-func (tf *terraform) write(name, text string) {
-	tf.t.Helper()
-	if err := os.WriteFile(filepath.Join(tf.dir, name), []byte(text), 0o600); err != nil {
-		tf.t.Fatal(err)
-	}
-}
-
 // TestTerraform: apply, nothing left to do, change, nothing left to do, destroy.
 func TestTerraform(t *testing.T) {
-	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("the terraform command is not installed")
-	}
-	provider := os.Getenv(providerDir)
-	if provider == "" {
-		t.Skipf("%s does not name a folder with a built terraform-provider-huaweicloud", providerDir)
-	}
+	terraform.Needed(t)
 	s := open(t)
-	tf := &terraform{t: t, dir: t.TempDir(), env: []string{"SSL_CERT_FILE=" + s.ca(), "TF_CLI_CONFIG_FILE=terraformrc", "PATH=" + os.Getenv("PATH"),
-		"HOME=" + t.TempDir(), "CHECKPOINT_DISABLE=1"}}
-	tf.write("terraformrc", fmt.Sprintf("provider_installation {\n dev_overrides {\n \"huaweicloud/huaweicloud\" = %q\n }\n direct {}\n}\n", provider))
+	tf := terraform.New(t, s.ca())
 	config := func(word string) string {
 		return fmt.Sprintf(plan, word, s.URL(), fmt.Sprintf("access_key = %q\n  secret_key = %q", s.admin[adminenv.AccessKey], s.admin[adminenv.SecretKey]))
 	}
-	tf.write("main.tf", config("first"))
-	if out := tf.run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 11 added") || !strings.Contains(out, `"shop live web shop mine inner 1.0.1"`) {
+	tf.Write("main.tf", config("first"))
+	if out := tf.Run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 11 added") || !strings.Contains(out, `"shop live web shop mine inner 1.0.1"`) {
 		t.Errorf("apply: %s", out)
 	}
-	tf.run(0, "plan", "-detailed-exitcode", "-input=false") // 2 would mean that something is left to do
-	tf.write("main.tf", config("second"))
-	if out := tf.run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "0 added, 6 changed, 0 destroyed") {
+	tf.Run(0, "plan", "-detailed-exitcode", "-input=false") // 2 would mean that something is left to do
+	tf.Write("main.tf", config("second"))
+	if out := tf.Run(0, "apply", "-auto-approve", "-input=false"); !strings.Contains(out, "0 added, 6 changed, 0 destroyed") {
 		t.Errorf("change: %s", out)
 	}
-	tf.run(0, "plan", "-detailed-exitcode", "-input=false")
-	if out := tf.run(0, "destroy", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 11 destroyed") {
+	tf.Run(0, "plan", "-detailed-exitcode", "-input=false")
+	if out := tf.Run(0, "destroy", "-auto-approve", "-input=false"); !strings.Contains(out, "Resources: 11 destroyed") {
 		t.Errorf("destroy: %s", out)
 	}
 }
