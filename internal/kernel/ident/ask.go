@@ -18,9 +18,10 @@ type Request struct {
 
 func (q Request) request() policy.Request {
 	r := policy.Request{Action: q.Action, Resource: q.Resource, Facts: q.Facts}
-	if service, _, ok := strings.Cut(q.Alias, ":"); ok {
-		_, rest, _ := strings.Cut(q.Resource, ":")
-		r.Also = []policy.Alias{{Action: q.Alias, Resource: service + ":" + rest}}
+	// The alias names service and type of the resource as well: obs:REGION:DOMAIN:object:PATH.
+	if alias, parts := strings.SplitN(q.Alias, ":", 3), strings.SplitN(q.Resource, ":", 5); len(alias) == 3 && len(parts) == 5 {
+		parts[0], parts[3] = alias[0], alias[1]
+		r.Also = []policy.Alias{{Action: q.Alias, Resource: strings.Join(parts, ":")}}
 	}
 	return r
 }
