@@ -157,31 +157,6 @@ func (r *request) aclHeaders() (*bucket.ACL, string, error) {
 	return &acl, "", nil
 }
 
-// cannedGrants is what a canned ACL of a bucket stands for.
-func cannedGrants(name, domain string) []bucket.Grant {
-	out := []bucket.Grant{{To: domain, Permission: "full"}}
-	add := func(to string, delivered bool, permissions ...string) {
-		for _, p := range permissions {
-			out = append(out, bucket.Grant{To: to, Permission: p, Delivered: delivered})
-		}
-	}
-	switch name {
-	case "public-read":
-		add(bucket.Everyone, false, "read")
-	case "public-read-write":
-		add(bucket.Everyone, false, "read", "write")
-	case "public-read-delivered":
-		add(bucket.Everyone, true, "read")
-	case "public-read-write-delivered":
-		add(bucket.Everyone, true, "read", "write")
-	case "authenticated-read":
-		add(bucket.Users, false, "read")
-	case "log-delivery-write":
-		add(bucket.LogGroup, false, "write", "read-acp")
-	}
-	return out
-}
-
 // newACL reads the ACL of a PUT ?acl: of headers or of the body.
 func (r *request) newACL() (acl *bucket.ACL, canned, owner string, err error) {
 	if acl, canned, err = r.aclHeaders(); err != nil || acl != nil || canned != "" {

@@ -75,7 +75,7 @@ func settings() []setting {
 		{sub: "policy", name: "BucketPolicy", get: "obs:bucket:GetBucketPolicy", put: "obs:bucket:PutBucketPolicy", del: "obs:bucket:DeleteBucketPolicy",
 			read: readPolicy, write: writePolicy, clear: func(_ *request, row *bucket.Row) error { row.Spec.Policy = ""; return nil }, wrote: http.StatusNoContent, invalid: "MalformedPolicy"},
 		{sub: "publicAccessBlock", name: "PublicAccessBlock", get: "obs:bucket:GetBucketPublicAccessBlock", put: "obs:bucket:PutBucketPublicAccessBlock", del: "obs:bucket:DeleteBucketPublicAccessBlock",
-			read: readBlock, write: writeBlock, clear: func(_ *request, row *bucket.Row) error { row.Spec.PublicAccess = bucket.PublicAccess{}; return nil }},
+			read: readBlock, write: writeBlock, clear: func(_ *request, row *bucket.Row) error { row.Spec.PublicAccess = open; return nil }},
 		{sub: "ownershipControls", name: "BucketOwnershipControls", get: "obs:bucket:GetBucketOwnershipControls", put: "obs:bucket:PutBucketOwnershipControls", del: "obs:bucket:DeleteBucketOwnershipControls",
 			read: readOwnership, write: writeOwnership, clear: func(_ *request, row *bucket.Row) error { row.Spec.Ownership = "preferred"; return nil }},
 		{sub: "lifecycle", name: "BucketLifecycleConfiguration", get: "obs:bucket:GetLifecycleConfiguration", put: "obs:bucket:PutLifecycleConfiguration", del: "obs:bucket:PutLifecycleConfiguration",

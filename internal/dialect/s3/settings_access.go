@@ -35,7 +35,10 @@ func writeACL(r *request) (func(*bucket.Row) error, error) {
 		if acl != nil {
 			row.Spec.ACL = *acl
 		} else {
-			row.Spec.ACL.Grants = cannedGrants(canned, string(row.Domain))
+			var err error
+			if row.Spec.ACL.Grants, err = bucket.Canned(canned, string(row.Domain), string(row.Domain)); err != nil {
+				return err
+			}
 		}
 		return nil
 	}, nil
@@ -70,12 +73,15 @@ type blockXML struct {
 	Restrict bool     `xml:"RestrictPublicBuckets"`
 }
 
+// open is a bucket without a public access block.
+var open = bucket.PublicAccess{AllowACLs: true, HonorACLs: true, AllowPolicy: true, HonorPolicy: true}
+
 func readBlock(r *request, row *bucket.Row) (any, error) {
 	p := row.Spec.PublicAccess
-	if p == (bucket.PublicAccess{}) {
+	if p == open {
 		return nil, missing("NoSuchPublicAccessBlockConfiguration", "the public access block configuration was not found")
 	}
-	return blockXML{Xmlns: r.space(), ACLs: p.BlockACLs, Ignore: p.IgnoreACLs, Policy: p.BlockPolicy, Restrict: p.RestrictUsers}, nil
+	return blockXML{Xmlns: r.space(), ACLs: !p.AllowACLs, Ignore: !p.HonorACLs, Policy: !p.AllowPolicy, Restrict: !p.HonorPolicy}, nil
 }
 
 func writeBlock(r *request) (func(*bucket.Row) error, error) {
@@ -84,7 +90,7 @@ func writeBlock(r *request) (func(*bucket.Row) error, error) {
 		return nil, err
 	}
 	return func(row *bucket.Row) error {
-		row.Spec.PublicAccess = bucket.PublicAccess{BlockACLs: doc.ACLs, IgnoreACLs: doc.Ignore, BlockPolicy: doc.Policy, RestrictUsers: doc.Restrict}
+		row.Spec.PublicAccess = bucket.PublicAccess{AllowACLs: !doc.ACLs, HonorACLs: !doc.Ignore, AllowPolicy: !doc.Policy, HonorPolicy: !doc.Restrict}
 		return nil
 	}, nil
 }
