@@ -97,8 +97,14 @@ func (s *Service) every(d time.Duration, wake <-chan struct{}, f func(context.Co
 		t := time.NewTicker(d)
 		defer t.Stop()
 		for {
+			began := time.Now()
 			if err := f(s.ctx); err != nil && s.ctx.Err() == nil {
 				s.Log.Error("object storage: a task failed and is tried again", "err", err)
+			}
+			select { // however often it is woken, it takes a hundredth of the time
+			case <-s.ctx.Done():
+				return
+			case <-time.After(min(100*time.Since(began), d)):
 			}
 			select {
 			case <-s.ctx.Done():
