@@ -8,6 +8,7 @@ package keystone
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
@@ -74,6 +75,7 @@ type API struct {
 	Kinds  *ident.Kinds
 	routes []Route
 	table  route.Table[*Route]
+	own    []ownService
 }
 
 // New makes the API.
@@ -99,7 +101,9 @@ func Bare(o Options) *API {
 	if o.Fail == nil {
 		o.Fail = func(w http.ResponseWriter, _ *http.Request, err error) { token.WriteError(w, err) }
 	}
-	return &API{Options: o, Kinds: o.Door.Ident.Kinds}
+	a := &API{Options: o, Kinds: o.Door.Ident.Kinds}
+	a.own = a.ownServices()
+	return a
 }
 
 // Add puts a route in; a later one of the same method and path takes the place of the earlier.
@@ -167,6 +171,8 @@ type Exchange struct {
 	API  *API
 	Who  ident.Principal
 	Call call.Call // what every call of this request has
+
+	query url.Values // once it was asked for: lists ask for every row
 }
 
 // ServeHTTP answers a request.
@@ -252,7 +258,15 @@ func (a *API) domainNamed(ctx context.Context, idOrName string) string {
 func (x *Exchange) Param(name string) string { return x.R.PathValue(name) }
 
 // Query is a query parameter.
-func (x *Exchange) Query(name string) string { return x.R.URL.Query().Get(name) }
+func (x *Exchange) Query(name string) string { return x.Queries().Get(name) }
+
+// Queries are the query's parameters; they must not be changed.
+func (x *Exchange) Queries() url.Values {
+	if x.query == nil {
+		x.query = x.R.URL.Query()
+	}
+	return x.query
+}
 
 // NoContent answers 204.
 func (x *Exchange) NoContent() error {
