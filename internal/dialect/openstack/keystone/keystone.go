@@ -82,7 +82,7 @@ type API struct {
 func New(o Options) *API {
 	a := Bare(o)
 	for _, rs := range [][]Route{a.tokenRoutes(), a.catalogRoutes(), a.projectRoutes(), a.domainRoutes(), a.userRoutes(), a.groupRoutes(),
-		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes()} {
+		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes(), a.userCredentialRoutes(), a.ec2Routes()} {
 		for _, r := range rs {
 			a.Add(r)
 		}
@@ -220,14 +220,11 @@ func (a *API) serve(x *Exchange) error {
 	return rt.Do(x)
 }
 
-// admit refuses log-ins that are not complete, and those from where the domain lets nobody in. The door asks the same;
-// this is for the routes that do not go through it.
+// admit refuses log-ins that are not complete, and those from where the domain lets nobody in. The door asks the same of
+// callers; this is for what does not go through it, or goes in the cloud's name.
 func (a *API) admit(x *Exchange, rt *Route) error {
 	if x.Who.Restricted != "" && !rt.Incomplete {
 		return ident.Unfinished(x.Who)
-	}
-	if rt.Kind != nil {
-		return nil
 	}
 	return a.Door.Store.View(x.R.Context(), func(tx store.Tx) error { return a.Door.Ident.Admit(tx, x.Who, x.Call.Source, false) })
 }
