@@ -16,7 +16,9 @@ const revKey = "catalogrev"
 
 func bump(tx store.Tx) error { return tx.Put(revKey, []byte(id.New())) }
 
-func touch[S any](_ context.Context, tx store.Tx, _, _ *kind.Row[S, ident.None]) error { return bump(tx) }
+func touch[S any](_ context.Context, tx store.Tx, _, _ *kind.Row[S, ident.None]) error {
+	return bump(tx)
+}
 
 // Added is what operators added. Nothing of it may be changed by who reads it.
 type Added struct {

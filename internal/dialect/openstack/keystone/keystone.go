@@ -82,7 +82,8 @@ type API struct {
 func New(o Options) *API {
 	a := Bare(o)
 	for _, rs := range [][]Route{a.tokenRoutes(), a.catalogRoutes(), a.projectRoutes(), a.domainRoutes(), a.userRoutes(), a.groupRoutes(),
-		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes(), a.userCredentialRoutes(), a.ec2Routes()} {
+		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes(), a.userCredentialRoutes(), a.ec2Routes(),
+		a.limitRoutes()} {
 		for _, r := range rs {
 			a.Add(r)
 		}
