@@ -68,7 +68,10 @@ type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
 	Sources  Sources
-	Close    func() error
+	// Gateway is the address at which instances reach the cloud, Inside where such connections arrive; nil: they do not.
+	Gateway netip.Addr
+	Inside  net.Listener
+	Close   func() error
 }
 
 // Defaults of Options.
@@ -134,6 +137,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	}
 	c.openConfig()
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Guard: c.guard,
+		Gateway: c.Engines.Gateway, Trust: c.CA.Certificate(),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log,
 		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
 	c.Images = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
@@ -172,6 +176,11 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.App.Close(); return nil })
+	if c.Engines.Inside != nil {
+		if err := c.Front.AddInside(c.Engines.Inside); err != nil {
+			return c, err
+		}
+	}
 	if err := c.Access.Start(ctx); err != nil {
 		return c, err
 	}
