@@ -17,6 +17,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/kernel/policy"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -54,6 +55,9 @@ type Call struct {
 	Purge       bool        // delete: without the trash
 	DryRun      bool        // check everything, change nothing
 
+	// Alias is what the dialect's own documents call the action: "obs:bucket:PutBucketPolicy". Policies may say that too.
+	Alias string
+
 	Principal ident.Principal
 	Source    string // the caller's address
 	Agent     string
@@ -87,6 +91,8 @@ type Options struct {
 	Limits ledger.Limits
 	Now    clock.Clock
 	Log    *slog.Logger
+	// Own, when set, gives the policies that a row itself carries, of which those that speak of p.
+	Own func(k *kind.Def, row kind.AnyRow, p ident.Principal) []policy.Attached
 	// Observe, when set, is told of every call that came through the door, with how long it took. It must be quick.
 	Observe func(c *Call, err error, took time.Duration)
 }
