@@ -11,16 +11,17 @@ import (
 // Request is whether somebody may do something.
 type Request struct {
 	Action, Resource string
-	Alias            string // what the action is called elsewhere: "obs:object:GetObject"; policies may say that
+	Alias            string // what the action is called elsewhere: "obs:object:GetObject"; several with spaces between them. Policies may say that
 	Domain, Project  id.ID  // where the resource lies; "" as Project: in the domain
 	Facts            map[string][]string
 }
 
 func (q Request) request() policy.Request {
 	r := policy.Request{Action: q.Action, Resource: q.Resource, Facts: q.Facts}
-	if service, _, ok := strings.Cut(q.Alias, ":"); ok {
-		_, rest, _ := strings.Cut(q.Resource, ":")
-		r.Also = []policy.Alias{{Action: q.Alias, Resource: service + ":" + rest}}
+	_, rest, _ := strings.Cut(q.Resource, ":")
+	for _, alias := range strings.Fields(q.Alias) {
+		service, _, _ := strings.Cut(alias, ":")
+		r.Also = append(r.Also, policy.Alias{Action: alias, Resource: service + ":" + rest})
 	}
 	return r
 }
