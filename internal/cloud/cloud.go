@@ -139,7 +139,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Guard: c.guard,
 		Gateway: c.Engines.Gateway, Trust: c.CA.Certificate(),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log,
-		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
+		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Download: c.Engines.Sources.Download, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
 	c.Images = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
 	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Images, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
 	if err := c.openMetrics(); err != nil {

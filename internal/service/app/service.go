@@ -60,6 +60,8 @@ type Deps struct {
 	GitQuota int64
 	// Pull copies an image of another registry into the project's part of ours and gives its reference; nil: it cannot.
 	Pull func(ctx context.Context, project id.ID, image string, access *build.Access) (string, error)
+	// Download fetches packages; nil: it cannot.
+	Download Download
 	// Caches are what builds keep; nil: nothing.
 	Caches Caches
 	// Projects lists the projects that there are; nil: those with components.
