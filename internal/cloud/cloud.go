@@ -61,6 +61,7 @@ type Options struct {
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
 	WebhookAllow []netip.Prefix
+	Blobs        object.Blobs // where the bytes of objects lie; nil: files in the data folder
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -70,7 +71,6 @@ type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
 	Sources  Sources
-	Blobs    object.Blobs // nil: files in the data folder
 	// Gateway is the address at which instances reach the cloud, Inside where such connections arrive; nil: they do not.
 	Gateway netip.Addr
 	Inside  net.Listener
@@ -135,7 +135,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
-	for _, step := range []func(context.Context) error{c.openStore, c.openRegistry, c.openEngines, c.openBuckets} {
+	for _, step := range []func(context.Context) error{c.openStore, c.openBuckets, c.openRegistry, c.openEngines} {
 		if err := step(ctx); err != nil {
 			return c, err
 		}

@@ -28,7 +28,7 @@ func (c *Cloud) openRegistry(context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := registry.New(registry.Options{Dir: c.path("registry"), Host: RegistryHost, Logger: c.Log, Authorize: c.authorizeImages,
+	r, err := registry.New(registry.Options{Dir: c.path("registry"), Depot: c.Buckets.Depot("registry"), Host: RegistryHost, Logger: c.Log, Authorize: c.authorizeImages,
 		Token: http.HandlerFunc(c.imageToken), Store: c.Store, Limits: limits, Project: c.domainOf})
 	if err != nil {
 		return err

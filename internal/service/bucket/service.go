@@ -58,7 +58,7 @@ type Service struct {
 
 // New makes the service. Serve gives it its door, Start begins what runs beside requests.
 func New(d Deps) *Service {
-	s := &Service{Deps: d, free: make(chan struct{}, 1)}
+	s := &Service{Deps: d, free: make(chan struct{}, 1), ctx: context.Background()}
 	s.Rows = kind.TableOf[BucketSpec, BucketStatus](s.bucketKind().Def())
 	s.object = kind.Kind[struct{}, struct{}]{Service: "bucket", Name: "object", Scope: kind.InProject,
 		Doc: "What lies in buckets. Policies name it BUCKET/NAME."}.Def()
