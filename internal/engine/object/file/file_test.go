@@ -37,7 +37,7 @@ func small(dirs []string) file.Options {
 
 // TestBlobs runs the contract on real folders, and on several of a disk in memory.
 func TestBlobs(t *testing.T) {
-	for _, n := range []int{2, 3, 6} {
+	for _, n := range []int{2, 5} {
 		t.Run(fmt.Sprintf("%d folders", n), func(t *testing.T) {
 			t.Parallel()
 			objecttest.Suite{Open: func(t testing.TB) object.Blobs {
@@ -50,7 +50,7 @@ func TestBlobs(t *testing.T) {
 			}, InMemory: true}.Run(t)
 		})
 	}
-	for name, opts := range map[string]file.Options{"small": small(nil), "as it comes": {}, "two real folders": {Dirs: make([]string, 2)}} {
+	for name, opts := range map[string]file.Options{"as it comes": {}, "two real folders": {Dirs: make([]string, 2)}} {
 		t.Run(name, func(t *testing.T) {
 			objecttest.Suite{Open: func(t testing.TB) object.Blobs {
 				opts := opts

@@ -15,9 +15,9 @@ import (
 func TestFull(t *testing.T) {
 	for _, size := range []int{3000, 400_000} {
 		disk := newSimDisk()
-		disk.capacity = 24 << 20
+		disk.capacity = 10 << 20
 		opts := small([]string{"/a"})
-		opts.Disk, opts.Reserve, opts.VolumeBlobs, opts.CompactAt = disk, 2<<20, 400, 0.9
+		opts.Disk, opts.Reserve, opts.VolumeBlobs, opts.CompactAt = disk, 1<<20, 400, 0.9
 		e := open(t, opts)
 		put := func(i int) (object.Ref, error) {
 			return objecttest.Put(t.Context(), e, content(uint64(i), size), int64(size), object.Block)
@@ -49,11 +49,11 @@ func TestFull(t *testing.T) {
 		}
 		fill()
 		all := len(blobs)
-		if all*size < 12<<20 {
-			t.Errorf("only %d blobs of %d bytes went into 24 MiB", all, size)
+		if all*size < 5<<20 {
+			t.Errorf("only %d blobs of %d bytes went into 10 MiB", all, size)
 		}
 		check()
-		for round := range 3 {
+		for round := range 2 {
 			n := 0
 			for ref := range blobs { // by chance half of each volume
 				if n++; n%2 == 0 {
