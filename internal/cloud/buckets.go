@@ -34,3 +34,15 @@ func (c *Cloud) domainName(tx store.Tx, domain id.ID) (string, error) {
 	}
 	return d.Name, nil
 }
+
+// nameOf is domainName for who has no transaction; "" when there is none.
+func (c *Cloud) nameOf(ctx context.Context, domain string) (name string) {
+	_ = c.Store.View(ctx, func(tx store.Tx) (err error) { // without a name the id is told
+		name, err = c.domainName(tx, id.ID(domain))
+		return err
+	})
+	if name == domain {
+		return ""
+	}
+	return name
+}

@@ -181,12 +181,17 @@ func (r *request) newACL() (acl *bucket.ACL, canned, owner string, err error) {
 	return acl, "", doc.Owner.ID, err
 }
 
-// names knows what the caller may know of domains' names: its own, and that of the owner.
-func (r *request) names(id, name string) map[string]string {
+// names gives the names of an owner and of those it gave rights to.
+func (r *request) names(id, name string, list []bucket.Grant) map[string]string {
 	p := r.caller.Principal
 	m := map[string]string{string(p.Domain): p.DomainName}
 	if name != "" {
 		m[id] = name
+	}
+	for _, who := range append([]bucket.Grant{{To: id}}, list...) {
+		if _, ok := m[who.To]; !ok && r.api.DomainName != nil {
+			m[who.To] = r.api.DomainName(r.Context(), who.To)
+		}
 	}
 	return m
 }
@@ -202,7 +207,7 @@ func (r *request) getObjectACL() error {
 		r.markerHeaders(c)
 		return err
 	}
-	names := r.names(c.Owner, c.OwnerName)
+	names := r.names(c.Owner, c.OwnerName, c.ACL.Grants)
 	list := c.ACL.Grants
 	if len(list) == 0 {
 		list = []bucket.Grant{{To: c.Owner, Permission: "full"}}

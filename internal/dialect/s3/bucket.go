@@ -143,6 +143,9 @@ func (r *request) createBucket() error {
 		enterprise = &v
 	}
 	row, err := r.api.Buckets.Create(r.Context(), r.caller, r.bucket, spec, canned, enterprise)
+	if fail.Is(err, fail.Invalid) && !coded(err) && bucket.CodeOf(err) == "" && strings.Contains(fail.From(err).Field, "name") {
+		err = &as{err, "InvalidBucketName"}
+	}
 	if err != nil {
 		return err
 	}
@@ -164,10 +167,39 @@ func (r *request) createBucket() error {
 }
 
 func (r *request) deleteBucket() error {
-	if err := r.api.Buckets.DeleteBucket(r.Context(), r.caller, r.bucket); err != nil {
+	err := r.api.Buckets.DeleteBucket(r.Context(), r.caller, r.bucket)
+	if bucket.CodeOf(err) == "BucketNotEmpty" {
+		if aborted, aerr := r.abortAll(); aerr == nil && aborted {
+			err = r.api.Buckets.DeleteBucket(r.Context(), r.caller, r.bucket)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return r.ok(http.StatusNoContent)
+}
+
+// abortAll aborts the uploads of a bucket that holds nothing else: to S3's clients such a bucket is empty.
+func (r *request) abortAll() (aborted bool, err error) {
+	l, err := r.api.Buckets.List(r.Context(), r.caller, &bucket.ListInput{Bucket: r.bucket, Versions: true, Max: 1})
+	if err != nil || len(l.Objects) > 0 {
+		return false, err
+	}
+	for {
+		uploads, _, more, err := r.api.Buckets.Uploads(r.Context(), r.caller, &bucket.ListInput{Bucket: r.bucket, Max: maxPage})
+		if err != nil {
+			return aborted, err
+		}
+		for _, u := range uploads {
+			if err := r.api.Buckets.Abort(r.Context(), r.caller, r.bucket, u.Key, u.ID); err != nil {
+				return aborted, err
+			}
+			aborted = true
+		}
+		if !more {
+			return aborted, nil
+		}
+	}
 }
 
 // headBucket tells whether the bucket is there, and what OBS's clients want to know of it.

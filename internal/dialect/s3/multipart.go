@@ -87,7 +87,7 @@ func (r *request) putPart() error {
 	if c.Size > maxPart {
 		return refuse("EntityTooLarge", fail.TooLarge, "a part has at most 5 GiB")
 	}
-	in.Body, in.Size = c, c.Size
+	in.Body, in.Size, in.MD5 = c, c.Size, r.comparesMD5()
 	if in.Sums, err = r.sums(); err != nil {
 		return err
 	}

@@ -183,11 +183,10 @@ func (r *request) formAnswer(form sign.Form, o *bucket.Object) error {
 		to = form["redirect"]
 	}
 	if u, err := url.Parse(to); err == nil && to != "" && u.Host != "" {
-		q := u.Query()
-		q.Set("bucket", r.bucket)
-		q.Set("key", o.Key)
-		q.Set("etag", quoted(o.ETag))
-		u.RawQuery = q.Encode()
+		if u.RawQuery != "" {
+			u.RawQuery += "&"
+		}
+		u.RawQuery += "bucket=" + url.QueryEscape(r.bucket) + "&key=" + url.QueryEscape(o.Key) + "&etag=" + url.QueryEscape(quoted(o.ETag))
 		h.Set("Location", u.String())
 		return r.ok(http.StatusSeeOther)
 	}

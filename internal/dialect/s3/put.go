@@ -54,8 +54,18 @@ func (r *request) body(in *bucket.PutInput) error {
 	if c.Trailing() {
 		in.Trailer = func() []bucket.Sum { return trailing(c) }
 	}
+	in.MD5 = r.comparesMD5()
 	in.Compute, err = r.compute(in.Sums, c)
 	return err
+}
+
+// comparesMD5 tells whether the client takes the ETag for the content's MD5 and calls an upload failed when it is not.
+// Clients that do sign the whole payload's SHA-256 (s3cmd), or are of version 2's time, or Amazon's SDK for Java.
+func (r *request) comparesMD5() bool {
+	if strings.Contains(r.UserAgent(), "aws-sdk-java") {
+		return true
+	}
+	return r.claim != nil && !r.claim.Query && (r.claim.Scheme == sign.V4 && len(r.claim.Payload) == len(sign.EmptySum) || r.claim.Scheme == sign.V2 && !r.byHuawei())
 }
 
 // compute names the checksum to make when the client named one and sent none.

@@ -26,6 +26,8 @@ type Options struct {
 	Ident   *ident.Service
 	Auth    *auth.Authenticator // for X-Auth-Token
 	Region  string
+	// DomainName gives an account's name, "" when it has none; nil: names of others are not told.
+	DomainName func(ctx context.Context, domain string) string
 	Now     func() time.Time // nil: time.Now
 	Logger  *slog.Logger
 }

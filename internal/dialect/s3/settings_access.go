@@ -11,7 +11,7 @@ import (
 
 func readACL(r *request, row *bucket.Row) (any, error) {
 	id := string(row.Domain)
-	names := r.names(id, "")
+	names := r.names(id, "", row.Spec.ACL.Grants)
 	list := row.Spec.ACL.Grants
 	if len(list) == 0 {
 		list = []bucket.Grant{{To: id, Permission: "full"}}

@@ -228,7 +228,7 @@ func readLogging(r *request, row *bucket.Row) (any, error) {
 		if r.obs {
 			out.Agency = l.Agency
 		}
-		out.Enabled = &loggedXMLs{l.Bucket, l.Prefix, r.grantsXML(l.Grants, r.names("", ""), false)}
+		out.Enabled = &loggedXMLs{l.Bucket, l.Prefix, r.grantsXML(l.Grants, r.names("", "", l.Grants), false)}
 	}
 	return out, nil
 }

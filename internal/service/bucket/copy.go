@@ -49,7 +49,7 @@ func (s *Service) Copy(ctx context.Context, c *Caller, in *CopyInput) (*Object, 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.fill(ctx, b, key, to.Body, to.Size, nil, to.Compute, nil, r); err != nil {
+	if err := s.fill(ctx, b, key, to.Body, to.Size, nil, to.Compute, false, nil, r); err != nil {
 		return nil, err
 	}
 	if !b.Spec.MD5 && len(src.Parts) == 0 && src.CustomerMD5 == "" {

@@ -38,7 +38,7 @@ func (s *Service) extend(ctx context.Context, c *Caller, in *PutInput) (o *Objec
 		if err != nil {
 			return nil, err
 		}
-		if err := s.fill(ctx, b, key, in.Body, in.Size, in.Sums, "", in.Trailer, r); err != nil {
+		if err := s.fill(ctx, b, key, in.Body, in.Size, in.Sums, "", in.MD5, in.Trailer, r); err != nil {
 			return nil, err
 		}
 		r.Append = true
@@ -49,7 +49,7 @@ func (s *Service) extend(ctx context.Context, c *Caller, in *PutInput) (o *Objec
 		return nil, err
 	}
 	made := &record{SSE: old.SSE}
-	if err := s.fill(ctx, b, key, in.Body, in.Size, in.Sums, "", in.Trailer, made); err != nil {
+	if err := s.fill(ctx, b, key, in.Body, in.Size, in.Sums, "", in.MD5, in.Trailer, made); err != nil {
 		return nil, err
 	}
 	grown, fresh, err := s.spliced(ctx, key, old, made, in.At)

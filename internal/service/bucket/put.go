@@ -35,7 +35,7 @@ func (s *Service) Put(ctx context.Context, c *Caller, in *PutInput) (*Object, er
 	if err != nil {
 		return nil, err
 	}
-	if err := s.fill(ctx, b, key, in.Body, in.Size, in.Sums, in.Compute, in.Trailer, r); err != nil {
+	if err := s.fill(ctx, b, key, in.Body, in.Size, in.Sums, in.Compute, in.MD5, in.Trailer, r); err != nil {
 		return nil, err
 	}
 	return s.settle(ctx, c, in, r, "")
@@ -143,9 +143,9 @@ func (s *Service) protect(b *bucket, p Protect, r *record) (key []byte, err erro
 const projectKey = "obs/default"
 
 // fill stores the body as the record's one segment, and works out its checksums and ETag.
-func (s *Service) fill(ctx context.Context, b *bucket, key []byte, body io.Reader, size int64, want []Sum, compute string, trailer func() []Sum, r *record) error {
+func (s *Service) fill(ctx context.Context, b *bucket, key []byte, body io.Reader, size int64, want []Sum, compute string, withMD5 bool, trailer func() []Sum, r *record) error {
 	h := sums{}
-	if b.Spec.MD5 && r.SSE.Algorithm != byCustomer || size >= 0 && size <= smallMD5 {
+	if (b.Spec.MD5 || withMD5) && r.SSE.Algorithm != byCustomer || size >= 0 && size <= smallMD5 {
 		_ = h.add("md5")
 	}
 	for _, w := range want {

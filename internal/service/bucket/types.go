@@ -85,6 +85,7 @@ type PutInput struct {
 	// Sums the content must have; what of them S3 stores is stored. Compute adds one that the client did not give.
 	Sums    []Sum
 	Compute string
+	MD5     bool // the client compares the ETag with the content's MD5
 	// Trailer gives sums that came behind the body; called once, after its end.
 	Trailer func() []Sum
 	If      Conditions
@@ -227,6 +228,7 @@ type PartInput struct {
 	Size                int64
 	Sums                []Sum
 	Trailer             func() []Sum
+	MD5                 bool // the client compares the ETag with the content's MD5
 	Customer            []byte
 	From                *GetInput
 }

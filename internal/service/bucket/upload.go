@@ -109,7 +109,7 @@ func (s *Service) PutPart(ctx context.Context, c *Caller, in *PartInput) (*Part,
 		in.Body, in.Size = src.Body, src.Count
 	}
 	made := &record{SSE: r.SSE}
-	if err := s.fill(ctx, b, key, in.Body, in.Size, in.Sums, r.Algorithm, in.Trailer, made); err != nil {
+	if err := s.fill(ctx, b, key, in.Body, in.Size, in.Sums, r.Algorithm, in.MD5, in.Trailer, made); err != nil {
 		return nil, err
 	}
 	p := part{ETag: strings.TrimSuffix(made.ETag, "-1")}

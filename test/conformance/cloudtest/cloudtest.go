@@ -102,7 +102,14 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service(),
 		swr.New(swr.Options{Options: o, Kinds: c.Images, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry))
-	objects := s3.New(s3.Options{Buckets: between(c.Buckets), Ident: c.Ident, Auth: a, Region: "awan-1", Now: c.Clock.Now})
+	objects := s3.New(s3.Options{Buckets: between(c.Buckets), Ident: c.Ident, Auth: a, Region: "awan-1", Now: c.Clock.Now,
+		DomainName: func(ctx context.Context, domain string) (name string) {
+			_ = c.Store.View(ctx, func(tx store.Tx) (err error) {
+				name, err = c.Buckets.DomainName(tx, id.ID(domain))
+				return err
+			})
+			return name
+		}})
 	services = append(services, objects.Service())
 	pages := console.New(console.Options{Door: c.Door, Now: c.Clock.Now, Version: "test", Federation: fed, Account: c.Admin.Domain})
 	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: c.CA, Names: front.Names{Domain: "awan.test", Region: "awan-1"},

@@ -68,7 +68,7 @@ func TestCeph(t *testing.T) {
 	var conf strings.Builder
 	fmt.Fprintf(&conf, "[DEFAULT]\nhost = s3.awan-1.awan.test\nport = %s\nis_secure = True\nssl_verify = False\n[fixtures]\nbucket prefix = s3t-{random}-\niam name prefix = t-\niam path prefix = /t/\n", port)
 	section := func(name, id, display, access, secret, more string) {
-		fmt.Fprintf(&conf, "[%s]\ndisplay_name = %s\nuser_id = %s\nemail = %s@example.com\napi_name = default\naccess_key = %s\nsecret_key = %s\n%s\n", name, display, id, strings.ReplaceAll(name, " ", ""), access, secret, more)
+		fmt.Fprintf(&conf, "[%s]\ndisplay_name = %s\nuser_id = %s\nemail = %s@example.com\napi_name = awan-1\naccess_key = %s\nsecret_key = %s\n%s\n", name, display, id, strings.ReplaceAll(name, " ", ""), access, secret, more)
 	}
 	section("s3 main", string(c.Admin.DomainID), c.Admin.Domain, c.Admin.AccessKey, c.Admin.SecretKey, "")
 	for _, name := range []string{"alt", "tenant", "iam", "iamroot", "iamalt"} {

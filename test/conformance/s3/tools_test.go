@@ -58,7 +58,9 @@ func (o *tool) same(back string) {
 
 func TestAWSCommand(t *testing.T) {
 	o := tools(t, "aws")
-	aws := func(args ...string) string { return o.run(append([]string{"aws", "--endpoint-url", o.c.URL}, args...)...) }
+	aws := func(args ...string) string {
+		return o.run(append([]string{"aws", "--endpoint-url", o.c.URL}, args...)...)
+	}
 	aws("s3", "mb", "s3://cli")
 	aws("s3", "sync", "tree", "s3://cli/t")
 	if l := aws("s3", "ls", "--recursive", "s3://cli"); !strings.Contains(l, "t/sub dir/a+b ü.txt") || !strings.Contains(l, "20971520 t/big") {
@@ -107,16 +109,17 @@ func TestRclone(t *testing.T) {
 	o := tools(t, "rclone")
 	for _, provider := range []string{"Other", "HuaweiOBS"} {
 		t.Run(provider, func(t *testing.T) {
+			o := *o
+			o.t = t
 			name, back := "rc-"+strings.ToLower(provider), "back-"+provider
 			rclone := func(args ...string) string {
-				return o.run(append([]string{"rclone", "--ca-cert", o.c.CAFile, "--s3-provider", provider, "--s3-env-auth", "--s3-endpoint", o.c.URL, "--s3-region", "awan-1",
+				return o.run(append([]string{"env", "-u", "AWS_CA_BUNDLE", "rclone", "--ca-cert", o.c.CAFile, "--s3-provider", provider, "--s3-env-auth", "--s3-endpoint", o.c.URL, "--s3-region", "awan-1",
 					"--s3-force-path-style"}, args...)...)
 			}
 			rclone("mkdir", ":s3:"+name)
 			rclone("sync", "tree", ":s3:"+name+"/t", "--s3-upload-cutoff", "6M", "--s3-chunk-size", "5M")
 			rclone("check", "tree", ":s3:"+name+"/t")
 			rclone("copy", ":s3:"+name+"/t", back)
-			o.t = t
 			o.same(back)
 			rclone("purge", ":s3:"+name)
 		})
@@ -126,7 +129,9 @@ func TestRclone(t *testing.T) {
 func TestRestic(t *testing.T) {
 	o := tools(t, "restic")
 	o.env = append(o.env, "RESTIC_PASSWORD=secret", "RESTIC_REPOSITORY=s3:"+o.c.URL+"/restic/repo")
-	restic := func(args ...string) string { return o.run(append([]string{"restic", "--cacert", o.c.CAFile}, args...)...) }
+	restic := func(args ...string) string {
+		return o.run(append([]string{"restic", "--cacert", o.c.CAFile}, args...)...)
+	}
 	restic("init")
 	restic("backup", "tree")
 	ok(t, os.WriteFile(filepath.Join(o.dir, "tree/more"), []byte("more"), 0o600))

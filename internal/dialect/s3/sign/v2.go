@@ -20,12 +20,12 @@ func parseV2Header(r *http.Request, query url.Values, scheme Scheme, rest string
 		return nil, Refuse("InvalidArgument", fail.Invalid, "the Authorization header must be %q", string(scheme)+" KEY:SIGNATURE")
 	}
 	c := &Claim{Scheme: scheme, Access: access, Signature: signature, Token: tokenOf(r.Header, query), query: query}
-	date := r.Header.Get(scheme.prefix() + "date")
-	if date == "" {
-		date = r.Header.Get("Date")
+	date := r.Header.Get("Date")
+	if own, ok := r.Header[http.CanonicalHeaderKey(scheme.prefix()+"date")]; ok {
+		date = own[0]
 	}
 	var err error
-	if c.Date, err = parseDate(date); err != nil {
+	if c.Date, err = parseDate(date); err != nil || c.Date.Unix() < 0 {
 		return nil, Refuse("AccessDenied", fail.Denied, "a signed request needs a valid Date or %sdate header", scheme.prefix())
 	}
 	return c, nil
@@ -76,7 +76,11 @@ func checkV2(r *http.Request, c *Claim, to Target, secret string) error {
 		h.Write(c.stringV2(r, v))
 		return hmac.Equal(h.Sum(nil), given)
 	}
-	for _, path := range to.Paths {
+	paths := to.Paths
+	if to.Bucket != "" && slices.Contains(paths, "/") {
+		paths = append(slices.Clone(paths), "") // botocore signs /bucket for the bucket itself
+	}
+	for _, path := range paths {
 		for _, hoisted := range []bool{false, true} {
 			if hoisted && !(c.Query && c.Scheme == V2) {
 				continue
