@@ -27,7 +27,7 @@ func (s *Service) bucketKind() kind.Kind[BucketSpec, BucketStatus] {
 		Quota: map[ledger.Dim]func(BucketSpec) int64{"bucket.buckets": func(BucketSpec) int64 { return 1 }},
 		Holds: map[ledger.Dim]func(BucketSpec, BucketStatus) int64{Storage: mib},
 		Meter: map[ledger.Dim]func(BucketSpec, BucketStatus) int64{Storage: mib},
-		Check: s.check, CheckDelete: s.empty, Changed: s.changed, Shown: s.shown,
+		Check: s.check, CheckDelete: s.empty, Changed: s.changed, Shown: s.shown, Actions: s.actions(),
 	}
 }
 
@@ -149,6 +149,9 @@ func (s *Service) changed(_ context.Context, tx store.Tx, old, row *Row) error {
 			}
 		}
 		if err := tx.Delete(countKey + string(old.ID)); err != nil {
+			return err
+		}
+		if err := forgetTasks(tx, old.ID); err != nil {
 			return err
 		}
 		return tx.Delete(nameKey + old.Name)
