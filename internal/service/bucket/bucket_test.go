@@ -45,7 +45,7 @@ func start(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	s.Deps = bucket.Deps{Store: w.Kernel.Store, Blobs: w.blobs, Sealer: sealer, Now: w.Clock.Now, Log: slog.New(slog.DiscardHandler),
-		DomainName: func(store.Tx, id.ID) (string, error) { return "awan", nil }}
+		DomainName: func(store.Tx, id.ID) (string, error) { return "awan", nil }, Outward: outside}
 	w.Door.Own = s.Own
 	s.Serve(w.Door)
 	if err := s.Start(t.Context()); err != nil {

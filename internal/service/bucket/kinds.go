@@ -70,6 +70,9 @@ func (s *Service) check(_ context.Context, tx store.Tx, old, row *Row) error {
 	if err := checkRules(sp.Lifecycle); err != nil {
 		return err
 	}
+	if err := checkOutward(sp); err != nil {
+		return err
+	}
 	for i, d := range sp.Domains {
 		if d = strings.ToLower(d); !hostName.MatchString(d) {
 			return fail.Field("spec.domains", "%q is not a host name", d).Then("write a name such as files.example.org")

@@ -82,6 +82,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.every(10*time.Second, nil, s.countUp)
 	s.every(time.Minute, nil, s.keepTime)
 	s.every(300*time.Millisecond, nil, s.sweeps)
+	s.every(300*time.Millisecond, nil, s.notifications().run)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/service/bucket"
 )
 
@@ -29,20 +30,22 @@ func (w *world) do(name, verb string) {
 	}
 }
 
-// event waits for an event of a bucket and gives its text.
-func (w *world) event(name, typ, contains string) string {
+// events gives what happened to a bucket.
+func (w *world) events(name string) []event.Event {
 	w.t.Helper()
-	return waitFor(w.t, typ+" with "+contains, func() (string, bool) {
-		r, err := w.Door.Do(w.t.Context(), &call.Call{Kind: w.Rows.D, Verb: call.Events, Target: name, Principal: w.Root})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for _, e := range r.Events {
-			if e.Type == typ && strings.Contains(e.Text, contains) {
-				return e.Text, true
-			}
-		}
-		return fmt.Sprintf("%+v", r.Events), false
+	r, err := w.Door.Do(w.t.Context(), &call.Call{Kind: w.Rows.D, Verb: call.Events, Target: name, Principal: w.Root})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.Events
+}
+
+// event waits for an event of a bucket.
+func (w *world) event(name, typ, contains string) {
+	w.t.Helper()
+	waitFor(w.t, typ+" with "+contains, func() (any, bool) {
+		all := w.events(name)
+		return all, slices.ContainsFunc(all, func(e event.Event) bool { return e.Type == typ && strings.Contains(e.Text, contains) })
 	})
 }
 
