@@ -23,7 +23,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/bucket"
-	"github.com/awancloud/awan/internal/service/object"
 )
 
 // world is a kernel with object storage and a bucket.
@@ -31,14 +30,14 @@ type world struct {
 	*kerneltest.Kernel
 	*bucket.Service
 	t     testing.TB
-	blobs object.Blobs
+	blobs *faulty
 	me    *bucket.Caller
 }
 
 func start(t testing.TB) *world {
 	t.Helper()
 	s := bucket.New(bucket.Deps{})
-	w := &world{Service: s, t: t, blobs: mem.New()}
+	w := &world{Service: s, t: t, blobs: &faulty{Blobs: mem.New()}}
 	w.Kernel = kerneltest.Start(t, nil, s.Kinds()...)
 	sealer, err := secret.OpenSealer(t.TempDir())
 	if err != nil {
@@ -177,7 +176,7 @@ func (w *world) nothingLeft() {
 		var keys []string
 		_ = w.Kernel.Store.View(context.Background(), func(tx store.Tx) error {
 			for k := range tx.Scan("bucket/", "") {
-				if k != "bucket/lock-clock" {
+				if k != "bucket/lock-clock" && k != "bucket/scrub" {
 					keys = append(keys, k)
 				}
 			}

@@ -83,6 +83,8 @@ func (s *Service) Start(ctx context.Context) error {
 	s.every(time.Minute, nil, s.keepTime)
 	s.every(300*time.Millisecond, nil, s.sweeps)
 	s.every(300*time.Millisecond, nil, s.notifications().run)
+	s.every(time.Second, nil, s.orphans)
+	s.every(time.Second, nil, s.scrub)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/event"
@@ -31,6 +32,7 @@ func (s *Service) actions() []kind.Action[BucketSpec, BucketStatus] {
 	}
 	return []kind.Action[BucketSpec, BucketStatus]{
 		{Verb: sweepTask, Doc: "run the lifecycle rules now; its events say what came of it", Level: kind.Write, Change: want(sweepTask)},
+		{Verb: scrubTask, Doc: "read and check all that it holds now; its events say what came of it", Level: kind.Write, Change: want(scrubTask)},
 	}
 }
 
@@ -111,7 +113,9 @@ func itself(agent string) *Caller {
 
 // taskState is what tasks remember while the cloud runs.
 type taskState struct {
-	swept time.Time // when every bucket was last looked at
+	mu      sync.Mutex
+	swept   time.Time // when every bucket was last looked at
+	orphans orphanSearch
 }
 
 // rest lets requests go first.
