@@ -54,6 +54,7 @@ type Service struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	free    chan struct{} // there may be something to free
+	tasks   taskState
 }
 
 // New makes the service. Serve gives it its door, Start begins what runs beside requests.
@@ -80,6 +81,10 @@ func (s *Service) Start(ctx context.Context) error {
 	s.every(time.Minute, s.free, s.freeBlobs)
 	s.every(10*time.Second, nil, s.countUp)
 	s.every(time.Minute, nil, s.keepTime)
+	s.every(300*time.Millisecond, nil, s.sweeps)
+	s.every(300*time.Millisecond, nil, s.notifications().run)
+	s.every(time.Second, nil, s.orphans)
+	s.every(time.Second, nil, s.scrub)
 	return nil
 }
 
