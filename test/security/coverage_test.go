@@ -59,7 +59,7 @@ func openTown(t *testing.T) *town {
 	user := w.make(root, inDomain+"identity/users", "victim", `{`+password+`,"groups":["crew"]}`).Resource.ID
 	role := w.make(root, inDomain+"identity/policies", "custom", `{"document":{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get"]}]}}`).Resource.ID
 	for _, subject := range []string{`"user":"victim"`, `"group":"crew"`} {
-		for _, in := range []string{``, `,"project":"` + v.project + `"`} {
+		for _, in := range []string{``, `,"project":"` + v.project + `"`, `,"inherited":true,"project":"` + v.project + `"`} {
 			w.make(root, inDomain+"identity/grants", "", `{"policy":"custom",`+subject+in+`}`)
 		}
 	}

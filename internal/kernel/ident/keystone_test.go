@@ -2,6 +2,8 @@ package ident_test
 
 import (
 	"encoding/json"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -10,6 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 // TestAPolicyImpliesOthers: over any number of steps, while each step is there, never in a circle.
@@ -129,5 +132,65 @@ func TestATokenOfARevokedToken(t *testing.T) {
 	}
 	if _, _, err := k.Ident.IssueToken(t.Context(), ident.TokenFor(p, ""), 0); !fail.Is(err, fail.Unauthenticated) {
 		t.Errorf("after it was revoked: %v", err)
+	}
+}
+
+// TestProjectsNest: what is inherited from a project holds in those below it, at any depth, and not in it.
+func TestProjectsNest(t *testing.T) {
+	k := kerneltest.Start(t, nil)
+	w := world{k, t}
+	ids := map[string]id.ID{"": ""}
+	for _, p := range [][2]string{{"top", ""}, {"middle", "top"}, {"low", "middle"}, {"other", ""}} {
+		ids[p[0]] = w.must(w.do(call.Create, "project", p[0], m{"parent": p[1]})).Row.M().ID
+	}
+	w.must(w.do(call.Create, "user", "alice", m{"password": "correct-horse"}))
+	grant := w.must(w.do(call.Create, "grant", "", m{"policy": "read-only", "user": "alice", "project": "top", "inherited": true})).Row.M().ID
+	alice := k.LogIn(t, "alice", "correct-horse")
+	holds := func() (out []string) {
+		t.Helper()
+		err := k.Door.Store.View(t.Context(), func(tx store.Tx) error {
+			for _, p := range []string{"top", "middle", "low", "other"} {
+				roles, err := k.Ident.Roles(tx, alice, alice.Domain, ids[p])
+				if err != nil {
+					return err
+				}
+				if len(roles) > 0 {
+					out = append(out, p)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if got := holds(); !slices.Equal(got, []string{"middle", "low"}) {
+		t.Errorf("the inherited policy holds in %v", got)
+	}
+	if _, err := w.do(call.Delete, "project", "middle", nil); !fail.Is(err, fail.Precondition) {
+		t.Errorf("deleting a project with one below: %v", err)
+	}
+	if _, err := w.do(call.Create, "grant", "", m{"policy": "read-only", "user": "alice", "inherited": true}); !fail.Is(err, fail.Invalid) {
+		t.Errorf("inherited from no project: %v", err)
+	}
+	if _, err := w.do(call.Update, "project", "middle", m{"parent": "other"}); err == nil {
+		t.Error("a project moved")
+	}
+	w.must(w.do(call.Delete, "project", "low", nil))
+	ids["low"] = w.must(w.do(call.Create, "project", "low", m{"parent": "middle"})).Row.M().ID
+	if got := holds(); !slices.Equal(got, []string{"middle", "low"}) {
+		t.Errorf("in a project that came later: %v", got)
+	}
+	w.must(w.do(call.Delete, "grant", string(grant), nil))
+	if got := holds(); len(got) != 0 {
+		t.Errorf("after it was taken away: %v", got)
+	}
+	for i, above := 3, "low"; i < 7; i++ {
+		name := "deep" + strconv.Itoa(i)
+		if _, err := w.do(call.Create, "project", name, m{"parent": above}); (err != nil) != (i > 5) {
+			t.Errorf("project %d deep: %v", i, err)
+		}
+		above = name
 	}
 }

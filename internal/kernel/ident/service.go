@@ -261,7 +261,20 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 			if err != nil {
 				return err
 			}
-			out = append(out, all...)
+			if !g.Spec.Inherited {
+				out = append(out, all...)
+				continue
+			}
+			below, err := s.Kinds.Below(tx, p.Domain, id.ID(g.Spec.Project))
+			if err != nil {
+				return err
+			}
+			for _, project := range below {
+				for _, each := range all {
+					each.project = project
+					out = append(out, each)
+				}
+			}
 		}
 		return nil
 	}
