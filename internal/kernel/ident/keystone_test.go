@@ -188,7 +188,7 @@ func TestProjectsNest(t *testing.T) {
 	}
 	for i, above := 3, "low"; i < 7; i++ {
 		name := "deep" + strconv.Itoa(i)
-		if _, err := w.do(call.Create, "project", name, m{"parent": above}); (err != nil) != (i > 5) {
+		if _, err := w.do(call.Create, "project", name, m{"parent": above}); (err != nil) != (i > 4) {
 			t.Errorf("project %d deep: %v", i, err)
 		}
 		above = name
