@@ -28,7 +28,7 @@ func (c *Cloud) openRegistry(context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := registry.New(registry.Options{Dir: c.path("registry"), Host: RegistryHost, Logger: c.Log, Authorize: c.authorizeImages,
+	r, err := registry.New(registry.Options{Dir: c.path("registry"), Depot: c.Buckets.Depot("registry"), Host: RegistryHost, Logger: c.Log, Authorize: c.authorizeImages,
 		Token: http.HandlerFunc(c.imageToken), Store: c.Store, Limits: limits, Project: c.domainOf})
 	if err != nil {
 		return err
@@ -48,7 +48,8 @@ func (c *Cloud) openFront() error {
 		Console: &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen,
 			Federation: c.Federation, Account: c.Account, Metrics: c.Metrics, API: withRequestID(api)})), MaxBody: -1},
 		Services: c.services(a),
-		Apps:     c.Access.Handler, Certificate: c.Access.Certificate})
+		Inside:   c.App.Inside(), InsideName: c.App.InsideName,
+		Apps: c.Access.Handler, Certificate: c.Access.Certificate})
 	if err != nil {
 		return err
 	}

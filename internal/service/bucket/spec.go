@@ -44,6 +44,7 @@ type Encryption struct {
 	Algorithm string `json:"algorithm" doc:"AES256: the project's key; kms: a key of the key service" enum:"AES256,kms" default:"AES256"`
 	Key       string `json:"key,omitempty" doc:"the key's id, with kms"`
 	BucketKey bool   `json:"bucket_key,omitempty" doc:"one data key for many objects; kept as the client said, it changes nothing here"`
+	Said      bool   `json:"said,omitempty" doc:"a client asked for it; clients of OBS hear only of what was asked for"`
 }
 
 // ACL grants rights by name. Canned and Grants exclude each other when set; stored is what Canned stands for.
