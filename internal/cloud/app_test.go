@@ -131,6 +131,7 @@ type component struct {
 	ID, Name, State, Reason string
 	Status                  struct {
 		URL       string
+		Image     string
 		Ready     int
 		Release   int
 		Instances []struct {

@@ -16,13 +16,13 @@ func (c *Cloud) openBuckets(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Engines.Blobs == nil {
-		if c.Engines.Blobs, err = file.Open(file.Options{Dirs: []string{c.path("objects")}, Log: c.Log}); err != nil {
+	if c.Blobs == nil {
+		if c.Blobs, err = file.Open(file.Options{Dirs: []string{c.path("objects")}, Log: c.Log}); err != nil {
 			return err
 		}
 	}
-	c.closing(c.Engines.Blobs.Close)
-	c.Buckets = bucket.New(bucket.Deps{Store: c.Store, Blobs: c.Engines.Blobs, Sealer: c.sealer, Limits: limits, Now: time.Now, Log: c.Log, DomainName: c.domainName})
+	c.closing(c.Blobs.Close)
+	c.Buckets = bucket.New(bucket.Deps{Store: c.Store, Blobs: c.Blobs, Sealer: c.sealer, Limits: limits, Now: time.Now, Log: c.Log, DomainName: c.domainName})
 	return nil
 }
 

@@ -61,6 +61,7 @@ type Options struct {
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
 	WebhookAllow []netip.Prefix
+	Blobs        object.Blobs // where the bytes of objects lie; nil: files in the data folder
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -70,8 +71,10 @@ type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
 	Sources  Sources
-	Blobs    object.Blobs // nil: files in the data folder
-	Close    func() error
+	// Gateway is the address at which instances reach the cloud, Inside where such connections arrive; nil: they do not.
+	Gateway netip.Addr
+	Inside  net.Listener
+	Close   func() error
 }
 
 // Defaults of Options.
@@ -132,15 +135,16 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
-	for _, step := range []func(context.Context) error{c.openStore, c.openRegistry, c.openEngines, c.openBuckets} {
+	for _, step := range []func(context.Context) error{c.openStore, c.openBuckets, c.openRegistry, c.openEngines} {
 		if err := step(ctx); err != nil {
 			return c, err
 		}
 	}
 	c.openConfig()
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Guard: c.guard,
+		Gateway: c.Engines.Gateway, Trust: c.CA.Certificate(),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log,
-		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
+		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Download: c.Engines.Sources.Download, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
 	c.Images = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
 	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Images, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
 	if err := c.openMetrics(); err != nil {
@@ -178,6 +182,11 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.App.Close(); return nil })
+	if c.Engines.Inside != nil {
+		if err := c.Front.AddInside(c.Engines.Inside); err != nil {
+			return c, err
+		}
+	}
 	if err := c.Access.Start(ctx); err != nil {
 		return c, err
 	}

@@ -35,6 +35,8 @@ type Sources struct {
 	Git    build.Git
 	Pull   func(ctx context.Context, project id.ID, image string, access *build.Access) (string, error)
 	Caches app.Caches
+
+	Download app.Download
 }
 
 // sources wires git, other registries and the builder's caches.
@@ -50,7 +52,7 @@ func (c *Cloud) sources(maker *build.Maker) (Sources, func() error, error) {
 	}
 	caches, _ := maker.Engine.(app.Caches)
 	p := &puller{dialer: dialer, registry: c.Registry, allowed: c.Registries}
-	return Sources{Git: engine, Pull: p.pull, Caches: caches}, engine.Close, nil
+	return Sources{Git: engine, Pull: p.pull, Download: p.download, Caches: caches}, engine.Close, nil
 }
 
 func (c *Cloud) gitHandler() http.Handler {

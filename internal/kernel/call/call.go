@@ -55,7 +55,8 @@ type Call struct {
 	Purge       bool        // delete: without the trash
 	DryRun      bool        // check everything, change nothing
 
-	// Alias is what the dialect's own documents call the action: "obs:bucket:PutBucketPolicy". Policies may say that too.
+	// Alias is what the dialect's own documents call the action: "obs:bucket:PutBucketPolicy", or several such names with spaces
+	// between them. Policies may say that too.
 	Alias string
 
 	Principal ident.Principal
@@ -231,6 +232,11 @@ func (c *Call) action() string { return c.Kind.Desc.Action(c.Verb) }
 
 // Job reads an operation the caller may see: one of its project or domain.
 func (d *Door) Job(ctx context.Context, p ident.Principal, jobID id.ID) (*job.Job, error) {
+	return d.JobAs(ctx, p, jobID, "")
+}
+
+// JobAs is Job where policies may call the look at it by another name, as Call.Alias.
+func (d *Door) JobAs(ctx context.Context, p ident.Principal, jobID id.ID, alias string) (*job.Job, error) {
 	j, err := d.jobs.Get(ctx, jobID)
 	if err != nil {
 		return nil, err
@@ -239,7 +245,7 @@ func (d *Door) Job(ctx context.Context, p ident.Principal, jobID id.ID) (*job.Jo
 	if k == nil {
 		return nil, fail.New(fail.NotFound, "there is no job %s", jobID)
 	}
-	c := &Call{Kind: k, Verb: Get, Principal: p, Domain: string(j.Domain), Project: string(j.Project), Target: string(j.Row)}
+	c := &Call{Kind: k, Verb: Get, Alias: alias, Principal: p, Domain: string(j.Domain), Project: string(j.Project), Target: string(j.Row)}
 	var s scope
 	err = d.Store.View(ctx, func(tx store.Tx) (err error) {
 		if s, err = d.scope(tx, c); err != nil {

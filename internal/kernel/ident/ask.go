@@ -11,17 +11,20 @@ import (
 // Request is whether somebody may do something.
 type Request struct {
 	Action, Resource string
-	Alias            string // what the action is called elsewhere: "obs:object:GetObject"; policies may say that
+	Alias            string // what the action is called elsewhere: "obs:object:GetObject"; several with spaces between them. Policies may say that
 	Domain, Project  id.ID  // where the resource lies; "" as Project: in the domain
 	Facts            map[string][]string
 }
 
 func (q Request) request() policy.Request {
 	r := policy.Request{Action: q.Action, Resource: q.Resource, Facts: q.Facts}
-	// The alias names service and type of the resource as well: obs:REGION:DOMAIN:object:PATH.
-	if alias, parts := strings.SplitN(q.Alias, ":", 3), strings.SplitN(q.Resource, ":", 5); len(alias) == 3 && len(parts) == 5 {
-		parts[0], parts[3] = alias[0], alias[1]
-		r.Also = []policy.Alias{{Action: q.Alias, Resource: strings.Join(parts, ":")}}
+	parts := strings.SplitN(q.Resource, ":", 5)
+	for _, name := range strings.Fields(q.Alias) {
+		// An alias names service and type of the resource as well: obs:REGION:DOMAIN:object:PATH.
+		if alias := strings.SplitN(name, ":", 3); len(alias) == 3 && len(parts) == 5 {
+			parts[0], parts[3] = alias[0], alias[1]
+			r.Also = append(r.Also, policy.Alias{Action: name, Resource: strings.Join(parts, ":")})
+		}
 	}
 	return r
 }

@@ -42,6 +42,12 @@ func (k *Kinds) projectChanged(_ context.Context, tx store.Tx, old, row *kind.Ro
 	if err := k.forgetGrantsBy(tx, old.Domain, "project", string(old.ID)); err != nil {
 		return err
 	}
+	if err := k.forgetUserCredentials(tx, old.Domain, "project", string(old.ID)); err != nil {
+		return err
+	}
+	if err := k.forgetLimits(tx, old.Domain, old.ID); err != nil {
+		return err
+	}
 	credentials, err := k.Credential.List(tx, string(old.Domain), kind.Filter{Index: "project", Value: string(old.ID)})
 	if err != nil {
 		return err

@@ -119,7 +119,14 @@ func (s *Service) readKey(tx store.Tx, access string) (g signer, err error) {
 	if err != nil {
 		return g, err
 	}
-	if key == nil || key.Spec.Disabled {
+	if key == nil {
+		g, found, err := s.readPair(tx, id.ID(row))
+		if err == nil && !found {
+			err = unknown
+		}
+		return g, err
+	}
+	if key.Spec.Disabled {
 		return g, unknown
 	}
 	var u *userRow

@@ -320,6 +320,7 @@ func (s *Service) forgetReleases(_ context.Context, tx store.Tx, row *componentR
 
 func (s *Service) forgetFiles(ctx context.Context, row *componentRow) error {
 	s.Ingress.Forget(row.ID)
+	s.nameInside(ctx, row.Project)
 	if s.Git != nil {
 		if err := s.Git.Remove(ctx, row.Project, row.Name); err != nil {
 			return err

@@ -22,6 +22,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
+	memstore "github.com/awancloud/awan/internal/kernel/store/mem"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/object"
 )
@@ -35,11 +36,13 @@ type world struct {
 	me    *bucket.Caller
 }
 
-func start(t testing.TB) *world {
+func start(t testing.TB) *world { t.Helper(); return startOn(t, memstore.New(), mem.New()) }
+
+func startOn(t testing.TB, on store.Store, blobs object.Blobs) *world {
 	t.Helper()
 	s := bucket.New(bucket.Deps{})
-	w := &world{Service: s, t: t, blobs: mem.New()}
-	w.Kernel = kerneltest.Start(t, nil, s.Kinds()...)
+	w := &world{Service: s, t: t, blobs: blobs}
+	w.Kernel = kerneltest.StartOn(t, on, nil, s.Kinds()...)
 	sealer, err := secret.OpenSealer(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,9 @@ import (
 // Bucket finds a bucket for a caller that may do action; without one, for what everybody may know (how to answer a
 // browser's question, what serves a web site).
 func (s *Service) Bucket(ctx context.Context, c *Caller, name, action string) (*Row, error) {
+	if isDepot(name) {
+		return nil, noSuchBucket(name)
+	}
 	if action == "" {
 		var b *bucket
 		err := s.Store.View(ctx, func(tx store.Tx) (err error) {

@@ -58,7 +58,7 @@ type Service struct {
 
 // New makes the service. Serve gives it its door, Start begins what runs beside requests.
 func New(d Deps) *Service {
-	s := &Service{Deps: d, free: make(chan struct{}, 1)}
+	s := &Service{Deps: d, free: make(chan struct{}, 1), ctx: context.Background()}
 	s.Rows = kind.TableOf[BucketSpec, BucketStatus](s.bucketKind().Def())
 	s.object = kind.Kind[struct{}, struct{}]{Service: "bucket", Name: "object", Scope: kind.InProject,
 		Doc: "What lies in buckets. Policies name it BUCKET/NAME."}.Def()
@@ -97,8 +97,14 @@ func (s *Service) every(d time.Duration, wake <-chan struct{}, f func(context.Co
 		t := time.NewTicker(d)
 		defer t.Stop()
 		for {
+			began := time.Now()
 			if err := f(s.ctx); err != nil && s.ctx.Err() == nil {
 				s.Log.Error("object storage: a task failed and is tried again", "err", err)
+			}
+			select { // however often it is woken, it takes a hundredth of the time
+			case <-s.ctx.Done():
+				return
+			case <-time.After(min(100*time.Since(began), d)):
 			}
 			select {
 			case <-s.ctx.Done():

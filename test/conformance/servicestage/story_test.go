@@ -240,6 +240,8 @@ func TestLanes(t *testing.T) {
 		"rules": list{object{"type": "header", "key": "X-Tester", "operation": "exact", "value": "yes"}}}}}), "gray_release_type", "CONTENT")
 	s.has(s.cas("GET", at, nil), "weight", 0, "rule_match_mode", "ANY", "rules", list{object{"key": "X-Tester", "operation": "exact", "type": "header", "value": "yes"}})
 	s.has(s.cas("POST", at+"/action", object{"action": "DISABLED"}), "route_status", "DISABLED")
+	s.has(s.cas("POST", at+"/components-action", object{"action": "REMOVE", "instance_ids": list{next}}), "instance_count", 0)
+	s.has(s.cas("POST", at+"/components-action", object{"action": "ADD", "instance_ids": list{next}}), "instance_count", 1)
 	s.has(s.cas("PUT", at+"/instances", object{"action": "REMOVE", "instance_ids": list{next}}), "instance_count", 0)
 	if lanes := s.cas("GET", one+"/swimlane", nil); lanes["count"] != 2.0 {
 		t.Errorf("lanes: %v", lanes)

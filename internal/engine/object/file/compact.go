@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 
 	"golang.org/x/time/rate"
 
@@ -24,21 +26,20 @@ func (e *Engine) compact(ctx context.Context, v *volume, pace *rate.Limiter) err
 		return nil
 	}
 	if v.blobs == 0 && v.counted {
-		v.gone = true
+		v.gone, v.head.dropped = true, true
 		v.mu.Unlock()
 		e.mu.Lock()
 		delete(e.volumes, v.id)
 		e.mu.Unlock()
-		e.removeVolume(v.id, v.gen)
-		return nil
+		return e.drop(v)
 	}
+	all, err := e.allEntries(v)
 	var entries []entry
-	err := e.eachEntry(v, func(en entry) bool {
+	for _, en := range all {
 		if en.state == live || en.state == lost {
 			entries = append(entries, en)
 		}
-		return true
-	})
+	}
 	var logs []*handle
 	if err == nil {
 		logs, err = e.openLogs(v)
@@ -63,6 +64,48 @@ func (e *Engine) compact(ctx context.Context, v *volume, pace *rate.Limiter) err
 	e.goOver(v, draft)
 	e.removeVolume(v.id, old)
 	e.opts.Log.Info("a volume of objects was compacted", "volume", fmt.Sprintf("%016x", v.id), "blobs", len(entries), "bytes", draft.end)
+	return nil
+}
+
+// drop removes a volume without blobs. The index says so first, for a crash may leave the logs of some shards only.
+func (e *Engine) drop(v *volume) error {
+	var b [headerSize]byte
+	v.head.encode(b[:])
+	for i := range e.folders {
+		h, err := e.handles.get(e.indexName(i, v.id, v.gen), false)
+		if err != nil {
+			continue // lost
+		}
+		err = h.WriteAt([][]byte{b[:]}, 0)
+		if err == nil {
+			err = h.Sync()
+		}
+		e.handles.put(h)
+		if err != nil {
+			return err
+		}
+	}
+	return e.removeDropped(v)
+}
+
+// removeDropped removes the logs, then the indexes: as long as there is a log, an index says what becomes of it.
+func (e *Engine) removeDropped(v *volume) error {
+	names := []func(int, uint64, uint32) string{e.logName, e.indexName}
+	for _, name := range names {
+		for i, f := range e.folders {
+			full := name(i, v.id, v.gen)
+			if err := e.disk.Remove(full); err != nil {
+				if !errors.Is(err, fs.ErrNotExist) {
+					e.opts.Log.Warn("a file of the objects could not be removed", "file", full, "cause", err)
+				}
+				continue
+			}
+			e.handles.forget(full)
+			if err := e.disk.SyncDir(filepath.Join(f.dir, volumesDir)); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -44,6 +45,14 @@ type format struct {
 	Folders int    `json:"folders"`
 	Data    int    `json:"data"`
 	Parity  int    `json:"parity"`
+	Begun   bool   `json:"begun"` // every folder has its format: from now on one that lacks it was lost
+	Sum     uint32 `json:"sum"`   // CRC32C of the line without it
+}
+
+func (f format) sum() uint32 {
+	f.Sum = 0
+	b, _ := json.Marshal(f) // numbers, booleans and a string: cannot fail
+	return crc32.Checksum(b, castagnoli)
 }
 
 // shapeFor chooses how many of n folders may be lost: none of one, and one more for each four begun.
@@ -71,7 +80,7 @@ func (e *Engine) prepare() error {
 	}
 	e.folders = make([]*folder, n)
 	var fresh []*folder
-	store := ""
+	store, begun := "", false
 	for _, dir := range e.opts.Dirs {
 		f := &folder{dir: dir}
 		var known *format
@@ -102,16 +111,16 @@ func (e *Engine) prepare() error {
 			f.unlock()
 			return fail.New(fail.Precondition, "%s belongs to another object store", dir).Then("give it the folders that it was made with")
 		default:
-			store = known.Store
+			store, begun = known.Store, begun || known.Begun
 			e.folders[known.Shard] = f
 		}
 	}
 	if store == "" {
 		store = fmt.Sprintf("%016x", e.newID())
-	} else if len(fresh) > e.shape.parity {
+	} else if begun && len(fresh) > e.shape.parity {
 		return e.tooFew(fresh)
 	}
-	return e.adopt(fresh, store)
+	return e.adopt(fresh, store, begun)
 }
 
 func (e *Engine) tooFew(fresh []*folder) error {
@@ -124,7 +133,7 @@ func (e *Engine) tooFew(fresh []*folder) error {
 }
 
 // adopt gives each new folder the place of a missing one. Folders that do not work stay, so that paths can be made of them.
-func (e *Engine) adopt(fresh []*folder, store string) error {
+func (e *Engine) adopt(fresh []*folder, store string, begun bool) error {
 	var failed error
 	broken := 0
 	for _, f := range fresh {
@@ -133,16 +142,30 @@ func (e *Engine) adopt(fresh []*folder, store string) error {
 			shard++
 		}
 		e.folders[shard] = f
-		if err := e.furnish(f, format{formatNow, store, shard, len(e.folders), e.shape.data, e.shape.parity}); err != nil {
+		if err := e.furnish(f, e.format(store, shard, begun)); err != nil {
 			failed = err
 			broken++
 			e.opts.Log.Error("a folder of the objects cannot be written", "folder", f.dir, "cause", err)
 		}
 	}
-	if broken > e.shape.parity {
+	if broken > e.shape.parity || broken > 0 && !begun {
 		return refuse(failed)
 	}
+	for i, f := range e.folders {
+		if begun {
+			break
+		}
+		if err := e.writeFormat(f, e.format(store, i, true)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+func (e *Engine) format(store string, shard int, begun bool) format {
+	is := format{Format: formatNow, Store: store, Shard: shard, Folders: len(e.folders), Data: e.shape.data, Parity: e.shape.parity, Begun: begun}
+	is.Sum = is.sum()
+	return is
 }
 
 func (e *Engine) readFormat(dir string) (*format, error) {
@@ -163,9 +186,10 @@ func (e *Engine) readFormat(dir string) (*format, error) {
 		return nil, err
 	}
 	var known format
-	if err := json.Unmarshal(b, &known); err != nil {
+	if err := json.Unmarshal(b, &known); err != nil || known.sum() != known.Sum {
 		if len(e.opts.Dirs) == 1 {
-			return &format{formatNow, "", 0, 1, 1, 0}, nil // there is nothing else that it could say
+			is := e.format("", 0, true)
+			return &is, nil // there is nothing else that it could say
 		}
 		return nil, fail.New(fail.DataLoss, "%s in %s is damaged", formatName, dir).Because(err)
 	}
@@ -186,6 +210,10 @@ func (e *Engine) furnish(f *folder, is format) error {
 	if err := e.disk.SyncDir(filepath.Join(f.dir, largeDir)); err != nil {
 		return err
 	}
+	return e.writeFormat(f, is)
+}
+
+func (e *Engine) writeFormat(f *folder, is format) error {
 	b, err := json.Marshal(is)
 	if err != nil {
 		return err

@@ -65,11 +65,12 @@ func decodeEntry(b []byte, volume uint64) (entry, bool) {
 
 // indexHeader says what an index covers.
 type indexHeader struct {
-	volume uint64
-	count  uint32 // entries
-	next   uint32 // seq of the next blob
-	end    int64  // of the log; what lies behind it is not in the index
-	sealed bool   // nothing was or will be written behind end
+	volume  uint64
+	count   uint32 // entries
+	next    uint32 // seq of the next blob
+	end     int64  // of the log; what lies behind it is not in the index
+	sealed  bool   // nothing was or will be written behind end
+	dropped bool   // all blobs were deleted: the files are being removed
 }
 
 func (h indexHeader) encode(b []byte) {
@@ -77,7 +78,10 @@ func (h indexHeader) encode(b []byte) {
 	clear(b[:headerSize])
 	le.PutUint32(b[0:], indexMagic)
 	if h.sealed {
-		b[4] = 1
+		b[4] |= 1
+	}
+	if h.dropped {
+		b[4] |= 2
 	}
 	le.PutUint64(b[8:], h.volume)
 	le.PutUint32(b[16:], h.count)
@@ -92,7 +96,7 @@ func decodeIndexHeader(b []byte) (indexHeader, bool) {
 		return indexHeader{}, false
 	}
 	return indexHeader{volume: le.Uint64(b[8:]), count: le.Uint32(b[16:]), next: le.Uint32(b[20:]),
-		end: int64(le.Uint64(b[24:])), sealed: b[4] == 1}, true
+		end: int64(le.Uint64(b[24:])), sealed: b[4]&1 != 0, dropped: b[4]&2 != 0}, true
 }
 
 // encodeIndex makes the whole file.
@@ -106,6 +110,15 @@ func encodeIndex(h indexHeader, entries []entry) []byte {
 	return b
 }
 
+// readFull reads all of b.
+func readFull(f File, b []byte, off int64) error {
+	n, err := f.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	return err
+}
+
 // errIndex is an index that does not say what it should; the log does.
 var errIndex error = fail.New(fail.DataLoss, "an index of the object store is damaged")
 
@@ -114,8 +127,8 @@ func lookup(f File, h indexHeader, seq uint32) (entry, int64, error) {
 	var failed error
 	var b [entrySize]byte
 	read := func(i int) entry {
-		if _, err := f.ReadAt(b[:], headerSize+int64(i)*entrySize); err != nil {
-			failed = errIndex
+		if err := readFull(f, b[:], headerSize+int64(i)*entrySize); err != nil {
+			failed = err
 			return entry{}
 		}
 		e, ok := decodeEntry(b[:], h.volume)

@@ -198,7 +198,10 @@ func (l *large) commit(size int64) (object.Ref, error) {
 		if err := f.WriteAt([][]byte{b[:]}, 0); err != nil {
 			return err
 		}
-		return f.Sync()
+		if err := f.Sync(); err != nil || l.e.shape.parity == 0 {
+			return err
+		}
+		return l.e.disk.SyncDir(filepath.Dir(l.names[i])) // the next start finds it, should the others be shown by then
 	})
 	if err != nil {
 		return "", err

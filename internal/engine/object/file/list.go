@@ -55,15 +55,18 @@ func (e *Engine) listPart(ctx context.Context, p part) ([]object.Info, error) {
 	defer e.leave()
 	var infos []object.Info
 	if v := p.volume; v != nil {
-		v.mu.RLock()
-		defer v.mu.RUnlock()
-		err := e.eachEntry(v, func(en entry) bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		entries, err := e.allEntries(v)
+		for _, en := range entries {
 			if en.state == live || en.state == lost {
 				infos = append(infos, object.Info{Ref: packedRef{v.id, en.seq}.ref(), Size: int64(en.size), Written: time.Unix(int64(en.written), 0)})
 			}
-			return true
-		})
+		}
 		return infos, err
+	}
+	if _, _, err := e.shelved(p.shelf); err != nil { // finishes what a crash left of deletes
+		return nil, err
 	}
 	found, err := e.onShelf(p.shelf)
 	for l := range found {

@@ -49,8 +49,11 @@ func (e *Engine) start() error {
 		if err != nil {
 			return err
 		}
-		e.volumes[id] = v
 		e.lastID = max(e.lastID, id)
+		if v == nil {
+			continue // it was being removed
+		}
+		e.volumes[id] = v
 		if !v.sealed {
 			growing = append(growing, v)
 		}
@@ -144,6 +147,9 @@ func (e *Engine) load(id uint64, gens map[uint32]*files) (*volume, error) {
 	if err := e.readIndex(v); err != nil {
 		return nil, err
 	}
+	if v.head.dropped {
+		return nil, e.removeDropped(v)
+	}
 	if v.sealed {
 		e.copyIndex(v)
 		return v, nil
@@ -174,14 +180,14 @@ func (e *Engine) readIndex(v *volume) error {
 		_, err = h.ReadAt(b[:], 0)
 		head, ok := decodeIndexHeader(b[:])
 		if err == nil && ok && head.volume == v.id {
-			if v.head, v.end = head, head.end; head.sealed {
+			if v.head, v.end = head, head.end; head.sealed || head.dropped {
 				v.sealed, v.retired = true, true
 				e.handles.put(h)
 				return nil
 			}
 			v.entries = make([]entry, head.next)
 			all := make([]byte, int(head.count)*entrySize)
-			_, err = h.ReadAt(all, headerSize)
+			err = readFull(h, all, headerSize)
 			for ; err == nil && len(all) > 0; all = all[entrySize:] {
 				if en, ok := decodeEntry(all, v.id); ok && en.seq < head.next {
 					v.entries[en.seq] = en

@@ -3,8 +3,10 @@ package file
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/object"
@@ -166,13 +168,14 @@ func (r *reader) run(b int64, skip, left int) int {
 func (r *reader) readBlocks(b int64, count int, dst []byte) error {
 	bad := uint32(0) // which of them
 	if r.data == 1 {
-		bad = r.readShard(0, b, count, dst)
+		bad, _ = r.readShard(0, b, count, dst)
 	} else {
 		last := b + int64(count) - 1
 		buf := getBuf(int(r.at(last) + r.pieceLen(last) - r.at(b)))
 		for i := range r.data {
 			pieces := buf.b[:r.at(last)+r.pieceLen(last)-r.at(b)]
-			bad |= r.readShard(i, b, count, pieces)
+			wrong, _ := r.readShard(i, b, count, pieces)
+			bad |= wrong
 			for j := range count {
 				l := int(r.pieceLen(b + int64(j)))
 				block := dst[j*object.Block : min((j+1)*object.Block, len(dst))]
@@ -195,21 +198,22 @@ func (r *reader) readBlocks(b int64, count int, dst []byte) error {
 	return nil
 }
 
-// readShard reads one shard's pieces of some blocks of a group, and tells which are not right.
-func (r *reader) readShard(shard int, b int64, count int, dst []byte) (bad uint32) {
+// readShard reads one shard's pieces of some blocks of a group, and tells which are not right; err is what the disk said
+// against reading.
+func (r *reader) readShard(shard int, b int64, count int, dst []byte) (bad uint32, err error) {
 	all := uint32(1)<<count - 1
 	f := r.shards[shard]
 	if f == nil {
-		return all
+		return all, nil
 	}
-	if n, _ := f.ReadAt(dst, r.base+r.at(b)); n < len(dst) {
-		return all
+	if n, err := f.ReadAt(dst, r.base+r.at(b)); n < len(dst) {
+		return all, err
 	}
 	buf := getBuf(maxRun * sumSize)
 	defer putBuf(buf)
 	sums := buf.b[:count*sumSize]
-	if n, _ := f.ReadAt(sums, r.base+r.sumAt(b)); n < len(sums) {
-		return all
+	if n, err := f.ReadAt(sums, r.base+r.sumAt(b)); n < len(sums) {
+		return all, err
 	}
 	for j := range count {
 		l := r.pieceLen(b + int64(j))
@@ -218,25 +222,31 @@ func (r *reader) readShard(shard int, b int64, count int, dst []byte) (bad uint3
 		}
 		dst = dst[l:]
 	}
-	return bad
+	return bad, nil
 }
 
 // pieces reads a block's pieces from all shards; those that are not right are nil.
-func (r *reader) pieces(b int64) (all [][]byte, good int) {
+func (r *reader) pieces(b int64) (all [][]byte, good int, failed error) {
 	all = make([][]byte, r.shape.shards())
 	for i := range all {
 		piece := make([]byte, r.pieceLen(b))
-		if r.readShard(i, b, 1, piece) == 0 {
+		bad, err := r.readShard(i, b, 1, piece)
+		if bad == 0 {
 			all[i] = piece
 			good++
+		} else if err != nil && err != io.EOF && !errors.Is(err, syscall.EIO) {
+			failed = err
 		}
 	}
-	return all, good
+	return all, good, failed
 }
 
 // mend makes a block from whichever shards are right.
 func (r *reader) mend(b int64, dst []byte) error {
-	all, good := r.pieces(b)
+	all, good, err := r.pieces(b)
+	if good < r.data && err != nil {
+		return refuse(err) // nobody knows what is on the disk
+	}
 	if good < r.data {
 		return r.damaged(fmt.Sprint(b))
 	}

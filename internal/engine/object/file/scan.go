@@ -3,7 +3,6 @@ package file
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -49,6 +48,7 @@ type scan struct {
 	v    *volume
 	logs []*handle
 
+	failed  error       // reading: then nobody knows what the log says
 	limit   int64       // nothing behind it belongs to the volume; 0: its files' ends
 	durable int64       // the end that was synced for sure, as the headers say
 	blobs   []header    // found
@@ -77,6 +77,11 @@ func (s *scan) run(from int64) error {
 		h, ok := s.headerAt(pos)
 		if !ok {
 			pos = s.search(pos+align, size)
+		}
+		if s.failed != nil {
+			return s.failed
+		}
+		if !ok {
 			continue
 		}
 		s.durable = max(s.durable, h.durable)
@@ -104,7 +109,8 @@ func (s *scan) headerAt(pos int64) (header, bool) {
 		if log == nil {
 			continue
 		}
-		if n, err := log.ReadAt(b[:], pos); n < headerSize && err != nil {
+		if err := readFull(log, b[:], pos); err != nil {
+			s.read(i, err)
 			continue
 		}
 		h, ok := decodeHeader(b[:])
@@ -115,6 +121,25 @@ func (s *scan) headerAt(pos int64) (header, bool) {
 	return header{}, false
 }
 
+// read takes what a shard said against reading. One that cannot be read is left out; damage is not that.
+func (s *scan) read(shard int, err error) {
+	if err == nil || isDamage(err) {
+		return
+	}
+	s.e.opts.Log.Error("a log of the objects cannot be read", "volume", s.v.id, "cause", err)
+	s.e.handles.put(s.logs[shard])
+	s.logs[shard] = nil
+	working := 0
+	for _, log := range s.logs {
+		if log != nil {
+			working++
+		}
+	}
+	if working < s.e.shape.data {
+		s.failed = refuse(err)
+	}
+}
+
 func (s *scan) plausible(h header) bool {
 	return h.kind == kindBlob && h.size >= 0 && h.size <= maxPacked && h.seq >= uint32(len(s.v.entries)) || h.kind == kindDelete
 }
@@ -123,14 +148,12 @@ func (s *scan) plausible(h header) bool {
 func (s *scan) search(pos, size int64) int64 {
 	buf := make([]byte, 256<<10)
 	for ; pos < size; pos += int64(len(buf)) {
-		for _, log := range s.logs {
+		for i, log := range s.logs {
 			if log == nil {
 				continue
 			}
 			n, err := log.ReadAt(buf, pos)
-			if err != nil && err != io.EOF {
-				continue
-			}
+			s.read(i, err)
 			for at := 0; at+headerSize <= n; at += align {
 				if h, ok := decodeHeader(buf[at:n]); ok && h.volume == s.v.id && h.off == pos+int64(at) {
 					if _, ok := s.headerAt(h.off); ok {
@@ -178,6 +201,9 @@ func (s *scan) settle(durable int64) error {
 	for n := len(v.entries); n > 0 && v.entries[n-1].off >= end; n-- { // never shown: the numbers may be given again
 		v.entries = v.entries[:n-1]
 	}
+	if s.failed != nil {
+		return s.failed
+	}
 	v.end = max(end, headerSize)
 	if n := len(s.blobs); n > 0 {
 		s.e.opts.Log.Info("a volume of objects was read from its log", "volume", fmt.Sprintf("%016x", v.id), "blobs", n, "end", v.end)
@@ -197,8 +223,11 @@ func (s *scan) whole(h header) bool {
 	}
 	buf := getBuf(blockBuf)
 	defer putBuf(buf)
-	for b := range r.plan.blocks {
-		if err := r.readBlocks(b, 1, buf.b[:r.plan.blockLen(b)]); err != nil {
+	for b := range r.blocks {
+		if err := r.readBlocks(b, 1, buf.b[:r.blockLen(b)]); err != nil {
+			if !fail.Is(err, fail.DataLoss) {
+				s.failed = err
+			}
 			return false
 		}
 	}
@@ -212,27 +241,29 @@ func (e *Engine) reindex(v *volume) error {
 	if v.gone || !v.sealed {
 		return nil
 	}
+	if _, err := e.readEntries(v); err != errIndex {
+		return err // another was quicker
+	}
+	return e.reindexLocked(v)
+}
+
+func (e *Engine) reindexLocked(v *volume) error {
 	e.opts.Log.Warn("an index of the objects is damaged, and made anew", "volume", fmt.Sprintf("%016x", v.id))
 	logs, err := e.openLogs(v)
 	if err != nil {
 		return err
 	}
-	defer e.putLogs(logs)
+	defer func() { e.putLogs(logs) }()
 	fresh := &volume{id: v.id, gen: v.gen}
 	s := &scan{e: e, v: fresh, logs: logs, limit: v.head.end, durable: v.head.end}
 	if err := s.run(headerSize); err != nil {
 		return err
 	}
-	known := map[uint32]state{}
-	if err := e.eachEntry(v, func(en entry) bool { known[en.seq] = en.state; return true }); err != nil && !fail.Is(err, fail.DataLoss) {
-		return err
-	}
-	entries := fresh.entries[:0:0]
-	for _, en := range fresh.entries {
-		if known[en.seq] == deleted && en.state == live {
-			en.state = deleted
+	entries := fresh.entries
+	for seq, was := range e.deletedIn(v) {
+		if int(seq) < len(entries) && was {
+			entries[seq].state = deleted
 		}
-		entries = append(entries, en)
 	}
 	head := indexHeader{volume: v.id, next: max(v.head.next, uint32(len(entries))), end: fresh.end, sealed: true}
 	if err := e.writeIndex(v, head, entries); err != nil {
@@ -240,4 +271,24 @@ func (e *Engine) reindex(v *volume) error {
 	}
 	v.counted = false
 	return nil
+}
+
+// deletedIn takes from a damaged index what it still says of deletes: the log does not know them all.
+func (e *Engine) deletedIn(v *volume) map[uint32]bool {
+	known := map[uint32]bool{}
+	for i := range e.folders {
+		h, err := e.handles.get(e.indexName(i, v.id, v.gen), false)
+		if err != nil {
+			continue
+		}
+		b := make([]byte, int(v.head.count)*entrySize)
+		n, _ := h.ReadAt(b, headerSize)
+		e.handles.put(h)
+		for b = b[:n]; len(b) >= entrySize; b = b[entrySize:] {
+			if en, ok := decodeEntry(b, v.id); ok && en.state == deleted {
+				known[en.seq] = true
+			}
+		}
+	}
+	return known
 }

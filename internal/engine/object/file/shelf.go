@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -26,9 +27,9 @@ func (e *Engine) largeName(folder int, l largeRef) string {
 	return filepath.Join(e.folders[folder].dir, largeDir, shelfName(l.shelf()), l.name())
 }
 
-// onShelf lists a shelf: what any of the folders has.
-func (e *Engine) onShelf(i int) (map[largeRef]struct{}, error) {
-	found := map[largeRef]struct{}{}
+// onShelf lists a shelf: what any of the folders has, and in how many.
+func (e *Engine) onShelf(i int) (map[largeRef]int, error) {
+	found := map[largeRef]int{}
 	unreadable := 0
 	for _, f := range e.folders {
 		names, err := e.disk.List(filepath.Join(f.dir, largeDir, shelfName(i)))
@@ -40,7 +41,7 @@ func (e *Engine) onShelf(i int) (map[largeRef]struct{}, error) {
 		}
 		for _, name := range names {
 			if l, ok := parseLargeName(name); ok {
-				found[l] = struct{}{}
+				found[l]++
 			}
 		}
 	}
@@ -56,8 +57,15 @@ func (s *shelf) count(e *Engine, i int) error {
 	if err != nil {
 		return err
 	}
-	s.blobs, s.live = int64(len(found)), 0
-	for l := range found {
+	s.blobs, s.live = 0, 0
+	for l, folders := range found {
+		if folders < len(e.folders) && e.marked(l) {
+			if _, err := e.unlinked(l); err != nil {
+				return err
+			}
+			continue
+		}
+		s.blobs++
 		s.live += l.size
 	}
 	s.counted = true
@@ -101,9 +109,10 @@ func (e *Engine) shelve(l *large, ref largeRef) error {
 		}
 	}
 	if err != nil {
-		for i := range e.folders {
-			_ = e.disk.Remove(e.largeName(i, ref))
+		if e.shape.parity > 0 {
+			_, _ = e.mark(ref)
 		}
+		_, _ = e.unlinked(ref)
 	}
 	return err
 }
@@ -172,22 +181,77 @@ func (e *Engine) deleteLarge(l largeRef) error {
 	if err := s.count(e, l.shelf()); err != nil {
 		return err
 	}
-	removed := 0
-	var failed error
-	for i := range e.folders {
-		switch err := e.disk.Remove(e.largeName(i, l)); {
-		case err == nil:
-			removed++
-		case !errors.Is(err, fs.ErrNotExist):
-			failed = err
+	if e.shape.parity > 0 {
+		there, err := e.mark(l)
+		if !there || err != nil {
+			return err
 		}
 	}
-	if removed > 0 {
+	removed, err := e.unlinked(l)
+	if removed {
 		s.blobs--
 		s.live -= l.size
 	}
-	if failed != nil && removed < e.shape.data {
-		return refuse(failed)
+	return err
+}
+
+// mark writes into the files of a large blob that it is deleted, and makes that last: a crash may leave the files of some
+// shards only, and then it must be known why.
+func (e *Engine) mark(l largeRef) (there bool, err error) {
+	errs := make([]error, len(e.folders))
+	found := make([]bool, len(e.folders))
+	var wg sync.WaitGroup
+	for i := range e.folders {
+		wg.Go(func() {
+			f, err := e.disk.Open(e.largeName(i, l), false)
+			if err != nil {
+				if !errors.Is(err, fs.ErrNotExist) {
+					errs[i] = err
+				}
+				return
+			}
+			found[i] = true
+			var b [headerSize]byte
+			header{kind: kindDelete, shard: i, shape: e.shape, volume: l.id, tag: l.tag(), size: l.size}.encode(b[:])
+			if err = f.WriteAt([][]byte{b[:]}, 0); err == nil {
+				err = f.Sync()
+			}
+			errs[i] = errors.Join(err, f.Close())
+		})
 	}
-	return nil
+	wg.Wait()
+	return slices.Contains(found, true), e.judge("delete", errs, func(int) bool { return true }, func(int) {})
+}
+
+// marked is whether a large blob's deletion was begun.
+func (e *Engine) marked(l largeRef) bool {
+	for i := range e.folders {
+		f, err := e.disk.Open(e.largeName(i, l), false)
+		if err != nil {
+			continue
+		}
+		var b [headerSize]byte
+		err = readFull(f, b[:], 0)
+		_ = f.Close()
+		if h, ok := decodeHeader(b[:]); err == nil && ok && h.kind == kindDelete && h.volume == l.id {
+			return true
+		}
+	}
+	return false
+}
+
+// unlinked removes a large blob's files.
+func (e *Engine) unlinked(l largeRef) (removed bool, err error) {
+	for i := range e.folders {
+		switch failed := e.disk.Remove(e.largeName(i, l)); {
+		case failed == nil:
+			removed = true
+		case !errors.Is(failed, fs.ErrNotExist):
+			err = refuse(failed)
+		}
+	}
+	if removed && e.shape.parity > 0 {
+		err = nil // the mark says the rest
+	}
+	return removed, err
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/awancloud/awan/internal/service/object"
 )
@@ -95,14 +97,19 @@ func (v *verifier) check(b int64) bool {
 	if v.parity == 0 {
 		buf := getBuf(int(v.pieceLen(b)))
 		defer putBuf(buf)
-		return v.readShard(0, b, 1, buf.b[:v.pieceLen(b)]) == 0
+		bad, err := v.readShard(0, b, 1, buf.b[:v.pieceLen(b)])
+		if err != nil && err != io.EOF && !errors.Is(err, syscall.EIO) {
+			v.failed(err)
+			return true // nobody knows
+		}
+		return bad == 0
 	}
-	all, good := v.pieces(b)
+	all, good, err := v.pieces(b)
 	if good == len(all) {
 		return true
 	}
 	if good < v.data {
-		return false
+		return v.failed(err)
 	}
 	var lacking []int
 	for i, piece := range all {

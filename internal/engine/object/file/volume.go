@@ -1,9 +1,13 @@
 package file
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -57,21 +61,40 @@ func (e *Engine) find(v *volume, seq uint32) (entry, int64, error) {
 		}
 		return v.entries[seq], 0, nil
 	}
-	err := errIndex
-	for i := range e.folders {
-		h, openErr := e.handles.get(e.indexName(i, v.id, v.gen), false)
-		if openErr != nil {
-			continue
-		}
-		var found entry
-		var at int64
+	var found entry
+	var at int64
+	err := e.anyIndex(v, func(h *handle) (err error) {
 		found, at, err = lookup(h, v.head, seq)
-		e.handles.put(h)
+		return err
+	})
+	return found, at, err
+}
+
+// anyIndex reads the index of whichever shard has it right. errIndex when none has; v.mu is held.
+func (e *Engine) anyIndex(v *volume, read func(*handle) error) error {
+	var failed error
+	for i := range e.folders {
+		h, err := e.handles.get(e.indexName(i, v.id, v.gen), false)
 		if err == nil {
-			return found, at, nil
+			err = read(h)
+			e.handles.put(h)
+		}
+		if err == nil {
+			return nil
+		}
+		if !isDamage(err) {
+			failed = err
 		}
 	}
-	return entry{}, 0, err
+	if failed != nil {
+		return refuse(failed) // nobody knows what it says
+	}
+	return errIndex
+}
+
+// isDamage tells what is wrong with a file from what keeps us from reading it.
+func isDamage(err error) bool {
+	return err == errIndex || errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO)
 }
 
 // locate is find with the lock taken and a damaged index made anew from the log. On success v.mu is held for reading.
@@ -82,6 +105,9 @@ func (e *Engine) locate(v *volume, seq uint32) (entry, int64, error) {
 		return found, at, nil
 	}
 	v.mu.RUnlock()
+	if err != errIndex {
+		return entry{}, 0, err
+	}
 	if err := e.reindex(v); err != nil {
 		return entry{}, 0, err
 	}
@@ -128,16 +154,17 @@ func (e *Engine) deletePacked(v *volume, seq uint32) error {
 	}
 	v.mu.Lock()
 	found, at, err := e.find(v, seq)
-	if err != nil {
+	if err == errIndex {
 		v.mu.Unlock()
 		if err := e.reindex(v); err != nil {
 			return err
 		}
 		v.mu.Lock()
-		if found, at, err = e.find(v, seq); err != nil {
-			v.mu.Unlock()
-			return err
-		}
+		found, at, err = e.find(v, seq)
+	}
+	if err != nil {
+		v.mu.Unlock()
+		return err
 	}
 	if found.state != live && found.state != lost {
 		v.mu.Unlock()
@@ -214,8 +241,12 @@ func (e *Engine) count(v *volume) error {
 	if v.counted || v.gone {
 		return nil
 	}
+	entries, err := e.allEntries(v)
+	if err != nil {
+		return err
+	}
 	v.blobs, v.live, v.dead = 0, 0, 0
-	err := e.eachEntry(v, func(en entry) bool {
+	for _, en := range entries {
 		switch en.state {
 		case live:
 			v.blobs++
@@ -225,47 +256,41 @@ func (e *Engine) count(v *volume) error {
 		case deleted:
 			v.dead += e.recordLen(int64(en.size))
 		}
-		return true
-	})
-	if err != nil {
-		return err
 	}
 	v.counted = true
 	return nil
 }
 
-// eachEntry reads the whole index; v.mu is held. Damaged entries are passed over: who needs them finds out by locate.
-func (e *Engine) eachEntry(v *volume, use func(entry) bool) error {
-	if v.gone {
-		return nil
+// allEntries is the whole index; v.mu is held for writing. A damaged index is made anew.
+func (e *Engine) allEntries(v *volume) ([]entry, error) {
+	if v.gone || !v.sealed {
+		return v.entries, nil
 	}
-	if !v.sealed {
-		for _, en := range v.entries {
-			if !use(en) {
-				return nil
-			}
-		}
-		return nil
+	entries, err := e.readEntries(v)
+	if err != errIndex {
+		return entries, err
 	}
-	err := errIndex
-	for i := range e.folders {
-		h, openErr := e.handles.get(e.indexName(i, v.id, v.gen), false)
-		if openErr != nil {
-			continue
-		}
+	if err := e.reindexLocked(v); err != nil {
+		return nil, err
+	}
+	return e.readEntries(v)
+}
+
+// readEntries reads a sealed volume's index; v.mu is held.
+func (e *Engine) readEntries(v *volume) ([]entry, error) {
+	entries := make([]entry, v.head.count)
+	err := e.anyIndex(v, func(h *handle) error {
 		b := make([]byte, int(v.head.count)*entrySize)
-		_, err = h.ReadAt(b, headerSize)
-		e.handles.put(h)
-		if err != nil {
-			err = errIndex
-			continue
+		if err := readFull(h, b, headerSize); err != nil {
+			return err
 		}
-		for ; len(b) > 0; b = b[entrySize:] {
-			if en, ok := decodeEntry(b, v.id); ok && !use(en) {
-				return nil
+		for i := range entries {
+			var ok bool
+			if entries[i], ok = decodeEntry(b[i*entrySize:], v.id); !ok {
+				return errIndex
 			}
 		}
 		return nil
-	}
-	return err
+	})
+	return entries, err
 }
