@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -374,7 +375,6 @@ func TestBrowserUploads(t *testing.T) {
 	b.waitFor(t, `document.querySelector("#transfers progress").value > 0.2`)
 	b.shot(t, "broken-off")
 	b.run(t, command(network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true}))
-	b.eval(t, `window.addEventListener("beforeunload", (e) => e.stopImmediatePropagation(), true)`)
 	b.open(t, "/buckets/photos?prefix=2026/")
 	b.waitFor(t, `document.body.textContent.includes("Not finished")`)
 	b.eval(t, `(() => { window.parts = 0; const open = XMLHttpRequest.prototype.open; XMLHttpRequest.prototype.open = function (m, u) { if (/part\?/.test(u)) window.parts++; return open.apply(this, arguments); } })()`)
@@ -391,5 +391,28 @@ func TestBrowserUploads(t *testing.T) {
 		t.Errorf("uploads are left: %v %v", ups, err)
 	}
 	b.run(t, chromedp.Click("#show-deleted"))
-	b.waitFor(t, `document.body.textContent.includes("Nothing was deleted here")`)
+	b.waitFor(t, `location.search.includes("deleted=1") && !document.querySelector("#selection .row-buttons")?.textContent.trim()`)
+}
+
+// The pages of buckets at three widths in both themes, for people to look at.
+func TestBrowserShowsBuckets(t *testing.T) {
+	if os.Getenv("CONSOLE_SHOTS") == "" {
+		t.Skip("CONSOLE_SHOTS names no folder")
+	}
+	b := openBrowser(t)
+	b.enter(t)
+	b.logIn(t)
+	var pages []string
+	for _, p := range b.everyPage(t) {
+		if strings.HasPrefix(p, "/buckets") {
+			pages = append(pages, p)
+		}
+	}
+	for _, theme := range []string{"light", "dark"} {
+		b.run(t, command(network.SetCookie, network.SetCookieParams{Name: "__Host-awan-theme", Value: theme, URL: b.URL, Secure: ptr(true), Path: "/"}))
+		for i, p := range pages {
+			b.shot1(t, p, fmt.Sprintf("buckets-%02d-%s-wide", i, theme), 1280, 860)
+			b.shot1(t, p, fmt.Sprintf("buckets-%02d-%s-phone", i, theme), 360, 740)
+		}
+	}
 }

@@ -231,7 +231,7 @@ function startUploader(box) {
   retry.addEventListener("click", () => { for (const t of all) if (t.state === "failed") again(t); });
   stop.addEventListener("click", () => { for (const t of all) if (t.state === "running" || t.state === "waiting") cancel(t); queue.length = 0; tell(); });
   close.addEventListener("click", () => { list.replaceChildren(); all.length = 0; card.hidden = true; });
-  addEventListener("beforeunload", (e) => { if (running) e.preventDefault(); });
+  addEventListener("beforeunload", (e) => { if (running && navigator.userActivation && navigator.userActivation.hasBeenActive) e.preventDefault(); });
 
   let over = 0;
   const zone = document.querySelector("main");
