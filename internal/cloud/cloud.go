@@ -25,11 +25,13 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/metric"
+	"github.com/awancloud/awan/internal/service/object"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/scan"
@@ -59,6 +61,7 @@ type Options struct {
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
 	WebhookAllow []netip.Prefix
+	Blobs        object.Blobs // where the bytes of objects lie; nil: files in the data folder
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -68,7 +71,10 @@ type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
 	Sources  Sources
-	Close    func() error
+	// Gateway is the address at which instances reach the cloud, Inside where such connections arrive; nil: they do not.
+	Gateway netip.Addr
+	Inside  net.Listener
+	Close   func() error
 }
 
 // Defaults of Options.
@@ -104,6 +110,8 @@ type Cloud struct {
 	Metrics    *metric.Service
 	Alarms     *alarm.Service
 	Scaling    *scaling.Service
+	Buckets    *bucket.Service
+	sealer     *secret.Sealer
 	calls      *calls
 }
 
@@ -127,15 +135,16 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
-	for _, step := range []func(context.Context) error{c.openStore, c.openRegistry, c.openEngines} {
+	for _, step := range []func(context.Context) error{c.openStore, c.openBuckets, c.openRegistry, c.openEngines} {
 		if err := step(ctx); err != nil {
 			return c, err
 		}
 	}
 	c.openConfig()
 	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Guard: c.guard,
+		Gateway: c.Engines.Gateway, Trust: c.CA.Certificate(),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log,
-		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
+		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Download: c.Engines.Sources.Download, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
 	c.Images = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
 	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Images, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
 	if err := c.openMetrics(); err != nil {
@@ -150,7 +159,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
-		Now: time.Now, Log: c.Log, Observe: c.calls.observe})
+		Now: time.Now, Log: c.Log, Observe: c.calls.observe, Own: c.Buckets.Own})
+	c.Buckets.Serve(c.Door)
 	if err := c.openFront(); err != nil {
 		return c, err
 	}
@@ -172,10 +182,19 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.App.Close(); return nil })
+	if c.Engines.Inside != nil {
+		if err := c.Front.AddInside(c.Engines.Inside); err != nil {
+			return c, err
+		}
+	}
 	if err := c.Access.Start(ctx); err != nil {
 		return c, err
 	}
 	c.closing(func() error { c.Access.Close(); return nil })
+	if err := c.Buckets.Start(ctx); err != nil {
+		return c, err
+	}
+	c.closing(func() error { c.Buckets.Close(); return nil })
 	c.collectLogs(ctx)
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err
@@ -228,11 +247,10 @@ func (c *Cloud) openStore(context.Context) error {
 	if err := c.writePid(); err != nil { // the store's lock is ours: so is this file
 		return err
 	}
-	sealer, err := secret.OpenSealer(c.path("keys"))
-	if err != nil {
+	if c.sealer, err = secret.OpenSealer(c.path("keys")); err != nil {
 		return err
 	}
-	c.Ident = ident.New(s, secret.NewPasswords(secret.DefaultCost()), sealer, time.Now)
+	c.Ident = ident.New(s, secret.NewPasswords(secret.DefaultCost()), c.sealer, time.Now)
 	return nil
 }
 

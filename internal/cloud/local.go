@@ -37,7 +37,7 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 	if err != nil {
 		return Engines{}, errors.Join(err, close(), run.Close())
 	}
-	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Sources: sources,
+	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Sources: sources, Gateway: run.Gateway(), Inside: run.Inside(),
 		Close: func() error { return errors.Join(closeSources(), close(), run.Close()) }}, nil
 }
 

@@ -35,6 +35,8 @@ type Sources struct {
 	Git    build.Git
 	Pull   func(ctx context.Context, project id.ID, image string, access *build.Access) (string, error)
 	Caches app.Caches
+
+	Download app.Download
 }
 
 // sources wires git, other registries and the builder's caches.
@@ -50,7 +52,7 @@ func (c *Cloud) sources(maker *build.Maker) (Sources, func() error, error) {
 	}
 	caches, _ := maker.Engine.(app.Caches)
 	p := &puller{dialer: dialer, registry: c.Registry, allowed: c.Registries}
-	return Sources{Git: engine, Pull: p.pull, Caches: caches}, engine.Close, nil
+	return Sources{Git: engine, Pull: p.pull, Download: p.download, Caches: caches}, engine.Close, nil
 }
 
 func (c *Cloud) gitHandler() http.Handler {
@@ -145,7 +147,7 @@ func refusedBy(err error, image, host string) error {
 	var answer *transport.Error
 	switch {
 	case errors.As(err, &known):
-		return fail.Wrap(known, known.Kind, "image %s", image)
+		return known // who asked says about which image
 	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
 		return fail.Field("spec.source.credential", "%s does not let us have %s", host, image).Because(err).Then("name a credential that may: awan credential create NAME --host %s --username USER --password @FILE", host)
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:

@@ -105,6 +105,7 @@ func openTown(t *testing.T) *town {
 	w.image(v.project+"/web:1", map[string]string{"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n"})
 	w.make(root, inProject+"registry/scan-policies", "lax", `{"block":"critical","environment":"elsewhere"}`)
 	w.load(root, "none", `[{"id":"CVE-0","affected":[{"package":{"ecosystem":"Debian:12","name":"nothing"},"versions":["1"]}]}]`)
+	w.make(root, inProject+"bucket/buckets", "photos", `{"versioning":"enabled"}`)
 	w.make(root, inProject+"config/config-groups", "shop", `{}`)
 	w.make(root, inProject+"config/configs", "settings", `{"content":"a=1"}`)
 	w.make(root, inProject+"config/secrets", "db", `{"values":{"password":"hush"}}`)

@@ -20,6 +20,8 @@ func (f *Front) serveClear(w http.ResponseWriter, r *http.Request) {
 	f.observe(w, r, false, func(x *exchange) {
 		c := connOf(x.r.Context())
 		switch {
+		case c.inside:
+			f.serveInside(x)
 		case x.r.Method == http.MethodConnect:
 			f.connect(x)
 		case x.r.URL.Host != "":

@@ -44,6 +44,11 @@ type Options struct {
 	// Certificate gives a handshake a certificate of somebody else's making; nil, or giving nil: the CA makes one.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
+	// Inside answers what comes to a listener of AddInside, where no service of the cloud is; InsideName tells whether the CA
+	// makes a certificate of a name for who is at an address there.
+	Inside     http.Handler
+	InsideName func(name string, from netip.Addr) bool
+
 	MaxConns     int // open connections in all; 0: 16384
 	MaxPerSource int // of one address that is not this machine's (IPv6: one /64); 0: 512
 
@@ -65,6 +70,7 @@ type Front struct {
 	log    *slog.Logger
 	router *router
 	tls    *tls.Config
+	inside *tls.Config  // what instances meet
 	secure *http.Server // what came by TLS
 	clear  *http.Server // what came without
 
@@ -75,6 +81,7 @@ type Front struct {
 
 	mu        sync.Mutex
 	listeners map[netip.Addr]net.Listener
+	within    []net.Listener // of AddInside
 	main      netip.AddrPort
 	closed    bool
 }
@@ -107,6 +114,7 @@ func New(o Options) (*Front, error) {
 			return made(hello)
 		}
 	}
+	f.inside = f.insideTLS()
 	f.secure.TLSConfig = f.tls.Clone() // net/http changes the one it is given
 	return f, nil
 }
@@ -166,7 +174,7 @@ func (f *Front) goServe(s *http.Server, ln net.Listener) {
 // listen accepts on ln until it is closed. f.mu is held.
 func (f *Front) listen(addr netip.Addr, ln net.Listener) {
 	f.listeners[addr] = ln
-	f.serving.Go(func() { f.accept(ln) })
+	f.serving.Go(func() { f.accept(ln, false) })
 }
 
 // Addr gives the address bound by Start.
@@ -232,6 +240,9 @@ func (f *Front) Shutdown(ctx context.Context) error {
 	}
 	f.closed = true
 	for _, ln := range f.listeners {
+		f.shut(ln)
+	}
+	for _, ln := range f.within {
 		f.shut(ln)
 	}
 	f.mu.Unlock()

@@ -21,6 +21,7 @@ type conn struct {
 	local  netip.Addr // where the client meant to go: inside a tunnel, the tunnel's target if that is an address
 	port   uint16     // likewise
 	tunnel bool
+	inside bool         // it came to a listener of AddInside
 	outer  *conn        // what a tunnel runs in
 	state  atomic.Int32 // the http.ConnState of whatever runs innermost
 
@@ -63,7 +64,7 @@ func noteState(raw net.Conn, s http.ConnState) {
 }
 
 // accept takes connections from ln until it is closed.
-func (f *Front) accept(ln net.Listener) {
+func (f *Front) accept(ln net.Listener, inside bool) {
 	var pause time.Duration
 	for {
 		raw, err := ln.Accept()
@@ -82,7 +83,7 @@ func (f *Front) accept(ln net.Listener) {
 		}
 		pause = 0
 		local, peer := addrPort(raw.LocalAddr()), addrPort(raw.RemoteAddr())
-		c := &conn{Conn: raw, peer: peer.Addr(), local: local.Addr(), port: local.Port()}
+		c := &conn{Conn: raw, peer: peer.Addr(), local: local.Addr(), port: local.Port(), inside: inside}
 		c.done = func() { f.conns.leave(c) }
 		if !f.conns.enter(c) {
 			f.log.Warn("a connection was refused: too many are open", "peer", c.peer)
@@ -120,7 +121,11 @@ func (f *Front) dispatch(c *conn) {
 	}
 	to, what := f.clearFeed, net.Conn(c)
 	if c.front[0] == recordHandshake {
-		to, what = f.secureFeed, tls.Server(c, f.tls)
+		config := f.tls
+		if c.inside {
+			config = f.inside
+		}
+		to, what = f.secureFeed, tls.Server(c, config)
 	}
 	if !to.give(what) {
 		f.end(what)

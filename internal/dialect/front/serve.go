@@ -26,6 +26,10 @@ type exchange struct {
 // serveSecure takes what came by TLS.
 func (f *Front) serveSecure(w http.ResponseWriter, r *http.Request) {
 	f.observe(w, r, true, func(x *exchange) {
+		if connOf(x.r.Context()).inside {
+			f.serveInside(x)
+			return
+		}
 		if x.r.Method == http.MethodConnect {
 			f.connect(x)
 			return

@@ -17,7 +17,7 @@ import (
 var status = map[fail.Kind]int{
 	fail.Invalid: 400, fail.Unauthenticated: 401, fail.Denied: 403, fail.NotFound: 404, fail.Exists: 409, fail.Conflict: 409,
 	fail.Precondition: 412, fail.Quota: 403, fail.TooLarge: 413, fail.RateLimited: 429, fail.NoSpace: 507, fail.Unavailable: 503,
-	fail.Timeout: 504, fail.Canceled: 499, fail.Gone: 410, fail.Unsupported: 501, fail.Internal: 500,
+	fail.Timeout: 504, fail.Canceled: 499, fail.Gone: 410, fail.Unsupported: 501, fail.DataLoss: 500, fail.Internal: 500,
 }
 
 // StatusOf gives the HTTP status of an error.

@@ -17,6 +17,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/kernel/policy"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -54,6 +55,10 @@ type Call struct {
 	Purge       bool        // delete: without the trash
 	DryRun      bool        // check everything, change nothing
 
+	// Alias is what the dialect's own documents call the action: "obs:bucket:PutBucketPolicy", or several such names with spaces
+	// between them. Policies may say that too.
+	Alias string
+
 	Principal ident.Principal
 	Source    string // the caller's address
 	Agent     string
@@ -87,6 +92,8 @@ type Options struct {
 	Limits ledger.Limits
 	Now    clock.Clock
 	Log    *slog.Logger
+	// Own, when set, gives the policies that a row itself carries, of which those that speak of p.
+	Own func(k *kind.Def, row kind.AnyRow, p ident.Principal) []policy.Attached
 	// Observe, when set, is told of every call that came through the door, with how long it took. It must be quick.
 	Observe func(c *Call, err error, took time.Duration)
 }
@@ -225,6 +232,11 @@ func (c *Call) action() string { return c.Kind.Desc.Action(c.Verb) }
 
 // Job reads an operation the caller may see: one of its project or domain.
 func (d *Door) Job(ctx context.Context, p ident.Principal, jobID id.ID) (*job.Job, error) {
+	return d.JobAs(ctx, p, jobID, "")
+}
+
+// JobAs is Job where policies may call the look at it by another name, as Call.Alias.
+func (d *Door) JobAs(ctx context.Context, p ident.Principal, jobID id.ID, alias string) (*job.Job, error) {
 	j, err := d.jobs.Get(ctx, jobID)
 	if err != nil {
 		return nil, err
@@ -233,7 +245,7 @@ func (d *Door) Job(ctx context.Context, p ident.Principal, jobID id.ID) (*job.Jo
 	if k == nil {
 		return nil, fail.New(fail.NotFound, "there is no job %s", jobID)
 	}
-	c := &Call{Kind: k, Verb: Get, Principal: p, Domain: string(j.Domain), Project: string(j.Project), Target: string(j.Row)}
+	c := &Call{Kind: k, Verb: Get, Alias: alias, Principal: p, Domain: string(j.Domain), Project: string(j.Project), Target: string(j.Row)}
 	var s scope
 	err = d.Store.View(ctx, func(tx store.Tx) (err error) {
 		if s, err = d.scope(tx, c); err != nil {

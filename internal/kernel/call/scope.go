@@ -9,6 +9,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/kernel/policy"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -123,7 +124,12 @@ func (d *Door) allowed(tx store.Tx, c *Call, s scope, path string, row kind.AnyR
 		}
 	}
 	resource := c.Kind.Resource(d.Region, s.domain, path)
-	dec, err := d.Ident.Decide(tx, p, c.action(), resource, s.domain, s.project, facts)
+	q := ident.Request{Action: c.action(), Resource: resource, Alias: c.Alias, Domain: s.domain, Project: s.project, Facts: facts}
+	var own []policy.Attached
+	if d.Own != nil && row != nil {
+		own = d.Own(c.Kind, row, p)
+	}
+	dec, err := d.Ident.AskBoth(tx, p, q, own)
 	if err != nil {
 		return "", err
 	}

@@ -33,13 +33,14 @@ const (
 	Canceled        Kind = "canceled"        // the caller went away
 	Gone            Kind = "gone"            // an engine no longer has the thing (never shown as such to users)
 	Unsupported     Kind = "unsupported"     // this installation cannot do it; Next says what would be needed
+	DataLoss        Kind = "data_loss"       // stored bytes were damaged beyond repair: restore them from elsewhere
 	Internal        Kind = "internal"        // a defect of ours: quote the request id
 )
 
 // Kinds lists every kind, for tables that must cover all of them.
 func Kinds() []Kind {
 	return []Kind{Invalid, Unauthenticated, Denied, NotFound, Exists, Conflict, Precondition, Quota, TooLarge, RateLimited,
-		NoSpace, Unavailable, Timeout, Canceled, Gone, Unsupported, Internal}
+		NoSpace, Unavailable, Timeout, Canceled, Gone, Unsupported, DataLoss, Internal}
 }
 
 // Error is a failure with a public half (Kind, Field, Message, Next) and an internal half (Cause).

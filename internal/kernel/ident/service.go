@@ -143,15 +143,16 @@ func (s *Service) readKey(tx store.Tx, access string) (g signer, err error) {
 // Decide asks whether p may do action on resource in a project ("" = in the domain). facts are the call's condition
 // keys; those of the principal are added here. tx is the transaction in which the answer must hold.
 func (s *Service) Decide(tx store.Tx, p Principal, action, resource string, domain, project id.ID, facts map[string][]string) (policy.Decision, error) {
-	d, err := s.decide(tx, p, action, resource, domain, project, facts)
-	if d.Allowed && p.Method != BySystem {
-		s.noteDecision(p, action, d)
-	}
-	return d, err
+	return s.Ask(tx, p, Request{Action: action, Resource: resource, Domain: domain, Project: project, Facts: facts})
 }
 
 // decide is Decide for questions that are no use of a right.
 func (s *Service) decide(tx store.Tx, p Principal, action, resource string, domain, project id.ID, facts map[string][]string) (policy.Decision, error) {
+	return s.answer(tx, p, Request{Action: action, Resource: resource, Domain: domain, Project: project, Facts: facts})
+}
+
+func (s *Service) answer(tx store.Tx, p Principal, q Request) (policy.Decision, error) {
+	facts := q.Facts
 	if p.Method == BySystem {
 		return policy.Decision{Allowed: true, Reason: "the cloud itself"}, nil
 	}
@@ -165,12 +166,12 @@ func (s *Service) decide(tx store.Tx, p Principal, action, resource string, doma
 	}
 	var docs []policy.Attached
 	for _, g := range all {
-		if g.holds(p, domain, project, enterprise) {
+		if g.holds(p, q.Domain, q.Project, enterprise) {
 			docs = append(docs, g.Attached)
 		}
 	}
 	s.addFacts(facts, p)
-	req := policy.Request{Action: action, Resource: resource, Facts: facts}
+	req := q.request()
 	d := policy.Decide(req, docs)
 	for _, doc := range p.Narrow {
 		if n := policy.Decide(req, []policy.Attached{{Name: "of the session", Source: "what it was narrowed to", Doc: doc}}); d.Allowed && !n.Allowed {

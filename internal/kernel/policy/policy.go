@@ -49,7 +49,11 @@ type Request struct {
 	Action   string              // "service:type:verb"; letter case does not matter
 	Resource string              // "service:region:domain:type:path"; "" where the action has none
 	Facts    map[string][]string // by condition key, whose letter case does not matter: "g:ProjectName"
+	Also     []Alias             // other names of the same: statements may use any of them
 }
+
+// Alias is what an action and its resource are called elsewhere: "obs:object:GetObject".
+type Alias struct{ Action, Resource string }
 
 // Attached is a document together with how the principal comes by it.
 type Attached struct {
@@ -89,8 +93,10 @@ func (m *Match) String() string {
 
 // Decide answers req by docs. The order of docs and statements changes the reason at most, never the answer.
 func Decide(req Request, docs []Attached) Decision {
-	action := strings.ToLower(req.Action)
-	req.Resource = foldService(req.Resource)
+	actions, resources := []string{strings.ToLower(req.Action)}, []string{foldService(req.Resource)}
+	for _, a := range req.Also {
+		actions, resources = append(actions, strings.ToLower(a.Action)), append(resources, foldService(a.Resource))
+	}
 	match := func(d *Attached, i int) *Match {
 		return &Match{ID: d.ID, Policy: d.Name, Source: d.Source, Statement: i + 1, Sid: d.Doc.Statements[i].Sid}
 	}
@@ -103,10 +109,10 @@ func Decide(req Request, docs []Attached) Decision {
 		}
 		for i := range d.Doc.Statements {
 			s := &d.Doc.Statements[i]
-			if s.Effect == Allow && allow != nil || !s.speaksOfAction(action) {
+			if s.Effect == Allow && allow != nil || !s.speaksOfAction(actions) {
 				continue
 			}
-			onIt := s.speaksOfResource(req.Resource)
+			onIt := s.speaksOfResource(resources)
 			var failing *Condition
 			if onIt {
 				failing = s.failing(req.Facts)
@@ -134,12 +140,12 @@ func Decide(req Request, docs []Attached) Decision {
 	return Decision{Reason: "denied: no statement allows " + req.Action}
 }
 
-func (s *Statement) speaksOfAction(lower string) bool {
+func (s *Statement) speaksOfAction(lower []string) bool {
 	return anyMatch(s.actions, lower) == (s.NotAction == nil)
 }
 
-func (s *Statement) speaksOfResource(resource string) bool {
-	return len(s.resources) == 0 || anyMatch(s.resources, resource) == (s.NotResource == nil)
+func (s *Statement) speaksOfResource(names []string) bool {
+	return len(s.resources) == 0 || anyMatch(s.resources, names) == (s.NotResource == nil)
 }
 
 // failing is the first condition that does not hold.
@@ -185,10 +191,12 @@ func (p pattern) match(s string) bool {
 	return true
 }
 
-func anyMatch(ps []pattern, s string) bool {
+func anyMatch(ps []pattern, names []string) bool {
 	for _, p := range ps {
-		if p.match(s) {
-			return true
+		for _, s := range names {
+			if p.match(s) {
+				return true
+			}
 		}
 	}
 	return false

@@ -378,3 +378,23 @@ func BenchmarkDecide20(b *testing.B) {
 		})
 	}
 }
+
+// TestAnAliasIsTheSameAction: a statement may use either name, and what it excludes it excludes by either.
+func TestAnAliasIsTheSameAction(t *testing.T) {
+	req := policy.Request{Action: "bucket:object:get", Resource: "bucket:r:d:object:photos/a", Also: []policy.Alias{{Action: "obs:object:GetObject", Resource: "obs:r:d:object:photos/a"}}}
+	for text, want := range map[string]bool{
+		`{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["obs:object:Get*"],"Resource":["obs:*:*:object:photos/*"]}]}`:                                        true,
+		`{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["bucket:object:get"]}]}`:                                                                             true,
+		`{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["obs:object:Get*"],"Resource":["obs:*:*:object:other/*"]}]}`:                                         false,
+		`{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["*:*:*"]},{"Effect":"Deny","Action":["obs:object:GetObject"]}]}`:                                     false,
+		`{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["*:*:*"]},{"Effect":"Deny","Action":["bucket:object:get"],"Resource":["obs:*:*:object:photos/a"]}]}`: false,
+	} {
+		doc, err := policy.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := policy.Decide(req, []policy.Attached{{Doc: doc}}); d.Allowed != want {
+			t.Errorf("%s: %v", text, d.Reason)
+		}
+	}
+}

@@ -45,7 +45,7 @@ func MayEver(action string, docs []Attached) bool {
 		}
 		for i := range d.Doc.Statements {
 			s := &d.Doc.Statements[i]
-			if !s.speaksOfAction(action) {
+			if !s.speaksOfAction([]string{action}) {
 				continue
 			}
 			if s.Effect == Deny && len(s.resources) == 0 && len(s.Condition) == 0 {

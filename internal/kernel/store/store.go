@@ -18,7 +18,7 @@ type Key = string
 
 // Limits of every implementation, so that what one accepts none refuses. Larger things belong in files or buckets.
 const (
-	MaxKey   = 1 << 10 // bytes of a key
+	MaxKey   = 2 << 10 // bytes of a key
 	MaxValue = 1 << 20 // bytes of a value
 	MaxTx    = 8 << 20 // bytes of keys and values written by one transaction
 )

@@ -242,6 +242,9 @@ func (s *Service) want(ctx context.Context, row *componentRow, in Instance) (wor
 	if env != nil && env.Spec.Egress == "internet" {
 		w.Network.Egress = workload.EgressInternet
 	}
+	if s.Gateway.IsValid() {
+		w.Trust = s.Trust
+	}
 	if err := s.configure(ctx, row, in, &spec, env, pins, &w); err != nil {
 		return w, err
 	}

@@ -31,6 +31,7 @@ type Ingress struct {
 	mu        sync.RWMutex
 	byHost    map[string]*backend // host name or address literal
 	byID      map[id.ID]*backend
+	byName    map[string]*backend // project/name
 	instances map[id.ID]*endpoint
 	lanes     atomic.Pointer[laneTable]
 	buffers   buffers
@@ -39,6 +40,7 @@ type Ingress struct {
 type backend struct {
 	g         *Ingress
 	component id.ID
+	project   id.ID
 	name      string
 	hosts     []string
 	addr      netip.Addr
@@ -54,12 +56,16 @@ type backend struct {
 // ServeHTTP passes a request on to a ready instance.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l := &lazy{ResponseWriter: w}
+	base := b
 	b, group, lane := b.g.along(w, r, b)
 	b.activity.begin()
 	defer b.activity.end()
 	x, out := b.begin(r)
 	if x.group = group; lane != nil {
 		x.lane, x.seen.Lane = lane, lane.name
+	}
+	if b != base {
+		x.base = base
 	}
 	x.side = b.choose(w, r)
 	defer func() { b.g.finish(b, x, l, r.Context().Err() != nil) }() // also when the proxy aborts a broken answer by a panic
@@ -78,22 +84,23 @@ type endpoint struct {
 
 func newIngress(log *slog.Logger) *Ingress {
 	dialer := &net.Dialer{Timeout: 2 * time.Second}
-	return &Ingress{log: log, byHost: map[string]*backend{}, byID: map[id.ID]*backend{}, instances: map[id.ID]*endpoint{},
+	return &Ingress{log: log, byHost: map[string]*backend{}, byID: map[id.ID]*backend{}, byName: map[string]*backend{}, instances: map[id.ID]*endpoint{},
 		transport: &http.Transport{Proxy: nil, DialContext: dialer.DialContext, MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second,
 			DisableCompression: true, ForceAttemptHTTP2: false}}
 }
 
-// Expose makes a component answer at an address and a host name.
-func (g *Ingress) Expose(component id.ID, name string, addr netip.Addr, host string) {
+// Expose makes a component of a project answer at an address and a host name; fresh tells that it did not before.
+func (g *Ingress) Expose(project, component id.ID, name string, addr netip.Addr, host string) (fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := g.byID[component]
 	if b == nil {
-		b = &backend{g: g, component: component, name: name}
+		b, fresh = &backend{g: g, component: component, project: project, name: name}, true
 		b.activity.last.Store(time.Now().UnixNano())
 		b.proxy = &httputil.ReverseProxy{Transport: &balancer{g, b}, Rewrite: rewrite, ErrorHandler: g.failed, BufferPool: &g.buffers,
 			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
 		g.byID[component] = b
+		g.byName[string(project)+"/"+name] = b
 	}
 	for _, h := range b.hosts {
 		delete(g.byHost, h)
@@ -102,6 +109,7 @@ func (g *Ingress) Expose(component id.ID, name string, addr netip.Addr, host str
 	for _, h := range b.hosts {
 		g.byHost[h] = b
 	}
+	return fresh
 }
 
 // Forget makes a component answer nowhere.
@@ -113,6 +121,9 @@ func (g *Ingress) Forget(component id.ID) {
 			delete(g.byHost, h)
 		}
 		delete(g.byID, component)
+		if name := string(b.project) + "/" + b.name; g.byName[name] == b {
+			delete(g.byName, name)
+		}
 	}
 }
 
@@ -263,6 +274,9 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for {
 		e := t.b.pick(want, tried)
+		if e == nil && x != nil && x.base != nil { // the lane's instances left since the lane was chosen
+			e = x.base.pick(x.base.blind(), tried)
+		}
 		if e == nil {
 			var err error
 			if e, err = t.g.hold(r.Context(), t.b, want); err != nil {

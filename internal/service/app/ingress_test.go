@@ -30,7 +30,7 @@ func observed(t *testing.T, app http.HandlerFunc) (string, <-chan Observation) {
 	g := newIngress(slog.New(slog.DiscardHandler))
 	g.Observe = func(o Observation) { seen <- o }
 	component, addr := id.New(), netip.MustParseAddr("127.1.2.3")
-	g.Expose(component, "app", addr, "app.test")
+	g.Expose(id.New(), component, "app", addr, "app.test")
 	g.Attach(component, id.New(), 1, netip.MustParseAddrPort(inner.Listener.Addr().String()), true)
 	outer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.Handler("app.test").ServeHTTP(w, r) }))
 	t.Cleanup(outer.Close)

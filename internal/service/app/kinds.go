@@ -197,6 +197,9 @@ func (s *Service) checkComponent(ctx context.Context, tx store.Tx, old, row *com
 			}
 		}
 	}
+	if err := spec.Liveness.check(); err != nil {
+		return err
+	}
 	if spec.Probe.Type == "command" && len(spec.Probe.Command) == 0 {
 		return fail.Field("spec.probe.command", "is required when the probe's type is command")
 	}
@@ -320,6 +323,7 @@ func (s *Service) forgetReleases(_ context.Context, tx store.Tx, row *componentR
 
 func (s *Service) forgetFiles(ctx context.Context, row *componentRow) error {
 	s.Ingress.Forget(row.ID)
+	s.nameInside(ctx, row.Project)
 	if s.Git != nil {
 		if err := s.Git.Remove(ctx, row.Project, row.Name); err != nil {
 			return err

@@ -274,7 +274,7 @@ func (s *Service) readGroup(tx store.Tx, g *laneGroupRow, table laneTable) error
 	for _, c := range rows {
 		of[c.Name], of[string(c.ID)] = c.ID, c.ID
 	}
-	group := &laneGroup{entry: of[g.Spec.Entry], header: g.Spec.Header}
+	group := &laneGroup{entry: of[g.Spec.Entry], header: g.Spec.Header, own: map[id.ID]*lane{}}
 	lanes, err := s.lanesOf(tx, g)
 	if err != nil {
 		return err
@@ -289,6 +289,7 @@ func (s *Service) readGroup(tx store.Tx, g *laneGroupRow, table laneTable) error
 		}
 		group.lanes = append(group.lanes, x)
 	}
+	group.learn()
 	for _, c := range rows {
 		table[c.ID] = group
 	}

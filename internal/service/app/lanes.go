@@ -15,6 +15,7 @@ type laneGroup struct {
 	entry  id.ID
 	header string
 	lanes  []*lane
+	own    map[id.ID]*lane // component that is there for one lane only → that lane
 }
 
 type lane struct {
@@ -27,7 +28,8 @@ type lane struct {
 const laneBaggage = "awan-lane"
 
 // along finds the lane of a request and the backend that answers in it: the lane's own where it has one that can serve,
-// else the baseline's. At the entry the lane is chosen, everywhere else the request brings it along.
+// else the baseline's. At the entry the lane is chosen, everywhere else the request brings it along. What comes from inside has
+// its lane already: the one it brings along, else that of the component which sends it.
 func (g *Ingress) along(w http.ResponseWriter, r *http.Request, b *backend) (to *backend, group *laneGroup, l *lane) {
 	table := g.lanes.Load()
 	if table == nil {
@@ -36,9 +38,14 @@ func (g *Ingress) along(w http.ResponseWriter, r *http.Request, b *backend) (to 
 	if group = (*table)[b.component]; group == nil {
 		return b, nil, nil
 	}
-	if b.component == group.entry {
+	switch from, inside := callerOf(r.Context()); {
+	case inside:
+		if l = group.brought(r); l == nil {
+			l = group.own[from]
+		}
+	case b.component == group.entry:
 		l = group.choose(w, r)
-	} else {
+	default:
 		l = group.brought(r)
 	}
 	if l == nil {
@@ -88,6 +95,22 @@ func (lg *laneGroup) brought(r *http.Request) *lane {
 		}
 	}
 	return nil
+}
+
+// learn finds the components that are there for one lane only: what they call is called in that lane.
+func (lg *laneGroup) learn() {
+	for _, l := range lg.lanes {
+		for base, other := range l.by {
+			if was, seen := lg.own[other]; seen && was != l {
+				lg.own[other] = nil
+			} else {
+				lg.own[other] = l
+			}
+			if _, seen := lg.own[base]; !seen {
+				lg.own[base] = nil
+			}
+		}
+	}
 }
 
 // mark writes the lane into a request that is passed on.

@@ -33,6 +33,7 @@ type exchange struct {
 	side  side
 	group *laneGroup   // nil: the component is in none
 	lane  *lane        // nil: the baseline
+	base  *backend     // answers where the lane's own cannot; nil: there is no other
 	in    atomic.Int64 // the transport may go on reading after the answer began
 }
 
@@ -55,7 +56,7 @@ func (b *backend) begin(r *http.Request) (*exchange, *http.Request) {
 
 // answered notes the header of an answer.
 func (x *exchange) answered(e *endpoint, status int) {
-	x.seen.Instance, x.seen.Release = e.instance, e.release
+	x.seen.Component, x.seen.Instance, x.seen.Release = e.backend.component, e.instance, e.release
 	x.seen.Status, x.seen.Header = status, time.Since(x.seen.Start)
 }
 
@@ -71,6 +72,9 @@ func (g *Ingress) finish(b *backend, x *exchange, l *lazy, gone bool) {
 	}
 	if o.Header == 0 {
 		o.Header = o.Duration
+	}
+	if x.base != nil && o.Component == x.base.component {
+		b = x.base
 	}
 	b.tallies.count(o)
 	if g.Observe != nil {

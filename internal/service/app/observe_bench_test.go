@@ -29,7 +29,7 @@ func BenchmarkIngressObserved(b *testing.B) {
 			}
 		}
 		component := id.New()
-		g.Expose(component, "app", netip.MustParseAddr("127.1.2.3"), "app.test")
+		g.Expose(id.New(), component, "app", netip.MustParseAddr("127.1.2.3"), "app.test")
 		g.Attach(component, id.New(), 1, netip.MustParseAddrPort(inner.Listener.Addr().String()), true)
 		h := g.Handler("app.test")
 		b.Run(name, func(b *testing.B) {

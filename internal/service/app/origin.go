@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -28,6 +29,9 @@ func (s Source) key() string {
 	if s.Git.URL != "" {
 		k += "|" + s.Git.URL + "|" + s.Git.Ref + "|" + s.Git.Path
 	}
+	if s.Package.URL != "" {
+		k += "|" + s.Package.URL + "|" + s.Package.Digest
+	}
 	return k
 }
 
@@ -36,27 +40,31 @@ func settleSource(old, src *Source) error {
 	if old != nil {
 		switch {
 		case src.Digest != "" && src.Digest != old.Digest:
-			src.Image, src.Git = keep(src.Image, old.Image), keep(src.Git, old.Git)
+			src.Image, src.Git, src.Package = keep(src.Image, old.Image), keep(src.Git, old.Git), keep(src.Package, old.Package)
 		case src.Image != "" && src.Image != old.Image:
-			src.Digest, src.Git = keep(src.Digest, old.Digest), keep(src.Git, old.Git)
+			src.Digest, src.Git, src.Package = keep(src.Digest, old.Digest), keep(src.Git, old.Git), keep(src.Package, old.Package)
 		case src.Git.URL != "" && src.Git != old.Git:
-			src.Digest, src.Image = keep(src.Digest, old.Digest), keep(src.Image, old.Image)
+			src.Digest, src.Image, src.Package = keep(src.Digest, old.Digest), keep(src.Image, old.Image), keep(src.Package, old.Package)
+		case src.Package.URL != "" && src.Package != old.Package:
+			src.Digest, src.Image, src.Git = keep(src.Digest, old.Digest), keep(src.Image, old.Image), keep(src.Git, old.Git)
 		}
 		if src.Commit == old.Commit && src.Digest != old.Digest {
 			src.Commit = ""
 		}
 	}
 	given := 0
-	for _, s := range []string{src.Digest, src.Image, src.Git.URL} {
+	for _, s := range []string{src.Digest, src.Image, src.Git.URL, src.Package.URL} {
 		if s != "" {
 			given++
 		}
 	}
 	switch {
 	case given > 1:
-		return fail.Field("spec.source", "give one of a digest, an image and a git repository, not several")
+		return fail.Field("spec.source", "give one of a digest, an image, a git repository and a package, not several")
 	case given == 0 && src.Git != (GitSource{}):
 		return fail.Field("spec.source.git.url", "is required for a git source")
+	case given == 0 && src.Package != (PackageSource{}):
+		return fail.Field("spec.source.package.url", "is required for a package")
 	case given == 0:
 		return fail.Field("spec.source", "says nothing to run").Then("upload a folder or a package (awan deploy PATH does), or name a git repository or an image")
 	case src.Digest == "":
@@ -102,6 +110,12 @@ func (s *Service) checkSource(tx store.Tx, old, row *componentRow) error {
 			return err
 		}
 		host = u.Host
+	case src.Package.URL != "":
+		h, err := src.Package.check()
+		if err != nil {
+			return err
+		}
+		host = h
 	case src.Image != "" && outside(src.Image):
 		host, _, _ = strings.Cut(src.Image, "/")
 	}
@@ -144,7 +158,7 @@ func (s *Service) access(ctx context.Context, row *componentRow) (*build.Access,
 	if c == nil {
 		return nil, fail.Field("spec.source.credential", "there is no credential %q any more", name)
 	}
-	if u, err := url.Parse(row.Spec.Source.Git.URL); err == nil && u.Host != "" && !c.Spec.opens(u.Host) {
+	if u, err := url.Parse(cmp.Or(row.Spec.Source.Git.URL, row.Spec.Source.Package.URL)); err == nil && u.Host != "" && !c.Spec.opens(u.Host) {
 		return nil, fail.Field("spec.source.credential", "%s is for %s, not for %s", c.Name, c.Spec.Host, u.Host)
 	}
 	a := &build.Access{Username: c.Spec.Username, KnownHosts: c.Spec.KnownHosts, CA: c.Spec.CA}
@@ -189,6 +203,18 @@ func (s *Service) make(ctx context.Context, row *componentRow, key string, again
 		if b := st.Built; again && b != nil && b.From == key && b.Commit == id {
 			p.Log("this commit was built before; its image is used")
 			st.Next = &Rollout{Image: b.Image, Stack: b.Stack, Commit: commit, Note: "redeploy"}
+			return nil
+		}
+	} else if src.Package.URL != "" {
+		file, digest, err := s.download(ctx, row, p)
+		if err != nil {
+			return failed(err)
+		}
+		defer func() { _ = os.Remove(file) }()
+		archive, id = file, digest
+		if b := st.Built; again && b != nil && b.From == key && b.Commit == id {
+			p.Log("this package was built before; its image is used")
+			st.Next = &Rollout{Image: b.Image, Stack: b.Stack, Note: "redeploy"}
 			return nil
 		}
 	} else {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -59,6 +60,8 @@ type Deps struct {
 	GitQuota int64
 	// Pull copies an image of another registry into the project's part of ours and gives its reference; nil: it cannot.
 	Pull func(ctx context.Context, project id.ID, image string, access *build.Access) (string, error)
+	// Download fetches packages; nil: it cannot.
+	Download Download
 	// Caches are what builds keep; nil: nothing.
 	Caches Caches
 	// Projects lists the projects that there are; nil: those with components.
@@ -70,8 +73,12 @@ type Deps struct {
 	URL func(address netip.Addr, name, project string) (url, host string)
 	// Listen makes the ingress reachable under a component's own address.
 	Listen func(netip.Addr) error
-	Now    clock.Clock
-	Log    *slog.Logger
+	// Gateway is the address at which instances reach the ingress; invalid where they cannot.
+	Gateway netip.Addr
+	// Trust is the certificate (PEM) by which instances know the ingress.
+	Trust []byte
+	Now   clock.Clock
+	Log   *slog.Logger
 	// Retention keeps deleted components in the trash.
 	Retention time.Duration
 }
@@ -107,6 +114,8 @@ type Service struct {
 	Ingress  *Ingress
 	health   *health
 	starting starting
+	naming   sync.Mutex
+	named    atomic.Bool // the names of what was there at the start are known
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 }
@@ -146,6 +155,7 @@ func (s *Service) Start(ctx context.Context) error {
 	for _, row := range rows {
 		s.adopt(ctx, row)
 	}
+	s.nameAll(ctx)
 	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	if err := s.syncLanes(ctx); err != nil {
@@ -193,7 +203,9 @@ func (s *Service) expose(row *componentRow) {
 		return
 	}
 	_, host := s.URL(addr, row.Name, string(row.Project))
-	s.Ingress.Expose(row.ID, row.Name, addr, host)
+	if s.Ingress.Expose(row.Project, row.ID, row.Name, addr, host) {
+		s.nameInside(context.Background(), row.Project)
+	}
 	s.divide(row)
 	if err := s.Listen(addr); err != nil {
 		s.Log.Error("the app's address cannot be opened", "app", row.Name, "address", addr, "err", err)

@@ -36,9 +36,11 @@ type Source struct {
 	Stack      string `json:"stack" doc:"stack to build with, or one version of it (node, node-22); empty: detected" max:"63"`
 
 	Git        GitSource `json:"git" doc:"or a git repository of somebody else"`
-	Credential string    `json:"credential" doc:"what opens the repository, or the other registry" ref:"app/credential"`
+	Credential string    `json:"credential" doc:"what opens the repository, the other registry, or the package's host" ref:"app/credential"`
 	Branch     string    `json:"branch" doc:"branch that is deployed when it is pushed to the component's own repository here" default:"main" pattern:"^[A-Za-z0-9_][A-Za-z0-9_./-]*$" max:"255"`
 	Commit     string    `json:"commit" doc:"of an upload: the commit it was made from, for people" max:"300"`
+
+	Package PackageSource `json:"package,omitzero" doc:"or a package that lies at an address"`
 }
 
 // Probe tells how to find out whether an instance can serve.
@@ -67,6 +69,7 @@ type ComponentSpec struct {
 	Env         map[string]string `json:"env" doc:"environment variables" max:"200"`
 	Secrets     map[string]string `json:"secrets" doc:"environment variables whose values are never shown again" secret:"true" max:"200"`
 	Probe       Probe             `json:"probe" doc:"how to find out whether an instance can serve"`
+	Liveness    Liveness          `json:"liveness,omitzero" doc:"how to find out whether an instance must be started anew"`
 	Metrics     Metrics           `json:"metrics,omitzero" doc:"where its instances tell measurements of their own"`
 	Strategy    string            `json:"strategy" doc:"rolling: new instances first, then the old ones go, in batches; recreate: the old ones go first, all at once; gray: new instances beside the old ones get a share of the requests, until it is continued or rolled back" enum:"rolling,recreate,gray" default:"rolling"`
 	Rolling     Rolling           `json:"rolling,omitzero" doc:"how fast a rolling release goes"`

@@ -24,7 +24,7 @@ func asleep(t *testing.T, most time.Duration) (g *Ingress, component id.ID, url 
 	t.Cleanup(inner.Close)
 	g = newIngress(slog.New(slog.DiscardHandler))
 	component = id.New()
-	g.Expose(component, "app", netip.MustParseAddr("127.1.2.3"), "app.test")
+	g.Expose(id.New(), component, "app", netip.MustParseAddr("127.1.2.3"), "app.test")
 	g.Wake = func(c id.ID) (time.Duration, bool) { return most, c == component && most > 0 }
 	outer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.Handler("app.test").ServeHTTP(w, r) }))
 	t.Cleanup(outer.Close)

@@ -49,7 +49,7 @@ func CheckFiles(files []File) error {
 }
 
 // reserved are folders that the engines themselves fill.
-var reserved = []string{"/proc", "/sys", "/dev", "/run/awan"}
+var reserved = []string{"/proc", "/sys", "/dev", "/run/awan", "/run/awan-ca"}
 
 // CheckPath refuses what is no plain absolute path of a file.
 func CheckPath(p string) error {

@@ -50,6 +50,14 @@ type Engine interface {
 	CopyIn(ctx context.Context, instance id.ID, folder string, tar io.Reader) error
 	CopyOut(ctx context.Context, instance id.ID, path string, tar io.Writer) error
 
+	// Names says which names the instances of a tenant find in their network, those too that run already, beside the
+	// HostAliases of each. What was said before is replaced. It is not kept over a restart of the engine; what instances
+	// were told stays with them until it is said again.
+	Names(ctx context.Context, tenant string, names map[string]netip.Addr) error
+	// Whose tells which instance, of which tenant, has an address now. The network lets nobody send as somebody else, so
+	// this is who a connection comes from. It must be quick.
+	Whose(addr netip.Addr) (instance id.ID, tenant string, ok bool)
+
 	// Prefetch pulls and unpacks an image so that a later Ensure starts at once.
 	Prefetch(ctx context.Context, image string) error
 	// Capabilities tells what this engine can and cannot do on this machine.
@@ -69,6 +77,11 @@ type Want struct {
 	// Files are put into the instance before its process starts. Their content is kept in memory only, like secrets; whoever
 	// calls Ensure brings it.
 	Files []File `json:"files,omitempty"`
+
+	// Trust holds certificates (PEM) that programs in the instance trust beside those that its image does. The engine puts
+	// them where TrustFile says, together with the image's roots (the machine's, where the image has none) into RootsFile, and
+	// names these in the variables that programs read, unless image, Env or Secrets set those.
+	Trust []byte `json:"trust,omitempty"`
 
 	MilliCPU   int64 `json:"milli_cpu"`   // thousandths of a core, a hard limit; 0 = no limit
 	MemoryMiB  int64 `json:"memory_mib"`  // hard limit, swap included; reaching it kills

@@ -198,3 +198,13 @@ func (s *stage) spec(path string) object {
 	s.t.Helper()
 	return s.ask("GET", path, nil, 200)["resource"].(object)["spec"].(object)
 }
+
+// until waits for what must come to be.
+func (s *stage) until(what string, holds func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("no %s", what)
+		}
+	}
+}

@@ -37,6 +37,7 @@ func answers() map[fail.Kind]answer {
 		fail.Unavailable:     {http.StatusServiceUnavailable, "Awan.unavailable"},
 		fail.Timeout:         {http.StatusGatewayTimeout, "Awan.timeout"},
 		fail.Canceled:        {http.StatusGatewayTimeout, "Awan.canceled"},
+		fail.DataLoss:        {http.StatusInternalServerError, "Awan.data_loss"},
 		fail.Internal:        {http.StatusInternalServerError, "IAM.0006"},
 	}
 }

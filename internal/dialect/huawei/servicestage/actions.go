@@ -15,6 +15,7 @@ func (a *API) actionRoutes() []route {
 	k, one := a.App.Component.D, base+"/applications/{application_id}/components/{component_id}"
 	return []route{
 		{Method: "POST", Path: one + "/action", Kind: k, Verb: call.Update, Do: a.act},
+		{Method: "POST", Path: base + "/applications/{application_id}/action", Kind: k, Verb: call.Update, Do: a.actOnMany},
 		{Method: "PUT", Path: one + "/refresh", Kind: k, Verb: call.Get, Do: a.refresh},
 		{Method: "GET", Path: base + "/jobs/{job_id}", Do: a.showJob},
 	}
@@ -120,7 +121,7 @@ func (a *API) showJob(x *exchange) error {
 	if !ok {
 		return fail.New(fail.NotFound, "there is no job %q", x.Param("job_id"))
 	}
-	j, err := a.Door.Job(x.R.Context(), x.Who, jobID)
+	j, err := a.Door.JobAs(x.R.Context(), x.Who, jobID, actionNamesOf("/components", call.Get))
 	if err != nil {
 		return err
 	}

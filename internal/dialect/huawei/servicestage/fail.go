@@ -28,6 +28,7 @@ func statuses() map[fail.Kind]int {
 		fail.Unavailable:     http.StatusServiceUnavailable,
 		fail.Timeout:         http.StatusGatewayTimeout,
 		fail.Canceled:        http.StatusGatewayTimeout,
+		fail.DataLoss:        http.StatusInternalServerError,
 		fail.Internal:        http.StatusInternalServerError,
 	}
 }

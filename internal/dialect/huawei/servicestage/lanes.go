@@ -25,6 +25,7 @@ func (a *API) laneRoutes() []route {
 		{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: a.deleteLane},
 		{Method: "POST", Path: one + "/action", Kind: k, Verb: call.Update, Do: a.switchLane},
 		{Method: "PUT", Path: one + "/instances", Kind: k, Verb: call.Update, Do: a.join},
+		{Method: "POST", Path: one + "/components-action", Kind: k, Verb: call.Update, Do: a.join},
 	}
 }
 

@@ -61,7 +61,7 @@ func New(o Options) *API {
 	for _, rs := range [][]route{a.environmentRoutes(), a.applicationRoutes(), a.componentRoutes(), a.actionRoutes(), a.recordRoutes(), a.stackRoutes(),
 		a.configurationRoutes(), a.groupRoutes(), a.configRoutes(), a.laneGroupRoutes(), a.laneRoutes()} {
 		for _, r := range rs {
-			a.Stage.Add(r)
+			a.Stage.Add(named(r))
 		}
 	}
 	for _, r := range a.clusterRoutes() {

@@ -35,19 +35,25 @@ func (src *source) spec() (keystone.Spec, error) {
 		if src.URL == "" {
 			return nil, fail.Field("source.url", "is required").Then("name an image of the registry: organization/name:tag")
 		}
-		return keystone.Spec{"image": imageName(src.URL), "digest": "", "git": app.GitSource{}, "credential": src.Credential}, nil
+		return keystone.Spec{"image": imageName(src.URL), "digest": "", "git": app.GitSource{}, "package": app.PackageSource{}, "credential": src.Credential}, nil
 	case "package":
-		if !digestPattern.MatchString(src.URL) {
-			return nil, fail.Field("source.url", "%q: this cloud fetches no packages from addresses", src.URL).
-				Then("upload the package (awan deploy PATH does, or the upload action of app/component) and give the digest it answers with: sha256:…")
+		s := keystone.Spec{"image": "", "digest": "", "git": app.GitSource{}, "package": app.PackageSource{}, "credential": src.Credential, "dockerfile": src.Dockerfile}
+		switch {
+		case digestPattern.MatchString(src.URL):
+			s["digest"] = src.URL
+		case strings.HasPrefix(src.URL, "https://"):
+			s["package"] = app.PackageSource{URL: src.URL}
+		default:
+			return nil, fail.Field("source.url", "%q is neither an https address nor the digest of an upload", src.URL).
+				Then("give the package's https address, or upload it (awan deploy PATH does) and give the digest: sha256:…")
 		}
-		return keystone.Spec{"image": "", "digest": src.URL, "git": app.GitSource{}, "dockerfile": src.Dockerfile}, nil
+		return s, nil
 	case "code":
 		url := cmp.Or(src.Repository, src.URL)
 		if url == "" {
 			return nil, fail.Field("source.repo_url", "is required").Then("name a git repository: https://HOST/PATH or ssh://USER@HOST/PATH")
 		}
-		return keystone.Spec{"image": "", "digest": "", "git": app.GitSource{URL: url, Ref: src.Ref, Path: src.Path}, "credential": src.Credential,
+		return keystone.Spec{"image": "", "digest": "", "git": app.GitSource{URL: url, Ref: src.Ref, Path: src.Path}, "package": app.PackageSource{}, "credential": src.Credential,
 			"dockerfile": src.Dockerfile}, nil
 	}
 	return nil, fail.Field("source.kind", "%q is none of image, package and code", src.Kind)
@@ -59,7 +65,7 @@ func (src *source) holds(is app.Source) bool {
 	case "image":
 		return is.Image != "" && is.Image == imageName(src.URL)
 	case "package":
-		return is.Digest != "" && is.Digest == src.URL
+		return src.URL != "" && (is.Digest == src.URL || is.Package.URL == src.URL)
 	case "code":
 		return is.Git.URL != "" && is.Git == app.GitSource{URL: cmp.Or(src.Repository, src.URL), Ref: src.Ref, Path: src.Path}
 	}
@@ -73,6 +79,9 @@ func sourceOf(is app.Source) map[string]any {
 		return map[string]any{"kind": "image", "storage": "swr", "url": is.Image, "auth": "iam"}
 	case is.Git.URL != "":
 		return map[string]any{"kind": "code", "storage": "git", "repo_url": is.Git.URL, "repo_ref": is.Git.Ref, "repo_path": is.Git.Path, "credential": is.Credential}
+	}
+	if is.Package.URL != "" {
+		return map[string]any{"kind": "package", "storage": "http", "url": is.Package.URL}
 	}
 	return map[string]any{"kind": "package", "storage": "upload", "url": is.Digest}
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -63,6 +64,7 @@ type Engine struct {
 	instances map[id.ID]*instance
 	tenants   *tenants
 	hosts     hosts
+	names     map[string]map[string]netip.Addr // tenant → name → address
 	used      map[netip.Addr]id.ID
 	events    *broadcast
 }
@@ -90,6 +92,12 @@ func IsShim(args []string) bool { return shim.Is(args) }
 // ShimMain is the shim's main; it does not return.
 func ShimMain() { shim.Main() }
 
+// Gateway is the address at which instances reach the cloud, at port 443.
+func (e *Engine) Gateway() netip.Addr { return e.net.Gateway() }
+
+// Inside is where their connections arrive. It may be closed by whoever takes it; Close closes it.
+func (e *Engine) Inside() net.Listener { return e.net.Inside() }
+
 // PickSubnet finds a free range for the cloud in dir and remembers it there.
 func PickSubnet(dir string) (netip.Prefix, error) {
 	p, err := network.PickSubnet(dir)
@@ -114,7 +122,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{o: o, log: o.Logger, paths: paths{dir: o.Dir, run: "/run/awan-" + o.Key}, instances: map[id.ID]*instance{},
-		used: map[netip.Addr]id.ID{}, users: map[uint32]*os.File{}, events: newBroadcast()}
+		used: map[netip.Addr]id.ID{}, users: map[uint32]*os.File{}, names: map[string]map[string]netip.Addr{}, events: newBroadcast()}
 	e.ctx, e.cancel = context.WithCancel(inNamespace(context.Background()))
 	if err := e.open(inNamespace(ctx)); err != nil {
 		_ = e.Close()
@@ -247,8 +255,11 @@ func (e *Engine) Close() error {
 		f.Close()
 	}
 	var err error
+	if e.net != nil {
+		err = e.net.Close()
+	}
 	if e.img != nil {
-		err = e.img.close()
+		err = errors.Join(err, e.img.close())
 	}
 	if e.lock != nil {
 		err = errors.Join(err, e.lock.Close())

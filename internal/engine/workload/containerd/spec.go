@@ -49,7 +49,11 @@ func (e *Engine) spec(ctx context.Context, i id.ID, w workload.Want, img *image,
 		p.Cwd = img.config.WorkingDir
 	}
 	p.Cwd = path.Clean("/" + p.Cwd)
-	p.Env = environment(w, img, s.Hostname)
+	roots, err := e.roots(w, root)
+	if err != nil {
+		return nil, err
+	}
+	p.Env = environment(w, img, s.Hostname, roots)
 	if p.User, err = user(root, img.config.User); err != nil {
 		return nil, err
 	}
@@ -88,6 +92,7 @@ func (e *Engine) spec(ctx context.Context, i id.ID, w workload.Want, img *image,
 		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/etc/" + name, Type: "bind", Source: e.paths.file(i, name),
 			Options: []string{"rbind", "rprivate", "ro", "nosuid", "noexec", "nodev"}})
 	}
+	s.Mounts = append(s.Mounts, roots.mounts()...)
 	s.Mounts = append(s.Mounts, e.filesMounts(i, w.Files)...)
 	return s, nil
 }
@@ -143,8 +148,9 @@ func arguments(w workload.Want, img *image) []string {
 }
 
 // environment is the image's, then ours, then the secrets: the later wins.
-func environment(w workload.Want, img *image, host string) []string {
+func environment(w workload.Want, img *image, host string, trust *trust) []string {
 	env := map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME": host}
+	maps.Copy(env, trust.variables())
 	for _, kv := range img.config.Env {
 		if k, v, ok := strings.Cut(kv, "="); ok {
 			env[k] = v
@@ -220,10 +226,6 @@ func entry(fs *os.Root, name string, at int, value string) []string {
 // writeFiles makes the files of /etc that are about this instance's network.
 func (e *Engine) writeFiles(i id.ID, rec *record) error {
 	host := hostname(i, rec.Want)
-	hosts := "127.0.0.1\tlocalhost\n" + rec.Address.String() + "\t" + host + "\n"
-	for _, name := range slices.Sorted(maps.Keys(rec.Want.Network.HostAliases)) {
-		hosts += rec.Want.Network.HostAliases[name].String() + "\t" + name + "\n"
-	}
 	resolv := "# no name service: this instance has no egress\n"
 	if rec.Want.Network.Egress == workload.EgressInternet {
 		resolv = ""
@@ -232,7 +234,7 @@ func (e *Engine) writeFiles(i id.ID, rec *record) error {
 		}
 		resolv += "options timeout:2 attempts:2\n"
 	}
-	for name, text := range map[string]string{"hosts": hosts, "hostname": host + "\n", "resolv.conf": resolv} {
+	for name, text := range map[string]string{"hosts": e.hostsText(i, rec), "hostname": host + "\n", "resolv.conf": resolv} {
 		if err := os.WriteFile(e.paths.file(i, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("write /etc/%s: %w", name, err)
 		}

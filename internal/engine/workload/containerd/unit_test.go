@@ -84,7 +84,7 @@ func TestUserOfTheImage(t *testing.T) {
 func TestEnvironmentOrder(t *testing.T) {
 	img := &image{config: ocispec.ImageConfig{Env: []string{"A=image", "B=image", "C=image"}, Entrypoint: []string{"/bin/e"}, Cmd: []string{"c"}}}
 	w := workload.Want{Env: map[string]string{"B": "want", "C": "want"}, Secrets: map[string]string{"C": "secret"}}
-	got := strings.Join(environment(w, img, "h"), " ")
+	got := strings.Join(environment(w, img, "h", nil), " ")
 	for _, want := range []string{"A=image", "B=want", "C=secret", "HOSTNAME=h", "PATH="} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)

@@ -57,6 +57,7 @@ type Engine struct {
 	closed    bool
 	nextPid   int
 	nextHost  uint32
+	names     map[string]map[string]netip.Addr
 	subs      map[chan workload.Event]struct{}
 	work      sync.WaitGroup
 }
@@ -85,7 +86,7 @@ type exit struct {
 
 // New makes an empty engine.
 func New(o Options) *Engine {
-	return &Engine{o: o, instances: map[id.ID]*instance{}, nextPid: 1000, subs: map[chan workload.Event]struct{}{}}
+	return &Engine{o: o, instances: map[id.ID]*instance{}, names: map[string]map[string]netip.Addr{}, nextPid: 1000, subs: map[chan workload.Event]struct{}{}}
 }
 
 func (e *Engine) before(ctx context.Context, c Call) error {

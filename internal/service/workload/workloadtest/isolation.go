@@ -131,3 +131,47 @@ func hostAliases(t *testing.T, k *kit) {
 		}
 	}
 }
+
+// namesChange: a tenant's names reach instances that run already, and nobody else's.
+func namesChange(t *testing.T, k *kit) {
+	i := k.client(k.tenant, workload.EgressNone)
+	other := k.client("other-"+k.tenant, workload.EgressNone)
+	hosts := func(of id.ID) string { _, out := k.exec(of, "cat", "/etc/hosts"); return out }
+	say := func(names map[string]netip.Addr) {
+		if err := k.Engine.Names(k.ctx, k.tenant, names); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(map[string]netip.Addr{"cart.internal": netip.MustParseAddr("10.1.2.3"), "a-long-name-of-a-component.internal": netip.MustParseAddr("10.1.2.3")})
+	if got := hosts(i); !strings.Contains(got, "10.1.2.3\tcart.internal\n") || !strings.Contains(got, "localhost") {
+		t.Errorf("%q", got)
+	}
+	say(map[string]netip.Addr{"web.internal": netip.MustParseAddr("10.1.2.3")})
+	if got := hosts(i); strings.Contains(got, "a-long-name") || !strings.HasSuffix(got, "10.1.2.3\tweb.internal\n") {
+		t.Errorf("%q", got)
+	}
+	if got := hosts(k.client(k.tenant, workload.EgressNone)); !strings.HasSuffix(got, "web.internal\n") {
+		t.Errorf("a later instance sees %q", got)
+	}
+	if got := hosts(other); strings.Contains(got, "internal") {
+		t.Errorf("another tenant sees %q", got)
+	}
+}
+
+// trusts: an instance trusts what it is given beside what its image does, and what it says itself wins.
+func trusts(t *testing.T, k *kit) {
+	const pem = "-----BEGIN CERTIFICATE-----\nb3Vycw==\n-----END CERTIFICATE-----\n"
+	w := k.shell("cat $NODE_EXTRA_CA_CERTS; grep -c BEGIN $SSL_CERT_FILE; tail -n 2 $SSL_CERT_FILE; echo requests=$REQUESTS_CA_BUNDLE; echo end; sleep 60")
+	w.Trust, w.Env = []byte(pem), map[string]string{"REQUESTS_CA_BUNDLE": "/mine"}
+	i, _ := k.start(w)
+	k.untilLine(i, "end")
+	got := texts(k.lines(i, workload.LogQuery{}))
+	for _, want := range []string{"b3Vycw==", "requests=/mine"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+	if strings.Count(got, "END CERTIFICATE") != 2 {
+		t.Errorf("ours is not the last of the roots: %q", got)
+	}
+}

@@ -81,6 +81,8 @@ func Run(t *testing.T, factory func(testing.TB) Harness) {
 		{"HostIsOutOfReach", hostOutOfReach},
 		{"AddressesCannotBeForged", spoofing},
 		{"NamesResolve", hostAliases},
+		{"NamesChange", namesChange},
+		{"TrustIsGiven", trusts},
 		{"ForkBombStaysInside", forkBomb},
 		{"LogFloodIsBounded", logFlood},
 		{"CPULimitHolds", cpuLimit},

@@ -35,11 +35,12 @@ type Port struct {
 
 // Network is one cloud's network on this machine.
 type Network struct {
-	key    string
-	subnet netip.Prefix
-	log    *slog.Logger
-	dns    []netip.Addr
-	uplink []string // interfaces that carry a default route
+	key      string
+	subnet   netip.Prefix
+	log      *slog.Logger
+	dns      []netip.Addr
+	uplink   []string     // interfaces that carry a default route
+	listener net.Listener // where instances reach the cloud; nil: nowhere
 
 	mu    sync.Mutex
 	rules *rules
@@ -64,6 +65,10 @@ func Open(_ context.Context, o Options, ports []Port) (*Network, error) {
 	if err := n.gateway(); err != nil {
 		return nil, fmt.Errorf("make the gateway: %w", err)
 	}
+	var err error
+	if n.listener, err = net.Listen("tcp4", netip.AddrPortFrom(n.Gateway(), 0).String()); err != nil {
+		return nil, fmt.Errorf("listen at the gateway: %w", err)
+	}
 	n.uplink = uplinks()
 	if err := n.routing(); err != nil {
 		return nil, fmt.Errorf("switch on routing: %w", err)
@@ -76,8 +81,22 @@ func Open(_ context.Context, o Options, ports []Port) (*Network, error) {
 	return n, nil
 }
 
+// Close ends what this process does in the network. Interfaces and rules stay.
+func (n *Network) Close() error {
+	if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
 // Gateway is the host's own address in the subnet, from which probes and the ingress come.
 func (n *Network) Gateway() netip.Addr { return n.subnet.Addr().Next() }
+
+// Inside is where connections arrive that instances open to GatewayPort of the gateway. Nobody else but this machine reaches
+// it. Close closes it.
+func (n *Network) Inside() net.Listener { return n.listener }
+
+func (n *Network) insidePort() uint16 { return uint16(n.listener.Addr().(*net.TCPAddr).Port) }
 
 // Resolvers are the addresses instances may ask for names.
 func (n *Network) Resolvers() []netip.Addr { return n.dns }

@@ -200,6 +200,35 @@ func TestHostIsClosed(t *testing.T) {
 	}
 }
 
+// TestTheGatewayHasOneDoor: instances reach the cloud at one port of the gateway, whatever else the host serves there, and
+// nobody but they and this machine does.
+func TestTheGatewayHasOneDoor(t *testing.T) {
+	l := newLab(t)
+	w := l.world()
+	from := make(chan string, 64)
+	go answer(l.n.Inside(), from)
+	t.Cleanup(func() { _ = l.n.Close() })
+	a := l.instance(1, false)
+	if !a.reaches(at(l.n.Gateway(), GatewayPort), "") {
+		t.Fatal("the gateway is not reached from inside")
+	}
+	if got := <-from; got != a.addr.String() {
+		t.Errorf("the cloud sees %s in the place of %s", got, a.addr)
+	}
+	if a.reaches(at(l.n.Gateway(), 22), "") || a.reaches(at(l.n.Gateway(), 80), "") {
+		t.Error("another port of the host is reached")
+	}
+	for _, port := range []int{GatewayPort, int(l.n.insidePort())} {
+		if w.reaches(at(l.n.Gateway(), port), "") {
+			t.Errorf("the world reaches the gateway's port %d", port)
+		}
+	}
+	other := newLab(t)
+	if other.instance(1, true).reaches(at(l.n.Gateway(), int(l.n.insidePort())), "") {
+		t.Error("another cloud's instance reaches the gateway")
+	}
+}
+
 func TestForgedSendersAreDropped(t *testing.T) {
 	l := newLab(t)
 	victim, other, evil := l.instance(1, false), l.instance(1, false), l.instance(2, false)

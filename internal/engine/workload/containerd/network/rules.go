@@ -71,6 +71,10 @@ func tableName(key string) string { return "awan-" + key }
 // connections is how many an instance may have opened at a time, so that none fills the host's table for all.
 const connections = 8192
 
+// GatewayPort is the one port of the host that instances reach. It leads to a port that was free, since the host may serve
+// something of its own at this one.
+const GatewayPort = 443
+
 // newRules replaces the whole table in one transaction. A kernel without connection counting gets the rest.
 func newRules(n *Network, ports []Port) (*rules, error) {
 	r, err := loadRules(n, ports, true)
@@ -153,14 +157,7 @@ func (r *rules) chains(c *nftables.Conn, n *Network, private, dns *nftables.Set)
 	// From an instance: answers, its own tenant, and out if it may.
 	from := c.AddChain(&nftables.Chain{Table: t, Name: "from"})
 	rule(from, answers(), accept())
-	if r.busy != nil {
-		const over = 1
-		rule(from, []expr.Any{
-			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
-			&expr.Dynset{SrcRegKey: 1, SetName: r.busy.Name, Operation: unix.NFT_DYNSET_OP_ADD,
-				Exprs: []expr.Any{&expr.Connlimit{Count: connections, Flags: over}}},
-		}, reject())
-	}
+	r.crowd(rule, from)
 	rule(from, []expr.Any{ // the packet's mark is the sender's tenant
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
 		&expr.Lookup{SourceRegister: 1, SetName: r.tenants.Name, DestRegister: 1, IsDestRegSet: true},
@@ -192,9 +189,19 @@ func (r *rules) chains(c *nftables.Conn, n *Network, private, dns *nftables.Set)
 	}
 
 	in := base("host", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter)
+	gateway := []expr.Any{destination(1), &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: n.Gateway().AsSlice()}}
+	rule(in, iif(ours, false), loopback(false), gateway, reject())
 	rule(in, iif(ours, false), accept())
 	rule(in, answers(), accept())
+	r.crowd(rule, in)
+	rule(in, gateway, port(unix.IPPROTO_TCP, n.insidePort()), accept())
 	rule(in, reject())
+
+	dst := base("gateway", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
+	rule(dst, iif(ours, true), gateway, port(unix.IPPROTO_TCP, GatewayPort), []expr.Any{
+		&expr.Immediate{Register: 1, Data: n.Gateway().AsSlice()},
+		&expr.Immediate{Register: 2, Data: binary.BigEndian.AppendUint16(nil, n.insidePort())},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegProtoMin: 2, Specified: true}})
 
 	post := base("source", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 	mask := ipNet(n.subnet)
@@ -204,6 +211,19 @@ func (r *rules) chains(c *nftables.Conn, n *Network, private, dns *nftables.Set)
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask.Mask, Xor: make([]byte, 4)},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: mask.IP.To4()},
 		&expr.Masq{}})
+}
+
+// crowd refuses the connection that is one too many of an instance.
+func (r *rules) crowd(rule func(*nftables.Chain, ...[]expr.Any), ch *nftables.Chain) {
+	if r.busy == nil {
+		return
+	}
+	const over = 1
+	rule(ch, []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
+		&expr.Dynset{SrcRegKey: 1, SetName: r.busy.Name, Operation: unix.NFT_DYNSET_OP_ADD,
+			Exprs: []expr.Any{&expr.Connlimit{Count: connections, Flags: over}}},
+	}, reject())
 }
 
 // add makes a port known; a known one with other properties is replaced.
@@ -282,8 +302,12 @@ func nameHas(key expr.MetaKey, prefix string, is bool) []expr.Any {
 
 func iif(prefix string, is bool) []expr.Any { return nameHas(expr.MetaKeyIIFNAME, prefix, is) }
 func oif(prefix string, is bool) []expr.Any { return nameHas(expr.MetaKeyOIFNAME, prefix, is) }
-func accept() []expr.Any                    { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
-func drop() []expr.Any                      { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }
+
+// loopback matches what this machine sends itself, or everything else.
+func loopback(is bool) []expr.Any { return nameHas(expr.MetaKeyIIFNAME, string(ifname("lo")), is) }
+
+func accept() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
+func drop() []expr.Any   { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }
 func jump(chain string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
 }

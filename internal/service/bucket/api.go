@@ -1,0 +1,57 @@
+package bucket
+
+import "context"
+
+// API is what dialects use of buckets and objects. Every method asks the one door whether the caller may, and records
+// what it has to. Errors are fail errors; those with a Code() string method carry the word S3 has for it (NoSuchKey).
+//
+// The settings of a bucket are its row's spec: dialects read and change them through the door like any other kind, with
+// Call.Alias set to the action's name in OBS ("obs:bucket:PutBucketVersioning").
+type API interface {
+	// Bucket finds a bucket for a caller that may do action ("obs:bucket:HeadBucket"); nil action: whoever.
+	Bucket(ctx context.Context, c *Caller, name, action string) (*Row, error)
+	Create(ctx context.Context, c *Caller, name string, spec BucketSpec, canned string, enterprise *string) (*Row, error)
+	// Change edits the spec (and tags) for a caller that may do action.
+	Change(ctx context.Context, c *Caller, name, action string, edit func(*Row) error) error
+	DeleteBucket(ctx context.Context, c *Caller, name string) error
+	Buckets(ctx context.Context, c *Caller) ([]*Row, error) // of the caller's project
+	Usage(ctx context.Context, c *Caller, name string) (Usage, error)
+
+	Put(ctx context.Context, c *Caller, in *PutInput) (*Object, error)
+	Get(ctx context.Context, c *Caller, in *GetInput) (*Content, error)
+	Delete(ctx context.Context, c *Caller, in *DeleteInput) (Deleted, error)
+	DeleteMany(ctx context.Context, c *Caller, bucket string, in []DeleteInput) ([]Deleted, error)
+	Copy(ctx context.Context, c *Caller, in *CopyInput) (*Object, error)
+	Rename(ctx context.Context, c *Caller, bucket, from, to string) error
+	Truncate(ctx context.Context, c *Caller, bucket, key string, size int64) error
+	List(ctx context.Context, c *Caller, in *ListInput) (*Listing, error)
+
+	// Edit changes what may change of a stored version (tags, ACL, attributes, lock, hold, class, restore).
+	Edit(ctx context.Context, c *Caller, in *EditInput) (*Object, error)
+
+	Begin(ctx context.Context, c *Caller, in *UploadInput) (*Upload, error)
+	PutPart(ctx context.Context, c *Caller, in *PartInput) (*Part, error)
+	Complete(ctx context.Context, c *Caller, in *CompleteInput) (*Object, error)
+	Abort(ctx context.Context, c *Caller, bucket, key, upload string) error
+	Parts(ctx context.Context, c *Caller, bucket, key, upload string, after, max int) (*Upload, []Part, bool, error)
+	Uploads(ctx context.Context, c *Caller, in *ListInput) ([]Upload, []string, bool, error) // After: key, AfterVersion: upload id
+
+	// ByDomain gives the bucket behind a name of its owner's; "" when there is none.
+	ByDomain(ctx context.Context, host string) (string, error)
+}
+
+var _ API = (*Service)(nil)
+
+// EditInput changes a stored version; nil fields stay.
+type EditInput struct {
+	Bucket, Key, Version string
+	Tags                 *map[string]string
+	ACL                  *ACL
+	Canned               string
+	Attributes           *Attributes
+	Class                string
+	Lock                 *Lock
+	Bypass               bool // of a governance lock
+	Hold                 *bool
+	RestoreDays          int
+}
