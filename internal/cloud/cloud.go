@@ -25,11 +25,13 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/metric"
+	"github.com/awancloud/awan/internal/service/object"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/scan"
@@ -59,6 +61,7 @@ type Options struct {
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
 	WebhookAllow []netip.Prefix
+	Blobs        object.Blobs // where the bytes of objects lie; nil: files in the data folder
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -107,6 +110,8 @@ type Cloud struct {
 	Metrics    *metric.Service
 	Alarms     *alarm.Service
 	Scaling    *scaling.Service
+	Buckets    *bucket.Service
+	sealer     *secret.Sealer
 	calls      *calls
 }
 
@@ -130,7 +135,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
-	for _, step := range []func(context.Context) error{c.openStore, c.openRegistry, c.openEngines} {
+	for _, step := range []func(context.Context) error{c.openStore, c.openBuckets, c.openRegistry, c.openEngines} {
 		if err := step(ctx); err != nil {
 			return c, err
 		}
@@ -154,7 +159,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
-		Now: time.Now, Log: c.Log, Observe: c.calls.observe})
+		Now: time.Now, Log: c.Log, Observe: c.calls.observe, Own: c.Buckets.Own})
+	c.Buckets.Serve(c.Door)
 	if err := c.openFront(); err != nil {
 		return c, err
 	}
@@ -185,6 +191,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.Access.Close(); return nil })
+	if err := c.Buckets.Start(ctx); err != nil {
+		return c, err
+	}
+	c.closing(func() error { c.Buckets.Close(); return nil })
 	c.collectLogs(ctx)
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err
@@ -237,11 +247,10 @@ func (c *Cloud) openStore(context.Context) error {
 	if err := c.writePid(); err != nil { // the store's lock is ours: so is this file
 		return err
 	}
-	sealer, err := secret.OpenSealer(c.path("keys"))
-	if err != nil {
+	if c.sealer, err = secret.OpenSealer(c.path("keys")); err != nil {
 		return err
 	}
-	c.Ident = ident.New(s, secret.NewPasswords(secret.DefaultCost()), sealer, time.Now)
+	c.Ident = ident.New(s, secret.NewPasswords(secret.DefaultCost()), c.sealer, time.Now)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
@@ -29,6 +30,7 @@ func (c *Cloud) kinds() []*kind.Def {
 	return slices.Concat(
 		c.App.Kinds(),
 		c.Config.Kinds(),
+		c.Buckets.Kinds(),
 		c.Scaling.Kinds(),
 		c.Access.Kinds(),
 		c.Alarms.Kinds(),
@@ -43,7 +45,7 @@ func (c *Cloud) kinds() []*kind.Def {
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
-	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Scaling: scaling.New(scaling.Deps{}), Access: access.New(access.Deps{}),
+	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Buckets: bucket.New(bucket.Deps{}), Scaling: scaling.New(scaling.Deps{}), Access: access.New(access.Deps{}),
 		Alarms: alarm.New(alarm.Deps{}), Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
 		Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
 	for _, k := range c.kinds() {

@@ -59,7 +59,7 @@ func openTown(t *testing.T) *town {
 	user := w.make(root, inDomain+"identity/users", "victim", `{`+password+`,"groups":["crew"]}`).Resource.ID
 	role := w.make(root, inDomain+"identity/policies", "custom", `{"document":{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get"]}]}}`).Resource.ID
 	for _, subject := range []string{`"user":"victim"`, `"group":"crew"`} {
-		for _, in := range []string{``, `,"project":"` + v.project + `"`} {
+		for _, in := range []string{``, `,"project":"` + v.project + `"`, `,"inherited":true,"project":"` + v.project + `"`} {
 			w.make(root, inDomain+"identity/grants", "", `{"policy":"custom",`+subject+in+`}`)
 		}
 	}
@@ -75,6 +75,11 @@ func openTown(t *testing.T) *town {
 	w.make(root, inDomain+"federation/oidc-clients", "shop", `{"redirect_uris":["https://shop.example.org/callback"]}`)
 	v.federated(idp.Resource.ID)
 	credential := w.make(root, inDomain+"identity/application-credentials", "robot", `{"user":"victim","project":"`+v.project+`"}`).Resource.ID
+	stored := w.make(root, inDomain+"identity/user-credentials", "", `{"user":"victim","type":"ec2","project":"`+v.project+`","blob":"{\"access\":\"VICTIMSKEY\",\"secret\":\"correct-horse\"}"}`).Resource.ID
+	lesser := w.make(root, inDomain+"identity/policies", "lesser", `{"document":{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get"]}]}}`).Resource.ID
+	w.make(root, inDomain+"identity/implied-policies", "", `{"policy":"custom","implied":"lesser"}`)
+	registered := w.make(root, "/identity/registered-limits", "", `{"service":"s","resource":"volumes","default":1}`).Resource.ID
+	limit := w.make(root, inDomain+"identity/limits", "", `{"service":"s","resource":"volumes","limit":2,"project":"`+v.project+`"}`).Resource.ID
 	w.make(root, "/catalog/regions", "far", `{}`)
 	service := w.make(root, "/catalog/services", "", `{"type":"test"}`).Resource.ID
 	endpoint := w.make(root, "/catalog/endpoints", "", `{"service":"`+service+`","interface":"public","url":"https://far.example.org"}`).Resource.ID
@@ -100,6 +105,7 @@ func openTown(t *testing.T) *town {
 	w.image(v.project+"/web:1", map[string]string{"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n"})
 	w.make(root, inProject+"registry/scan-policies", "lax", `{"block":"critical","environment":"elsewhere"}`)
 	w.load(root, "none", `[{"id":"CVE-0","affected":[{"package":{"ecosystem":"Debian:12","name":"nothing"},"versions":["1"]}]}]`)
+	w.make(root, inProject+"bucket/buckets", "photos", `{"versioning":"enabled"}`)
 	w.make(root, inProject+"config/config-groups", "shop", `{}`)
 	w.make(root, inProject+"config/configs", "settings", `{"content":"a=1"}`)
 	w.make(root, inProject+"config/secrets", "db", `{"values":{"password":"hush"}}`)
@@ -132,7 +138,8 @@ func openTown(t *testing.T) *town {
 		"access_key": access.Key, "idp_id": idp.Resource.ID, "mapping_id": v.id("federation/mapping"), "protocol_id": "oidc", "tag": "1", "credential_id": credential, "region_id": "far", "service_id": service, "endpoint_id": endpoint,
 		"namespace": "team", "repository": "shop", "access_domain": "partner", "retention_id": strconv.Itoa(int(swr.Number(id.ID(retention.Resource.ID)))),
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
-		"version_id": "v2", "option": "password_regex"}
+		"version_id": "v2", "option": "password_regex", "stored_id": stored, "access": "VICTIMSKEY",
+		"registered_limit_id": registered, "limit_id": limit, "implied_id": lesser}
 	v.findRows()
 	for name, k := range map[string]string{"environment_id": "app/environment", "application_id": "app/application", "component_id": "app/component",
 		"runtimestack_id": "app/custom-stack", "config_group_id": "config/config-group", "config_id": "config/config", "config_history_id": "config/config-version",
@@ -391,6 +398,9 @@ func (v *town) coverDialect(t *testing.T, prefix string, routes []keystone.Route
 			}
 		} else if r.Kind.Scope == kind.InCloud {
 			m.want = append(cloudWide(r.Verb), 404)
+		}
+		if r.Kind.Public && !writes(t, r.Kind, r.Verb) { // whoever is logged in may read it
+			m.want = append(m.want, 200)
 		}
 		v.cover(r.Method, path, body, r.Kind, r.Verb, m)
 		if strings.Contains(r.Path, "{") && r.Kind.Scope != kind.InCloud { // without a word about the domain

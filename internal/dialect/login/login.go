@@ -61,7 +61,7 @@ type Session struct {
 	Before    ident.UserState // the log-in before this one
 }
 
-// In checks who asks, gives out a token and audits both outcomes.
+// In checks who asks, gives out a token and audits both outcomes: a token is stored with its entry or not at all.
 func In(ctx context.Context, d *call.Door, r Request) (Session, error) {
 	e := entry(r.From, Issue)
 	e.Actor = "anonymous"
@@ -70,35 +70,28 @@ func In(ctx context.Context, d *call.Door, r Request) (Session, error) {
 	} else if r.User != "" {
 		e.Actor = "user " + r.User
 	}
-	s, err := in(ctx, d, r)
-	if p := s.Principal; !p.Nobody() {
-		e.Domain, e.Project, e.Actor, e.ActorID, e.Reason = p.Domain, s.Token.Project, p.String(), p.User, lacking(p)
-		e.Agency, e.ByID, e.ByIn = p.Agency, p.By.User, p.By.Domain
+	s, err := in(ctx, d, r, &e)
+	if err == nil {
+		return s, nil
 	}
-	if err != nil {
-		e.Outcome, e.Reason = ledger.Failed, fail.From(err).Public()
-		if e.Domain == "" { // so that the domain's auditors see attempts on its users
-			e.Domain = domainOf(ctx, d, r)
-		}
+	e.Outcome, e.Reason = ledger.Failed, fail.From(err).Public()
+	if e.Domain == "" { // so that the domain's auditors see attempts on its users
+		e.Domain = domainOf(ctx, d, r)
 	}
-	if aerr := d.Record(ctx, e); aerr != nil {
-		if err == nil { // nobody holds the token, so nobody misses it
-			_ = d.Ident.RevokeToken(ctx, s.Text)
-		}
-		return Session{}, fail.Wrap(aerr, fail.Unavailable, "the audit log cannot be written, so nobody can log in")
-	}
-	if err != nil {
-		return Session{}, err
-	}
-	return s, nil
+	return Session{}, recorded(ctx, d, e, err)
 }
 
-// in also gives the principal when only the scope was wrong, for the audit entry.
-func in(ctx context.Context, d *call.Door, r Request) (s Session, err error) {
+func unwritten(err error) error {
+	return fail.Wrap(err, fail.Unavailable, "the audit log cannot be written, so nobody can log in")
+}
+
+// in also fills in the entry when only the scope was wrong.
+func in(ctx context.Context, d *call.Door, r Request, e *ledger.Entry) (s Session, err error) {
 	p, methods, ends, err := who(ctx, d, r)
 	if err != nil {
 		return s, err
 	}
+	caller := p
 	if r.Agency != (Agency{}) {
 		c := &call.Call{Principal: p, Source: r.Source, Agent: r.Agent, Dialect: r.Dialect, RequestID: r.RequestID}
 		if p, err = d.Assume(ctx, c, r.Agency.Domain, r.Agency.Name, r.Life); err != nil {
@@ -106,7 +99,8 @@ func in(ctx context.Context, d *call.Door, r Request) (s Session, err error) {
 		}
 		methods = []string{"assume_role"}
 	}
-	s.Principal = p
+	e.Domain, e.Actor, e.ActorID, e.Reason = p.Domain, p.String(), p.User, lacking(p)
+	e.Agency, e.ByID, e.ByIn = p.Agency, p.By.User, p.By.Domain
 	if r.Dialect == call.ConsoleDialect {
 		if r.Life, err = session(ctx, d, p, r.Life); err != nil {
 			return s, err
@@ -118,21 +112,32 @@ func in(ctx context.Context, d *call.Door, r Request) (s Session, err error) {
 		r.Scope = Scope{Project: string(p.Project)}
 	}
 	err = d.Store.View(ctx, func(tx store.Tx) error {
+		if err := d.Ident.Admit(tx, caller, r.Source, r.Dialect == call.ConsoleDialect); err != nil {
+			return err
+		}
 		return r.Scope.put(tx, d.Ident, &p, &t)
 	})
 	if err != nil {
 		return s, err
 	}
-	p.Project = t.Project
-	if s.Text, s.Token, err = d.Ident.IssueToken(ctx, t, r.Life); err != nil {
+	e.Project = t.Project
+	s.Text, s.Token, err = d.Ident.IssueTokenWith(ctx, t, r.Life, func(tx store.Tx, t ident.Token) error {
+		e.At = t.Issued
+		e.Ended = e.At
+		if err := ledger.Record(tx, e); err != nil {
+			return err
+		}
+		if r.Token != "" || p.Restricted != "" || p.Agency != "" || p.Application != "" {
+			return nil
+		}
+		var err error
+		s.Before, err = d.Ident.LoggedIn(tx, p.User, r.Source)
+		return err
+	})
+	if err != nil {
 		return s, err
 	}
-	if r.Token == "" && p.Restricted == "" && p.Agency == "" && p.Application == "" {
-		if s.Before, err = d.Ident.LoggedIn(ctx, p.User, r.Source); err != nil {
-			return s, err
-		}
-	}
-	p.Expires = s.Token.Expires
+	p.Project, p.Expires = t.Project, s.Token.Expires
 	s.Principal = p
 	return s, nil
 }
@@ -173,7 +178,7 @@ func who(ctx context.Context, d *call.Door, r Request) (p ident.Principal, metho
 		}
 		methods = add(methods, "totp")
 	}
-	return p, methods, ends, d.Store.View(ctx, func(tx store.Tx) error { return d.Ident.Admit(tx, p, r.Source, console) })
+	return p, methods, ends, nil
 }
 
 // lacking says in the audit log what a log-in lacks.
@@ -258,12 +263,16 @@ func scope(tx store.Tx, i *ident.Service, p *ident.Principal, s Scope) (project 
 	if s.ProjectDomain != "" && domain == p.Domain && s.ProjectDomain != string(p.Domain) && s.ProjectDomain != p.DomainName {
 		return "", false, unknown
 	}
-	row, err := i.Kinds.Project.Find(tx, string(domain), s.Project)
-	if row == nil && err == nil && p.Cloud() {
-		if pid, ok := id.Parse(s.Project); ok {
-			row, err = i.Kinds.Project.Get(tx, pid)
+	if pid, ok := id.Parse(s.Project); ok {
+		at, err := i.PlaceOf(tx, pid)
+		if err != nil {
+			return "", false, err
+		}
+		if at.ID != "" && (at.Domain == domain || p.Cloud()) {
+			return at.ID, false, nil
 		}
 	}
+	row, err := i.Kinds.Project.Find(tx, string(domain), s.Project)
 	if err != nil {
 		return "", false, err
 	}

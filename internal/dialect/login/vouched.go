@@ -30,29 +30,32 @@ func Vouched(ctx context.Context, d *call.Door, p ident.Principal, who string, s
 		life, err = session(ctx, d, p, 0)
 	}
 	if err == nil {
-		s.Text, s.Token, err = d.Ident.IssueToken(ctx, t, life)
-		p.Project, s.Principal, e.Project = t.Project, p, t.Project
+		e.Project = t.Project
+		s.Text, s.Token, err = d.Ident.IssueTokenWith(ctx, t, life, func(tx store.Tx, t ident.Token) error {
+			e.At = t.Issued
+			e.Ended = e.At
+			return ledger.Record(tx, &e)
+		})
+		p.Project, s.Principal = t.Project, p
 	}
-	if err != nil {
-		e.Outcome, e.Reason = ledger.Failed, who+": "+fail.From(err).Public()
+	if err == nil {
+		return s, nil
 	}
-	return s, recorded(ctx, d, e, s, err)
+	e.Outcome, e.Reason = ledger.Failed, who+": "+fail.From(err).Public()
+	return Session{}, recorded(ctx, d, e, err)
 }
 
 // Refused audits a log-in through a provider that came to nothing, and gives err back.
 func Refused(ctx context.Context, d *call.Door, owner ident.Principal, who string, from From, err error) error {
 	e := entry(from, Issue)
 	e.Domain, e.Actor, e.Outcome, e.Reason = owner.Domain, who, ledger.Failed, fail.From(err).Public()
-	return recorded(ctx, d, e, Session{}, err)
+	return recorded(ctx, d, e, err)
 }
 
-// recorded audits a log-in. Without its entry nobody logs in.
-func recorded(ctx context.Context, d *call.Door, e ledger.Entry, s Session, err error) error {
+// recorded audits a log-in that failed, and gives its error back.
+func recorded(ctx context.Context, d *call.Door, e ledger.Entry, err error) error {
 	if aerr := d.Record(ctx, e); aerr != nil {
-		if s.Text != "" { // nobody holds the token, so nobody misses it
-			_ = d.Ident.RevokeToken(ctx, s.Text)
-		}
-		return fail.Wrap(aerr, fail.Unavailable, "the audit log cannot be written, so nobody can log in")
+		return unwritten(aerr)
 	}
 	return err
 }

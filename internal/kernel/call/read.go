@@ -40,6 +40,7 @@ func (d *Door) list(ctx context.Context, c *Call) (Reply, error) {
 				return row.M().ID == c.Principal.Domain && (where == nil || where(row))
 			}
 		}
+		c.Filter.Shared = true
 		if r.Rows, r.Next, err = c.Kind.List(tx, c.Kind.ScopeKey(s.domain, s.project), c.Filter); err != nil {
 			return err
 		}

@@ -18,10 +18,13 @@ type Request struct {
 
 func (q Request) request() policy.Request {
 	r := policy.Request{Action: q.Action, Resource: q.Resource, Facts: q.Facts}
-	_, rest, _ := strings.Cut(q.Resource, ":")
-	for _, alias := range strings.Fields(q.Alias) {
-		service, _, _ := strings.Cut(alias, ":")
-		r.Also = append(r.Also, policy.Alias{Action: alias, Resource: service + ":" + rest})
+	parts := strings.SplitN(q.Resource, ":", 5)
+	for _, name := range strings.Fields(q.Alias) {
+		// An alias names service and type of the resource as well: obs:REGION:DOMAIN:object:PATH.
+		if alias := strings.SplitN(name, ":", 3); len(alias) == 3 && len(parts) == 5 {
+			parts[0], parts[3] = alias[0], alias[1]
+			r.Also = append(r.Also, policy.Alias{Action: name, Resource: strings.Join(parts, ":")})
+		}
 	}
 	return r
 }

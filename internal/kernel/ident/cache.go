@@ -16,6 +16,7 @@ type cache struct {
 	keys      map[string]signer         // by access key
 	tokens    map[string]knownToken     // by hash of the token
 	temporary map[string]knownTemporary // by temporary access key
+	places    map[id.ID]Place           // by project
 }
 
 // maxCached bounds each map, so that a flood of different callers cannot fill the memory.
@@ -23,7 +24,7 @@ const maxCached = 50_000
 
 func newCache() *cache {
 	return &cache{policies: map[string][]granted{}, rules: map[id.ID]RulesSpec{}, keys: map[string]signer{}, tokens: map[string]knownToken{},
-		temporary: map[string]knownTemporary{}}
+		temporary: map[string]knownTemporary{}, places: map[id.ID]Place{}}
 }
 
 // cached gives the cache that is right for what tx reads.
@@ -59,4 +60,32 @@ func lookup[K comparable, V any](c *cache, m map[K]V, key K, read func() (V, err
 	}
 	m[key] = v
 	return v, nil
+}
+
+// Place is a project with what it is in. The zero value is none.
+type Place struct {
+	ID         id.ID
+	Name       string
+	Domain     id.ID
+	DomainName string
+}
+
+// PlaceOf finds a project by its id.
+func (s *Service) PlaceOf(tx store.Tx, project id.ID) (Place, error) {
+	c, err := s.cached(tx)
+	if err != nil {
+		return Place{}, err
+	}
+	return lookup(c, c.places, project, func() (p Place, err error) {
+		row, err := s.Kinds.Project.Get(tx, project)
+		if row == nil || err != nil {
+			return p, err
+		}
+		p = Place{ID: row.ID, Name: row.Name, Domain: row.Domain}
+		d, err := s.Kinds.Domain.Get(tx, row.Domain)
+		if d != nil {
+			p.DomainName = d.Name
+		}
+		return p, err
+	})
 }

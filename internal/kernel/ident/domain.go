@@ -44,6 +44,9 @@ func (k *Kinds) domainChanged(ctx context.Context, tx store.Tx, old, row *kind.R
 		}
 	}
 	if row == nil {
+		if err := k.forgetLimits(tx, old.ID, ""); err != nil {
+			return err
+		}
 		agencies, err := k.Agency.List(tx, string(old.ID), kind.Filter{})
 		if err != nil {
 			return err

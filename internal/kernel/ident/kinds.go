@@ -34,6 +34,11 @@ type Kinds struct {
 	Enterprise kind.Table[EnterpriseSpec, None]
 	Tag        kind.Table[TagSpec, None]
 
+	UserCredential  kind.Table[UserCredentialSpec, UserCredentialStatus]
+	RegisteredLimit kind.Table[RegisteredLimitSpec, None]
+	Limit           kind.Table[LimitSpec, None]
+	Inference       kind.Table[InferenceSpec, None]
+
 	service *Service    // nil where kinds are only described
 	others  []*kind.Def // every kind of the cloud
 	region  string
@@ -42,7 +47,7 @@ type Kinds struct {
 // All lists the definitions.
 func (k *Kinds) All() []*kind.Def {
 	return []*kind.Def{k.Domain.D, k.Project.D, k.User.D, k.Group.D, k.Policy.D, k.Version.D, k.Grant.D, k.Key.D, k.Credential.D,
-		k.Agency.D, k.Device.D, k.Rules.D, k.Enterprise.D, k.Tag.D}
+		k.Agency.D, k.Device.D, k.Rules.D, k.Enterprise.D, k.Tag.D, k.UserCredential.D, k.RegisteredLimit.D, k.Limit.D, k.Inference.D}
 }
 
 // Know tells which kinds the cloud has, and its region's name, for what is about all of them. The door calls it.
@@ -78,6 +83,10 @@ func NewKinds(passwords *secret.Passwords) *Kinds {
 	k.Rules = table(k.rulesKind())
 	k.Enterprise = table(k.enterpriseKind())
 	k.Tag = table(k.tagKind())
+	k.UserCredential = table(k.userCredentialKind())
+	k.RegisteredLimit = table(k.registeredLimitKind())
+	k.Limit = table(k.limitKind())
+	k.Inference = table(k.inferenceKind())
 	return k
 }
 

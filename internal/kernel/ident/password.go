@@ -181,18 +181,14 @@ func (s *Service) Complete(ctx context.Context, p Principal, code, source string
 	return p, err
 }
 
-// LoggedIn notes a log-in, and gives what was noted at the one before.
-func (s *Service) LoggedIn(ctx context.Context, user id.ID, source string) (before UserState, err error) {
-	_, err = s.store.Update(ctx, func(tx store.Tx) error {
-		st, err := State(tx, user)
-		if err != nil {
-			return err
-		}
-		before = st
-		st.LastLogin, st.LastSource = s.now().UTC(), source
-		return putState(tx, user, st)
-	})
-	return before, err
+// LoggedIn notes a log-in in the caller's transaction, and gives what was noted at the one before.
+func (s *Service) LoggedIn(tx store.Tx, user id.ID, source string) (before UserState, err error) {
+	if before, err = State(tx, user); err != nil {
+		return before, err
+	}
+	st := before
+	st.LastLogin, st.LastSource = s.now().UTC(), source
+	return before, putState(tx, user, st)
 }
 
 // ByPasswordAnywhere is ByPassword for a user who changes the password, wherever it may log in.

@@ -73,7 +73,7 @@ func OnBehalf(p Principal, what string) Principal {
 
 // Bound tells whether p works in its own project only, because its credential was made for that one.
 func (p Principal) Bound() bool {
-	return p.Method == ByToken || p.Application != "" || strings.HasPrefix(p.Key, temporaryStart)
+	return p.Method == ByToken || p.Method == ByKey || p.Application != "" || strings.HasPrefix(p.Key, temporaryStart)
 }
 
 // Nobody reports whether p is unauthenticated.

@@ -1,6 +1,7 @@
 package ident
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -49,12 +50,14 @@ type Token struct {
 	Restricted Restriction `json:"restricted,omitempty"`
 	// Federated are the groups that an identity provider put the user into, beside its own.
 	Federated []string `json:"federated,omitempty"`
+
+	parent string // hash of the token that it is asked for with
 }
 
 // TokenFor is a token for a principal in a project ("" = the domain), before it is issued.
 func TokenFor(p Principal, project id.ID, methods ...string) Token {
 	return Token{User: p.User, Domain: p.Domain, Project: project, Methods: methods, MFA: p.MFA, Agency: p.Agency, By: p.By,
-		Application: p.Application, Restricted: p.Restricted, Federated: p.Federated}
+		Application: p.Application, Restricted: p.Restricted, Federated: p.Federated, parent: p.Token}
 }
 
 func hashToken(token string) string {
@@ -64,6 +67,12 @@ func hashToken(token string) string {
 
 // IssueToken makes a token for a user and returns its text. life is cut to MaxTokenLife; 0 means that.
 func (s *Service) IssueToken(ctx context.Context, t Token, life time.Duration) (string, Token, error) {
+	return s.IssueTokenWith(ctx, t, life, func(store.Tx, Token) error { return nil })
+}
+
+// IssueTokenWith is IssueToken with what has to be stored with the token or not at all. A token that is asked for with
+// another is refused where that one was revoked meanwhile.
+func (s *Service) IssueTokenWith(ctx context.Context, t Token, life time.Duration, with func(store.Tx, Token) error) (string, Token, error) {
 	if life <= 0 || life > MaxTokenLife {
 		life = MaxTokenLife
 	}
@@ -79,12 +88,24 @@ func (s *Service) IssueToken(ctx context.Context, t Token, life time.Duration) (
 	}
 	h := hashToken(text)
 	_, err = s.store.Update(ctx, func(tx store.Tx) error {
+		if t.parent != "" {
+			if _, there, err := tx.Get(tokenPrefix + t.parent); err != nil || !there {
+				return cmp.Or(err, noToken())
+			}
+		}
+		if err := with(tx, t); err != nil {
+			return err
+		}
 		if err := tx.Put(tokenPrefix+h, b); err != nil {
 			return err
 		}
 		return tx.Put(tokenOf+string(t.User)+"/"+h, nil)
 	})
 	return text, t, err
+}
+
+func noToken() error {
+	return fail.New(fail.Unauthenticated, "the token is unknown, revoked or expired").Then("log in again")
 }
 
 // ByToken turns a token's text into its principal.
@@ -98,7 +119,7 @@ func (s *Service) ByToken(ctx context.Context, text string) (Principal, Token, e
 			return err
 		}
 		if !ok {
-			return fail.New(fail.Unauthenticated, "the token is unknown, revoked or expired").Then("log in again")
+			return noToken()
 		}
 		c, err := s.cached(tx)
 		if err != nil {

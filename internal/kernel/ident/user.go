@@ -187,6 +187,7 @@ func (k *Kinds) forgetUser(tx store.Tx, user *userRow) error {
 	for _, forget := range []func() error{
 		func() error { return k.forgetGrants(tx, user.Domain, string(user.ID)) },
 		func() error { return k.forgetFactors(tx, user) },
+		func() error { return k.forgetUserCredentials(tx, user.Domain, "user", string(user.ID)) },
 		func() error { return revokeAll(tx, user.ID) },
 		func() error { return forgetUse(tx, user.ID) },
 		func() error { return tx.Delete(statePrefix + string(user.ID)) },

@@ -34,7 +34,13 @@ var Cheap = secret.Cost{Memory: 64, Time: 1, Lanes: 1}
 // Start makes a kernel with the given kinds beside identity's. It is closed with the test.
 func Start(t testing.TB, limits ledger.Limits, kinds ...*kind.Def) *Kernel {
 	t.Helper()
-	k := &Kernel{Store: mem.New(), Clock: clock.NewManual(time.Now())}
+	return StartOn(t, mem.New(), limits, kinds...)
+}
+
+// StartOn is Start over a store of the caller's, which it closes.
+func StartOn(t testing.TB, on store.Store, limits ledger.Limits, kinds ...*kind.Def) *Kernel {
+	t.Helper()
+	k := &Kernel{Store: on, Clock: clock.NewManual(time.Now())}
 	sealer, err := secret.OpenSealer(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -96,6 +96,13 @@ func (d *Def) Decode(b []byte) (AnyRow, error) {
 	return r, nil
 }
 
+func (d *Def) decode(key store.Key, b []byte, shared bool) (AnyRow, error) {
+	if shared {
+		return d.decoded.row(d, key, b)
+	}
+	return d.Decode(b)
+}
+
 // Put stores row and keeps its name and indexes right; old is the row as it was stored, nil when it is new. A name
 // that another row has gives fail.Exists.
 func (d *Def) Put(tx store.Tx, old, row AnyRow) error {
@@ -201,6 +208,8 @@ type Filter struct {
 	After        id.ID             // page on: rows after this one
 	Limit        int               // at most; 0 = no limit
 	Where        func(AnyRow) bool // any other test
+	// Shared gives rows whose maps, slices and pointers others read too: whoever asks must not change what those hold.
+	Shared bool
 }
 
 // List gives the rows of a scope ("" = of all scopes) in the order of creation, and the marker of the next page ("" at
@@ -254,8 +263,8 @@ func (d *Def) scanRows(tx store.Tx, scope string, f Filter, take func(AnyRow) bo
 	if f.After != "" {
 		after = p + string(f.After)
 	}
-	for _, b := range tx.Scan(p, after) {
-		r, err := d.Decode(b)
+	for k, b := range tx.Scan(p, after) {
+		r, err := d.decode(k, b, f.Shared)
 		if err != nil {
 			return err
 		}

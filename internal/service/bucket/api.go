@@ -40,6 +40,8 @@ type API interface {
 	ByDomain(ctx context.Context, host string) (string, error)
 }
 
+var _ API = (*Service)(nil)
+
 // EditInput changes a stored version; nil fields stay.
 type EditInput struct {
 	Bucket, Key, Version string

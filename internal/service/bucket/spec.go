@@ -17,7 +17,7 @@ type BucketSpec struct {
 	ACL           ACL            `json:"acl" doc:"who else may use the bucket, in the words of S3 and OBS; policies say more"`
 	Ownership     string         `json:"ownership" doc:"writer: an object belongs to who uploaded it; preferred: to the bucket's owner when the upload says bucket-owner-full-control; enforced: always to the bucket's owner, and no ACL counts" enum:"writer,preferred,enforced" default:"preferred"`
 	Policy        string         `json:"policy" doc:"who may do what with the bucket and its objects: a policy document of S3 or OBS with principals" max:"20480"`
-	PublicAccess  PublicAccess   `json:"public_access" doc:"what keeps the bucket from becoming public by mistake; all of it is on unless the bucket was created public"`
+	PublicAccess  PublicAccess   `json:"public_access" doc:"what may make it public; nothing, unless it was created public"`
 	Lifecycle     []Rule         `json:"lifecycle" doc:"what becomes of objects as they age" max:"1000"`
 	CORS          []CORS         `json:"cors" doc:"which web pages of other origins may use it from a browser" max:"100"`
 	Website       *Website       `json:"website,omitempty" doc:"serves it as a static web site"`
@@ -44,6 +44,7 @@ type Encryption struct {
 	Algorithm string `json:"algorithm" doc:"AES256: the project's key; kms: a key of the key service" enum:"AES256,kms" default:"AES256"`
 	Key       string `json:"key,omitempty" doc:"the key's id, with kms"`
 	BucketKey bool   `json:"bucket_key,omitempty" doc:"one data key for many objects; kept as the client said, it changes nothing here"`
+	Said      bool   `json:"said,omitempty" doc:"a client asked for it; clients of OBS hear only of what was asked for"`
 }
 
 // ACL grants rights by name. Canned and Grants exclude each other when set; stored is what Canned stands for.
@@ -65,12 +66,12 @@ const (
 	LogGroup = "logs"
 )
 
-// PublicAccess is S3's public access block.
+// PublicAccess is what S3 calls the public access block, turned round: what is not allowed here is blocked.
 type PublicAccess struct {
-	BlockACLs     bool `json:"block_acls" doc:"refuses ACLs that make something public"`
-	IgnoreACLs    bool `json:"ignore_acls" doc:"public grants of ACLs do not count"`
-	BlockPolicy   bool `json:"block_policy" doc:"refuses policies that make it public"`
-	RestrictUsers bool `json:"restrict_users" doc:"a public policy counts for the owner's domain only"`
+	AllowACLs   bool `json:"allow_acls,omitempty" doc:"ACLs that make something public may be set"`
+	HonorACLs   bool `json:"honor_acls,omitempty" doc:"public grants of ACLs count"`
+	AllowPolicy bool `json:"allow_policy,omitempty" doc:"a policy that makes it public may be set"`
+	HonorPolicy bool `json:"honor_policy,omitempty" doc:"what a public policy allows counts for others than the owner's domain"`
 }
 
 // Rule is a lifecycle rule.
@@ -147,6 +148,7 @@ type Notification struct {
 	Events []string `json:"events" doc:"ObjectCreated:*, ObjectRemoved:*, ObjectCreated:Put and so on" required:"true"`
 	Prefix string   `json:"prefix,omitempty" doc:"only names that begin so"`
 	Suffix string   `json:"suffix,omitempty" doc:"only names that end so"`
+	Secret string   `json:"secret,omitempty" doc:"key of the HMAC-SHA256 in X-Awan-Signature" secret:"true" min:"0" max:"255"`
 }
 
 // Inventory is a list written regularly.

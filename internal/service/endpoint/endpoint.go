@@ -52,6 +52,8 @@ type Kinds struct {
 	Region   kind.Table[RegionSpec, ident.None]
 	Service  kind.Table[ServiceSpec, ident.None]
 	Endpoint kind.Table[EndpointSpec, ident.None]
+
+	seen seen
 }
 
 // All lists the definitions.
@@ -62,7 +64,7 @@ func New() *Kinds {
 	k := &Kinds{}
 	k.Region = kind.TableOf[RegionSpec, ident.None](kind.Kind[RegionSpec, ident.None]{Service: "catalog", Name: "region", Scope: kind.InCloud,
 		NamePat: `^[A-Za-z0-9_][A-Za-z0-9_.@ -]{0,254}$`, NoRename: true, Doc: "A region beside this cloud's own, which clients find in the catalog.",
-		Columns: []string{"spec.description", "spec.parent"}, CheckDelete: k.regionEmpty}.Def())
+		Columns: []string{"spec.description", "spec.parent"}, CheckDelete: k.regionEmpty, Changed: touch[RegionSpec]}.Def())
 	k.Service = kind.TableOf[ServiceSpec, ident.None](kind.Kind[ServiceSpec, ident.None]{Service: "catalog", Name: "service", Scope: kind.InCloud, AnyName: true,
 		Doc: "A service that clients find in the catalog beside this cloud's own.", Columns: []string{"spec.type", "spec.title", "spec.disabled"},
 		Example: ServiceSpec{Type: "object-store", Title: "swift"}, Changed: k.serviceChanged}.Def())
@@ -70,7 +72,7 @@ func New() *Kinds {
 		Doc: "Where a service of the catalog is reached.", Columns: []string{"spec.service", "spec.interface", "spec.region", "spec.url"},
 		Example: EndpointSpec{Service: "SERVICE", Interface: "public", URL: "https://storage.example.org/v1"},
 		Index:   map[string]func(*Endpoint) []string{"service": func(r *Endpoint) []string { return []string{r.Spec.Service} }},
-		Check:   k.checkEndpoint}.Def())
+		Check:   k.checkEndpoint, Changed: touch[EndpointSpec]}.Def())
 	return k
 }
 
@@ -91,8 +93,8 @@ func (k *Kinds) checkEndpoint(_ context.Context, tx store.Tx, _, row *Endpoint) 
 
 // serviceChanged lets a service's endpoints go with it.
 func (k *Kinds) serviceChanged(_ context.Context, tx store.Tx, old, row *Service) error {
-	if row != nil {
-		return nil
+	if err := bump(tx); row != nil || err != nil {
+		return err
 	}
 	ends, err := k.Endpoint.List(tx, "-", kind.Filter{Index: "service", Value: string(old.ID)})
 	if err != nil {

@@ -24,6 +24,7 @@ type Ref string
 // Blobs keeps blobs. All methods are safe for concurrent use.
 type Blobs interface {
 	// Create begins a blob. size is what will be written, -1 when it is not known: engines choose by it where the bytes go.
+	// Commit fails with fail.Invalid when something else was written.
 	Create(ctx context.Context, size int64) (Writer, error)
 
 	// Open reads a blob. fail.NotFound when there is none. A blob that is deleted while it is open stays readable until
@@ -52,12 +53,14 @@ type Blobs interface {
 type Writer interface {
 	io.Writer
 	// Commit returns when every byte is on stable storage: from then on Open finds it, whatever happens. A crash before
-	// leaves nothing that Open or List shows. fail.NoSpace when the disk is full: nothing is kept then.
+	// leaves nothing, or the whole blob, that only List shows then: never a part. fail.NoSpace when the disk is full:
+	// nothing is kept then. An error ends the writer as Abort does; a second Commit fails with fail.Precondition.
 	Commit(ctx context.Context) (Ref, error)
 	Abort()
 }
 
 // Reader reads one blob. What it gives out is what was written, or an error: fail.DataLoss when the disk changed it.
+// An open reader may hold a file or a connection: close it soon.
 type Reader interface {
 	io.ReaderAt // safe for concurrent use
 	io.Closer

@@ -45,7 +45,8 @@ const Shared = build.Shared
 
 // Options say where the registry keeps its data and who may use it.
 type Options struct {
-	Dir    string // blobs and manifests are kept here
+	Dir    string // blobs and manifests are kept here, where there is no Depot; else what lies here moves there
+	Depot  Depot  // blobs and manifests are kept here
 	Host   string // the name images are addressed by inside the cloud: "registry.awan.internal"
 	Logger *slog.Logger
 	// Authorize decides on a request from outside. repository is "" for the version check (actions empty: any known
@@ -108,7 +109,13 @@ func New(o Options) (*Registry, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	files := filesystem.New(filesystem.DriverParameters{RootDirectory: dir, MaxThreads: 100})
+	var files driver.StorageDriver = filesystem.New(filesystem.DriverParameters{RootDirectory: dir, MaxThreads: 100})
+	if o.Depot != nil {
+		if err := moveIn(context.Background(), dir, o.Depot); err != nil {
+			return nil, err
+		}
+		files = newDriver(o.Depot)
+	}
 	names, err := storage.NewRegistry(context.Background(), files, storage.EnableDelete)
 	if err != nil {
 		return nil, fail.Wrap(err, fail.Internal, "cannot open the registry")
@@ -120,8 +127,8 @@ func New(o Options) (*Registry, error) {
 		return nil, fail.Wrap(err, fail.Internal, "no randomness")
 	}
 	config := &configuration.Configuration{Storage: configuration.Storage{
-		"filesystem": {"rootdirectory": dir, "maxthreads": 100},
-		"delete":     {"enabled": true},
+		given():  {"driver": files},
+		"delete": {"enabled": true},
 		// Collect purges; the app's own purger has no owner that could stop it. There is no descriptor cache either:
 		// it would go on telling of blobs that Collect removed.
 		"maintenance": {"uploadpurging": map[any]any{"enabled": false}},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -18,11 +19,16 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/opencontainers/go-digest"
 	"github.com/sirupsen/logrus"
 
+	"github.com/awancloud/awan/internal/engine/object/mem"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/secret"
+	memstore "github.com/awancloud/awan/internal/kernel/store/mem"
+	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
 )
 
@@ -54,9 +60,18 @@ func users(q *http.Request, repository string, actions []string) (ident.Principa
 	return who, fail.New(fail.NotFound, "there is no repository %s", repository)
 }
 
+func depot(t *testing.T) Depot {
+	t.Helper()
+	sealer, err := secret.OpenSealer(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bucket.New(bucket.Deps{Store: memstore.New(), Blobs: mem.New(), Sealer: sealer, Now: time.Now}).Depot("registry")
+}
+
 func open(t *testing.T) *Registry {
 	t.Helper()
-	r, err := New(Options{Dir: t.TempDir(), Host: "registry.test", Authorize: users})
+	r, err := New(Options{Dir: t.TempDir(), Depot: depot(t), Host: "registry.test", Authorize: users})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,5 +321,35 @@ func TestScope(t *testing.T) {
 		if repository != c.repository || strings.Join(actions, " ") != c.actions || ok != c.ok {
 			t.Errorf("%s %s: %q %v %v", c.method, c.path, repository, actions, ok)
 		}
+	}
+}
+
+// TestImagesMoveIn: what an earlier version kept as files is served from the depot, and the files are gone.
+func TestImagesMoveIn(t *testing.T) {
+	dir := t.TempDir()
+	before, err := New(Options{Dir: dir, Host: "registry.test", Authorize: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, _ := random.Image(1<<16, 2)
+	ref, _ := name.ParseReference("registry.test/p1/app:v1")
+	if err := remote.Write(ref, image, remote.WithTransport(before.Transport(""))); err != nil {
+		t.Fatal(err)
+	}
+	before.Close()
+	after, err := New(Options{Dir: dir, Depot: depot(t), Host: "registry.test", Authorize: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	got, err := remote.Image(ref, remote.WithTransport(after.Transport("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(got); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("%v is left", left)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
-	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	ep "github.com/awancloud/awan/internal/service/endpoint"
 )
@@ -66,16 +65,36 @@ type listedEndpoint struct {
 	Disabled          bool
 }
 
+// interfaces are the ones that every service of this cloud has; all lead to the same address.
+var interfaces = [3]string{"public", "internal", "admin"}
+
+// ownService is a service of this cloud itself with the ids that it always has.
+type ownService struct {
+	CatalogEntry
+	id   string
+	ends [len(interfaces)]string
+}
+
+func (a *API) ownServices() []ownService {
+	entries := append([]CatalogEntry{{Type: "identity", Name: "keystone", URL: func(r *http.Request, _ id.ID) string { return a.Base(r) + "/v3" }}}, a.Services...)
+	out := make([]ownService, len(entries))
+	for i, e := range entries {
+		out[i] = ownService{CatalogEntry: e, id: fixed("service", e.Type)}
+		for j, face := range interfaces {
+			out[i].ends[j] = fixed("endpoint", e.Type, face)
+		}
+	}
+	return out
+}
+
 // own are the services of this cloud itself.
 func (x *Exchange) own(project id.ID) []listed {
-	entries := append([]CatalogEntry{{Type: "identity", Name: "keystone",
-		URL: func(r *http.Request, _ id.ID) string { return x.API.Base(r) + "/v3" }}}, x.API.Services...)
-	out := make([]listed, len(entries))
-	for i, e := range entries {
-		s := listed{Service: token.Service{ID: fixed("service", e.Type), Type: e.Type, Name: e.Name}}
-		for _, face := range []string{"public", "internal", "admin"} {
-			s.ends = append(s.ends, listedEndpoint{Endpoint: token.Endpoint{ID: fixed("endpoint", e.Type, face), Interface: face, Region: x.API.Region,
-				RegionID: x.API.Region, URL: e.URL(x.R, project)}})
+	out := make([]listed, len(x.API.own))
+	for i, e := range x.API.own {
+		s := listed{Service: token.Service{ID: e.id, Type: e.Type, Name: e.Name}, ends: make([]listedEndpoint, len(interfaces))}
+		at := e.URL(x.R, project)
+		for j, face := range interfaces {
+			s.ends[j].Endpoint = token.Endpoint{ID: e.ends[j], Interface: face, Region: x.API.Region, RegionID: x.API.Region, URL: at}
 		}
 		out[i] = s
 	}
@@ -89,14 +108,13 @@ func (x *Exchange) added() (out []listed, err error) {
 	}
 	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
 		out = nil
-		rows, err := x.API.Endpoints.Service.List(tx, "-", kind.Filter{})
-		if err != nil || len(rows) == 0 {
+		all, err := x.API.Endpoints.Added(tx)
+		if err != nil {
 			return err
 		}
-		ends, err := x.API.Endpoints.Endpoint.List(tx, "-", kind.Filter{})
-		for _, r := range rows {
+		for _, r := range all.Services {
 			s := listed{Service: token.Service{ID: string(r.ID), Type: r.Spec.Type, Name: r.Spec.Title}, Description: r.Spec.Description, Disabled: r.Spec.Disabled, Extra: r.Spec.Extra}
-			for _, e := range ends {
+			for _, e := range all.Endpoints {
 				if e.Spec.Service == string(r.ID) {
 					s.ends = append(s.ends, endpointOf(e))
 				}
@@ -124,7 +142,14 @@ func (x *Exchange) services(project id.ID) ([]token.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	fill := strings.NewReplacer("$(project_id)s", string(project), "%(project_id)s", string(project), "$(tenant_id)s", string(project), "%(tenant_id)s", string(project))
+	fill := func(url string) string {
+		if strings.Contains(url, "(") {
+			for _, name := range []string{"$(project_id)s", "%(project_id)s", "$(tenant_id)s", "%(tenant_id)s"} {
+				url = strings.ReplaceAll(url, name, string(project))
+			}
+		}
+		return url
+	}
 	var out []token.Service
 	for _, s := range append(x.own(project), more...) {
 		if s.Disabled {
@@ -133,7 +158,7 @@ func (x *Exchange) services(project id.ID) ([]token.Service, error) {
 		s.Service.Endpoints = []token.Endpoint{}
 		for _, e := range s.ends {
 			if !e.Disabled {
-				e.URL = fill.Replace(e.URL)
+				e.URL = fill(e.URL)
 				s.Service.Endpoints = append(s.Service.Endpoints, e.Endpoint)
 			}
 		}
@@ -165,7 +190,10 @@ func (x *Exchange) addedRegions() (out []*ep.Region, err error) {
 		return nil, nil
 	}
 	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
-		out, err = x.API.Endpoints.Region.List(tx, "-", kind.Filter{})
+		all, err := x.API.Endpoints.Added(tx)
+		if err == nil {
+			out = all.Regions
+		}
 		return err
 	})
 	return out, err
@@ -173,7 +201,7 @@ func (x *Exchange) addedRegions() (out []*ep.Region, err error) {
 
 func regions(x *Exchange) error {
 	var items []any
-	q := x.R.URL.Query()
+	q := x.Queries()
 	parent, name := q.Get("parent_region_id"), cmp.Or(q.Get("name"), q.Get("id"))
 	if parent == "" && (name == "" || name == x.API.Region) {
 		items = append(items, x.ownRegion())

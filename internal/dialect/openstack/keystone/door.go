@@ -77,7 +77,7 @@ func Rows[S, T any](x *Exchange, t kind.Table[S, T], domain string, f kind.Filte
 // List answers with the rows of a domain that f and match let through, as far as the query's paging goes.
 func List[S, T any](x *Exchange, t kind.Table[S, T], plural, domain string, f kind.Filter, match func(*kind.Row[S, T]) bool, view func(*kind.Row[S, T]) any) error {
 	f.Where = func(r kind.AnyRow) bool { return match(r.(*kind.Row[S, T])) }
-	p, err := pageOf(x.R.URL.Query())
+	p, err := pageOf(x.Queries())
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func Named(err error) error {
 
 // flag reads a boolean query parameter; Keystone takes its bare name as true.
 func (x *Exchange) flag(name string) bool {
-	q := x.R.URL.Query()
+	q := x.Queries()
 	if !q.Has(name) {
 		return false
 	}
@@ -235,7 +235,7 @@ func (x *Exchange) byName() kind.Filter { return kind.Filter{Exact: x.Query("nam
 
 // fits tells whether a row has the name and the state that the query asks for.
 func (x *Exchange) fits(m *kind.Meta, disabled bool) bool {
-	q := x.R.URL.Query()
+	q := x.Queries()
 	if n := q.Get("name"); n != "" && n != m.Name {
 		return false
 	}

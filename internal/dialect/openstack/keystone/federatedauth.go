@@ -51,7 +51,7 @@ func (x *Exchange) Admit(p *federation.Provider, known func() (federation.Known,
 	if err != nil {
 		return err
 	}
-	view, err := x.tokenView(s.Principal, s.Token, token.WantsCatalog(x.R.URL.Query()))
+	view, err := x.tokenView(s.Principal, s.Token, token.WantsCatalog(x.Queries()))
 	if err != nil {
 		return err
 	}

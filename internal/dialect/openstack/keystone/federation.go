@@ -93,7 +93,7 @@ func (b *providerBody) spec() Spec {
 func listProviders(x *Exchange) error {
 	return List(x, x.API.Federation.Providers, "identity_providers", x.domain(nil), kind.Filter{Exact: x.Query("id")},
 		func(r *federation.Provider) bool {
-			return !x.R.URL.Query().Has("enabled") || x.flag("enabled") != r.Spec.Disabled
+			return !x.Queries().Has("enabled") || x.flag("enabled") != r.Spec.Disabled
 		}, func(r *federation.Provider) any { return x.providerView(r) })
 }
 

@@ -8,6 +8,7 @@ package keystone
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
@@ -74,13 +75,15 @@ type API struct {
 	Kinds  *ident.Kinds
 	routes []Route
 	table  route.Table[*Route]
+	own    []ownService
 }
 
 // New makes the API.
 func New(o Options) *API {
 	a := Bare(o)
 	for _, rs := range [][]Route{a.tokenRoutes(), a.catalogRoutes(), a.projectRoutes(), a.domainRoutes(), a.userRoutes(), a.groupRoutes(),
-		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes()} {
+		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes(), a.userCredentialRoutes(), a.ec2Routes(),
+		a.limitRoutes(), a.inferenceRoutes()} {
 		for _, r := range rs {
 			a.Add(r)
 		}
@@ -99,7 +102,9 @@ func Bare(o Options) *API {
 	if o.Fail == nil {
 		o.Fail = func(w http.ResponseWriter, _ *http.Request, err error) { token.WriteError(w, err) }
 	}
-	return &API{Options: o, Kinds: o.Door.Ident.Kinds}
+	a := &API{Options: o, Kinds: o.Door.Ident.Kinds}
+	a.own = a.ownServices()
+	return a
 }
 
 // Add puts a route in; a later one of the same method and path takes the place of the earlier.
@@ -167,6 +172,8 @@ type Exchange struct {
 	API  *API
 	Who  ident.Principal
 	Call call.Call // what every call of this request has
+
+	query url.Values // once it was asked for: lists ask for every row
 }
 
 // ServeHTTP answers a request.
@@ -214,14 +221,11 @@ func (a *API) serve(x *Exchange) error {
 	return rt.Do(x)
 }
 
-// admit refuses log-ins that are not complete, and those from where the domain lets nobody in. The door asks the same;
-// this is for the routes that do not go through it.
+// admit refuses log-ins that are not complete, and those from where the domain lets nobody in. The door asks the same of
+// callers; this is for what does not go through it, or goes in the cloud's name.
 func (a *API) admit(x *Exchange, rt *Route) error {
 	if x.Who.Restricted != "" && !rt.Incomplete {
 		return ident.Unfinished(x.Who)
-	}
-	if rt.Kind != nil {
-		return nil
 	}
 	return a.Door.Store.View(x.R.Context(), func(tx store.Tx) error { return a.Door.Ident.Admit(tx, x.Who, x.Call.Source, false) })
 }
@@ -252,7 +256,15 @@ func (a *API) domainNamed(ctx context.Context, idOrName string) string {
 func (x *Exchange) Param(name string) string { return x.R.PathValue(name) }
 
 // Query is a query parameter.
-func (x *Exchange) Query(name string) string { return x.R.URL.Query().Get(name) }
+func (x *Exchange) Query(name string) string { return x.Queries().Get(name) }
+
+// Queries are the query's parameters; they must not be changed.
+func (x *Exchange) Queries() url.Values {
+	if x.query == nil {
+		x.query = x.R.URL.Query()
+	}
+	return x.query
+}
 
 // NoContent answers 204.
 func (x *Exchange) NoContent() error {

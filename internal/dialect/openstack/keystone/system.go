@@ -134,7 +134,7 @@ func (s onSystem) take(x *Exchange) error {
 }
 
 // list reads a body {name: […]}.
-func (x *Exchange) list(name string, into *[]string) error {
+func (x *Exchange) list(name string, into any) error {
 	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, MaxBody))
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
@@ -152,7 +152,7 @@ func (x *Exchange) list(name string, into *[]string) error {
 	}
 	if raw, ok := outer[name]; ok {
 		if err := json.Unmarshal(raw, into); err != nil {
-			return fail.Field(name, "is not a list of words")
+			return fail.Field(name, "is not a list of what is wanted here")
 		}
 	}
 	return nil

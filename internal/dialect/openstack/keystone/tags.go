@@ -152,13 +152,12 @@ func dropTag(x *Exchange) error {
 
 // tagged tells whether a project's tags fit the query: tags (all of them), tags-any, not-tags (not all), not-tags-any.
 func (x *Exchange) tagged(tags map[string]string) bool {
-	have := tagsOf(tags)
 	count := func(name string) (n, of int, asked bool) {
 		v := x.Query(name)
 		if v == "" {
 			return 0, 0, false
 		}
-		words := strings.Split(v, ",")
+		have, words := tagsOf(tags), strings.Split(v, ",")
 		for _, w := range words {
 			if slices.Contains(have, w) {
 				n++
@@ -181,17 +180,18 @@ func (x *Exchange) tagged(tags map[string]string) bool {
 
 // nameFits tells whether a name fits the query's name__contains and its sisters.
 func (x *Exchange) nameFits(name string) bool {
-	lower := strings.ToLower(name)
-	for suffix, fits := range map[string]func(string) bool{
-		"name__contains":    func(v string) bool { return strings.Contains(name, v) },
-		"name__icontains":   func(v string) bool { return strings.Contains(lower, strings.ToLower(v)) },
-		"name__startswith":  func(v string) bool { return strings.HasPrefix(name, v) },
-		"name__istartswith": func(v string) bool { return strings.HasPrefix(lower, strings.ToLower(v)) },
-		"name__endswith":    func(v string) bool { return strings.HasSuffix(name, v) },
-		"name__iendswith":   func(v string) bool { return strings.HasSuffix(lower, strings.ToLower(v)) },
-		"name__iexact":      func(v string) bool { return strings.EqualFold(name, v) },
-	} {
-		if v := x.Query(suffix); v != "" && !fits(v) {
+	for asked, values := range x.Queries() {
+		how, ok := strings.CutPrefix(asked, "name__")
+		if !ok || values[0] == "" {
+			continue
+		}
+		has, want := name, values[0]
+		if strings.HasPrefix(how, "i") {
+			has, want, how = strings.ToLower(has), strings.ToLower(want), how[1:]
+		}
+		switch {
+		case how == "contains" && !strings.Contains(has, want), how == "startswith" && !strings.HasPrefix(has, want),
+			how == "endswith" && !strings.HasSuffix(has, want), how == "exact" && has != want:
 			return false
 		}
 	}

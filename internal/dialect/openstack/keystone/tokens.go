@@ -84,7 +84,7 @@ func issue(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	view, err := x.tokenView(s.Principal, s.Token, token.WantsCatalog(x.R.URL.Query()))
+	view, err := x.tokenView(s.Principal, s.Token, token.WantsCatalog(x.Queries()))
 	if err != nil {
 		return err
 	}
@@ -142,23 +142,16 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 			v.System, v.Roles = &token.System{All: true}, refs(roles)
 			return err
 		case t.Project != "":
-			row, err := i.Kinds.Project.Get(tx, t.Project)
+			at, err := i.PlaceOf(tx, t.Project)
 			if err != nil {
 				return err
 			}
-			if row == nil {
+			if at.ID == "" {
 				return fail.New(fail.Unauthenticated, "the project of this token is no more").Then("ask for a token of another project")
 			}
-			d, err := i.Kinds.Domain.Get(tx, row.Domain)
-			if err != nil {
-				return err
-			}
-			v.Project = &token.ScopedRef{ID: string(row.ID), Name: row.Name, Domain: token.Ref{ID: string(row.Domain)}}
-			if d != nil {
-				v.Project.Domain.Name = d.Name
-			}
+			v.Project = &token.ScopedRef{ID: string(at.ID), Name: at.Name, Domain: token.Ref{ID: string(at.Domain), Name: at.DomainName}}
 			no := false
-			v.IsDomain, domain = &no, row.Domain
+			v.IsDomain, domain = &no, at.Domain
 		case t.Unscoped:
 			return nil
 		default:
@@ -209,7 +202,7 @@ func validate(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	v, err := x.tokenView(p, t, token.WantsCatalog(x.R.URL.Query()))
+	v, err := x.tokenView(p, t, token.WantsCatalog(x.Queries()))
 	if err != nil {
 		return err
 	}

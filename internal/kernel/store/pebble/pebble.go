@@ -51,6 +51,7 @@ type Store struct {
 	pending chan *commit  // applied, in order
 	ended   chan struct{} // closed when publish, the last goroutine, has ended
 
+	hot     hot
 	mu      sync.Mutex
 	gen     *generation // in force; changed under the writer token too
 	current *version    // the newest durable revision
@@ -85,13 +86,15 @@ func Open(dir string, opts Options) (*Store, error) {
 	if s.lock, err = s.takeLock(); err != nil {
 		return nil, err
 	}
-	s.cache = pebble.NewCache(opts.CacheBytes)
+	// The library takes the memory tables' bytes, the one in use and the one being flushed, out of the cache.
+	s.cache = pebble.NewCache(opts.CacheBytes + 2*int64(opts.MemTableBytes))
 	if err := s.load(); err != nil {
 		s.unwind()
 		return nil, s.refuse(err)
 	}
 	s.feed = feed.New(s.applied, opts.HistoryBytes)
 	s.current = s.snapshot(s.gen, s.applied)
+	s.hot.forget(s.applied)
 	go s.applyAll()
 	go s.publish()
 	return s, nil
@@ -173,7 +176,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	defer s.gate.Leave()
 	v := s.acquire()
 	defer s.release(v)
-	return (&tx{ctx: ctx, from: v.snap, rev: v.rev}).run(fn)
+	return (&tx{ctx: ctx, from: v.snap, rev: v.rev, hot: &s.hot}).run(fn)
 }
 
 // Update is store.Store's.
@@ -239,7 +242,7 @@ func (s *Store) transact(ctx context.Context, fn func(store.Tx) error) (*commit,
 			<-s.writer
 		}
 	}()
-	t := &tx{ctx: ctx, from: batch, batch: batch, rev: s.applied}
+	t := &tx{ctx: ctx, from: batch, batch: batch, rev: s.applied, hot: &s.hot}
 	err := t.run(fn)
 	if err == nil {
 		err = gate.Live(ctx)
@@ -270,6 +273,7 @@ func (s *Store) applyAll() {
 		} else {
 			s.applied++
 			c.rev, c.version = s.applied, s.snapshot(s.gen, s.applied)
+			s.hot.expect(c.changes)
 			s.pending <- c
 		}
 		<-s.writer
@@ -318,6 +322,7 @@ func (s *Store) publish() {
 		}
 		err := s.fuse.failure()
 		if err == nil && c.version != nil {
+			s.hot.follow(c.rev, c.changes)
 			s.install(c.version)
 			s.feed.Publish(c.rev, c.changes)
 		}

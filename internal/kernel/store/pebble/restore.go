@@ -152,6 +152,7 @@ func (s *Store) swap(ctx context.Context, next *generation, rev store.Rev) error
 	s.gen = next
 	s.mu.Unlock()
 	s.applied = rev
+	s.hot.forget(rev)
 	s.install(s.snapshot(next, rev))
 	s.drop(old)
 	s.feed.Reset(rev)

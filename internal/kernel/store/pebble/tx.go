@@ -21,6 +21,7 @@ type tx struct {
 	from  pebble.Reader
 	batch *pebble.Batch
 	rev   store.Rev
+	hot   *hot
 	key   []byte // scratch
 	size  int
 	err   error // sticks
@@ -57,18 +58,38 @@ func (t *tx) Get(key store.Key) ([]byte, bool, error) {
 	if err := t.check(nil); err != nil {
 		return nil, false, err
 	}
+	if h, known := t.known(key); known {
+		if !h.there {
+			return nil, false, nil
+		}
+		return append([]byte{}, h.value...), true, nil
+	}
 	v, closer, err := t.from.Get(t.encode(key))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
+	there := !errors.Is(err, pebble.ErrNotFound)
+	if err != nil && there {
 		return nil, false, t.check(unreadable(err))
 	}
-	v = append([]byte{}, v...)
-	if err := closer.Close(); err != nil {
-		return nil, false, t.check(unreadable(err))
+	if there {
+		v = append([]byte{}, v...)
+		if err := closer.Close(); err != nil {
+			return nil, false, t.check(unreadable(err))
+		}
 	}
-	return v, true, nil
+	if t.batch == nil {
+		t.hot.learn(key, v, there, t.rev)
+	}
+	return v, there, nil
+}
+
+// known gives what is known of a key without the library. What an Update itself wrote only its batch knows.
+func (t *tx) known(key store.Key) (hotValue, bool) {
+	switch {
+	case t.batch == nil:
+		return t.hot.get(key, t.rev)
+	case t.batch.Empty():
+		return t.hot.getAhead(key)
+	}
+	return hotValue{}, false
 }
 
 // Put is store.Tx's.

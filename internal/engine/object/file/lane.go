@@ -1,0 +1,241 @@
+package file
+
+import (
+	"sync"
+	"time"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+)
+
+// lane appends to one volume at a time. Who comes while it writes waits; the first of them then writes for all who wait,
+// with one fdatasync ("group commit").
+type lane struct {
+	e *Engine
+
+	mu    sync.Mutex
+	queue []*record
+	busy  bool
+	spare []*record // a queue's memory, for the next one
+
+	vol *volume // of who writes
+}
+
+// record is what one blob adds to the log.
+type record struct {
+	head header
+	bufs [][]byte // for each shard: room for the header, the pieces, the sums, aligned
+	vol  *volume  // where it went
+	err  error
+	hold func()    // instead: something to do while nobody appends
+	wake chan bool // true: write for all who wait; false: it is done
+}
+
+var records = sync.Pool{New: func() any { return &record{wake: make(chan bool, 1)} }}
+
+// append writes r; it returns when r is on stable storage, or for deletes when the system has it.
+func (l *lane) append(r *record) error {
+	l.mu.Lock()
+	l.queue = append(l.queue, r)
+	wait := l.busy
+	l.busy = true
+	l.mu.Unlock()
+	if wait && !<-r.wake {
+		return r.err
+	}
+	l.mu.Lock()
+	batch := l.queue
+	l.queue, l.spare = l.spare[:0], nil
+	l.mu.Unlock()
+	err := l.write(batch)
+	for i, o := range batch {
+		batch[i] = nil
+		if o.err = err; o != r {
+			o.wake <- false
+		}
+	}
+	l.mu.Lock()
+	l.spare = batch[:0]
+	var next *record
+	if len(l.queue) > 0 {
+		next = l.queue[0]
+	} else {
+		l.busy = false
+	}
+	l.mu.Unlock()
+	if next != nil {
+		next.wake <- true
+	}
+	return err
+}
+
+// write appends a batch to the lane's volume.
+func (l *lane) write(batch []*record) error {
+	records := 0
+	for _, r := range batch {
+		if r.hold == nil {
+			records++
+		} else {
+			r.hold()
+		}
+	}
+	if records == 0 {
+		return nil
+	}
+	v, err := l.current()
+	if err != nil {
+		return err
+	}
+	base, off := v.end, v.end
+	seq := uint32(len(v.entries))
+	vecs := make([][][]byte, len(l.e.folders))
+	blobs := 0
+	for _, r := range batch {
+		if r.hold != nil {
+			continue
+		}
+		if r.head.kind == kindBlob {
+			r.vol, r.head.volume, r.head.seq = v, v.id, seq
+			seq++
+			blobs++
+		} else if r.vol != v {
+			continue // the volume was retired meanwhile
+		}
+		r.head.off, r.head.durable = off, v.synced
+		for i, b := range r.bufs {
+			r.head.shard = i
+			r.head.encode(b)
+			vecs[i] = append(vecs[i], b)
+		}
+		off += int64(len(r.bufs[0]))
+	}
+	if off == base {
+		return nil
+	}
+	if err := l.e.spread(v, "write", func(i int, h *handle) error { return h.WriteAt(vecs[i], base) }); err != nil {
+		if l.e.spread(v, "cut", func(_ int, h *handle) error { return h.Truncate(base) }) != nil {
+			l.retire()
+		}
+		return err
+	}
+	if blobs > 0 {
+		if err := l.e.spread(v, "sync", func(_ int, h *handle) error { return h.Sync() }); err != nil {
+			_ = l.e.spread(v, "cut", func(_ int, h *handle) error { return h.Truncate(base) })
+			l.retire() // what a failed fdatasync left behind, nobody knows
+			return err
+		}
+		v.synced = off
+	}
+	v.mu.Lock()
+	for _, r := range batch {
+		if r.head.kind == kindBlob {
+			v.entries = append(v.entries, entry{off: r.head.off, size: uint32(r.head.size), seq: r.head.seq,
+				written: uint32(r.head.written), tag: r.head.tag, state: live})
+			v.blobs++
+			v.live += r.head.size
+		}
+	}
+	v.end = off
+	v.mu.Unlock()
+	return nil
+}
+
+// current is the volume to append to: a new one when the last is full.
+func (l *lane) current() (*volume, error) {
+	if v := l.vol; v != nil {
+		if v.end < l.e.opts.VolumeBytes && len(v.entries) < l.e.opts.VolumeBlobs {
+			return v, nil
+		}
+		l.retire()
+	}
+	v, err := l.e.newVolume()
+	l.vol = v
+	return v, err
+}
+
+func (l *lane) retire() {
+	v := l.vol
+	l.vol = nil
+	v.mu.Lock()
+	v.retired, v.lane = true, nil
+	v.mu.Unlock()
+	l.e.poke()
+}
+
+// entomb writes a delete to the log that the blob is in, if that still grows. What fails here a crash may undo, no more.
+func (e *Engine) entomb(v *volume, seq uint32) {
+	v.mu.RLock()
+	l := v.lane
+	v.mu.RUnlock()
+	if l == nil {
+		return
+	}
+	r := &record{wake: make(chan bool, 1), vol: v, head: header{kind: kindDelete, shape: e.shape, volume: v.id, seq: seq, written: time.Now().Unix()}}
+	for range e.folders {
+		r.bufs = append(r.bufs, make([]byte, headerSize))
+	}
+	if err := l.append(r); err != nil {
+		e.opts.Log.Warn("a delete was not written down", "volume", v.id, "cause", err)
+	}
+}
+
+// spread does something with the volume's log on every shard, at the same time where there are several. A shard that
+// fails is left out from then on, as long as the others suffice; a full disk fails at once.
+func (e *Engine) spread(v *volume, what string, do func(shard int, h *handle) error) error {
+	errs := make([]error, len(v.logs))
+	if len(v.logs) == 1 {
+		if v.logs[0] == nil {
+			return fail.New(fail.Unavailable, "the disk of the objects failed before")
+		}
+		errs[0] = do(0, v.logs[0])
+	} else {
+		var wg sync.WaitGroup
+		for i, h := range v.logs {
+			if h != nil {
+				wg.Go(func() { errs[i] = do(i, h) })
+			}
+		}
+		wg.Wait()
+	}
+	return e.judge(what, errs, func(i int) bool { return v.logs[i] != nil }, func(i int) {
+		v.mu.Lock()
+		h := v.logs[i]
+		v.logs[i] = nil
+		v.mu.Unlock()
+		e.handles.put(h)
+	})
+}
+
+// judge decides whether shards that failed may be done without.
+func (e *Engine) judge(what string, errs []error, there func(int) bool, without func(int)) error {
+	working, failed := 0, 0
+	var first error
+	for i, err := range errs {
+		switch {
+		case err != nil:
+			failed++
+			if refused := refuse(err); first == nil || fail.Is(refused, fail.NoSpace) {
+				first = refused
+			}
+		case there(i):
+			working++
+		}
+	}
+	if failed == 0 {
+		return nil
+	}
+	if fail.Is(first, fail.NoSpace) {
+		e.full.Store(true)
+		e.poke()
+		return first
+	}
+	e.opts.Log.Error("a disk of the objects failed", "during", what, "cause", first)
+	if working < e.shape.data || e.shape.parity == 0 {
+		return first
+	}
+	for i, err := range errs {
+		if err != nil {
+			without(i)
+		}
+	}
+	return nil
+}

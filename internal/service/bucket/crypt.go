@@ -1,0 +1,262 @@
+package bucket
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/service/object"
+)
+
+// Content is encrypted in blocks of 64 KiB by AES-256-GCM. Every object has a data key, wrapped by its project's (or the
+// customer's); every segment a key derived from that and a random salt, so that a block's number serves as its nonce.
+const (
+	plainBlock = object.Block - 16
+	readAhead  = 4 // blocks read at once
+)
+
+var blocks = sync.Pool{New: func() any { b := make([]byte, readAhead*object.Block); return &b }}
+
+// newKey makes a data key and wraps it.
+func (s *Service) newKey(b *bucket, customer []byte) (key, wrapped []byte, err error) {
+	key = make([]byte, 32)
+	_, _ = rand.Read(key)
+	if customer == nil {
+		wrapped, err = s.Sealer.Seal(string(b.Project), key, about(b))
+		return key, wrapped, err
+	}
+	aead, err := gcm(customer)
+	if err != nil {
+		return nil, nil, err
+	}
+	nonce := make([]byte, aead.NonceSize())
+	_, _ = rand.Read(nonce)
+	return key, aead.Seal(nonce, nonce, key, about(b)), nil
+}
+
+// openKey unwraps a record's data key.
+func (s *Service) openKey(b *bucket, r *record, customer []byte) ([]byte, error) {
+	if r.SSE.Algorithm != byCustomer {
+		if customer != nil {
+			return nil, failed("InvalidRequest", fail.New(fail.Invalid, "this object is not encrypted with a key of the customer's").Then("leave the key out"))
+		}
+		return s.Sealer.Open(string(b.Project), r.Key, about(b))
+	}
+	if customer == nil {
+		return nil, failed("InvalidRequest", fail.New(fail.Invalid, "this object is encrypted with a key that the customer keeps").Then("send the key"))
+	}
+	wrong := failed("AccessDenied", fail.New(fail.Denied, "this is not the key that the object was encrypted with"))
+	if keyMD5(customer) != r.SSE.MD5 {
+		return nil, wrong
+	}
+	aead, err := gcm(customer)
+	if err != nil {
+		return nil, err
+	}
+	n := aead.NonceSize()
+	key, err := aead.Open(nil, r.Key[:n], r.Key[n:], about(b))
+	if err != nil {
+		return nil, wrong
+	}
+	return key, nil
+}
+
+// about binds a wrapped key to its bucket.
+func about(b *bucket) []byte { return []byte("object key " + string(b.ID)) }
+
+const byCustomer = "customer"
+
+func keyMD5(key []byte) string {
+	sum := md5.Sum(key)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func gcm(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fail.Field("key", "a customer's key has 32 bytes, not %d", len(key))
+	}
+	return cipher.NewGCM(block)
+}
+
+// segmentCipher is what a segment's blocks are sealed with.
+func segmentCipher(key, salt []byte) (cipher.AEAD, error) {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(salt)
+	return gcm(mac.Sum(nil))
+}
+
+func nonce(block int64) (n [12]byte) {
+	binary.BigEndian.PutUint64(n[4:], uint64(block))
+	return n
+}
+
+// sealTo reads everything from body, encrypts it and writes it to w; see is shown the plain bytes. It gives their number.
+func sealTo(w io.Writer, body io.Reader, aead cipher.AEAD, see func([]byte)) (size int64, err error) {
+	pooled := blocks.Get().(*[]byte)
+	defer blocks.Put(pooled)
+	buf := (*pooled)[:object.Block]
+	for i := int64(0); ; i++ {
+		n, err := io.ReadFull(body, buf[:plainBlock])
+		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !end {
+			return size, err
+		}
+		if n > 0 {
+			see(buf[:n])
+			at := nonce(i)
+			if _, err := w.Write(aead.Seal(buf[:0], at[:], buf[:n], nil)); err != nil {
+				return size, err
+			}
+			size += int64(n)
+		}
+		if end {
+			return size, nil
+		}
+	}
+}
+
+// plainReader gives the plain bytes from..to (to not counted) of segments.
+type plainReader struct {
+	ctx      context.Context
+	blobs    object.Blobs
+	key      []byte
+	segments []segment
+	from, to int64 // within segments[0] and what follows
+
+	blob  object.Reader
+	aead  cipher.AEAD
+	buf   *[]byte
+	ready []byte
+	err   error
+}
+
+func (p *plainReader) Read(b []byte) (int, error) {
+	if err := p.fill(); err != nil {
+		return 0, err
+	}
+	n := copy(b, p.ready)
+	p.ready = p.ready[n:]
+	return n, nil
+}
+
+// WriteTo sends everything without another copy.
+func (p *plainReader) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		if err := p.fill(); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return total, err
+		}
+		n, err := w.Write(p.ready)
+		total += int64(n)
+		p.ready = p.ready[n:]
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// fill sees to it that there is something ready, or an error.
+func (p *plainReader) fill() error {
+	for len(p.ready) == 0 && p.err == nil {
+		p.err = p.next()
+	}
+	if len(p.ready) > 0 {
+		return nil
+	}
+	return p.err
+}
+
+func (p *plainReader) next() error {
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	for len(p.segments) > 0 && p.from >= p.segments[0].Size {
+		p.from -= p.segments[0].Size
+		p.to -= p.segments[0].Size
+		p.segments = p.segments[1:]
+		p.drop()
+	}
+	if len(p.segments) == 0 || p.from >= p.to {
+		return io.EOF
+	}
+	seg := &p.segments[0]
+	if p.blob == nil {
+		var err error
+		if p.blob, err = p.blobs.Open(p.ctx, seg.Ref); err != nil {
+			p.blob = nil
+			return lost(err)
+		}
+		if p.aead, err = segmentCipher(p.key, seg.Salt); err != nil {
+			return err
+		}
+	}
+	if p.buf == nil {
+		p.buf = blocks.Get().(*[]byte)
+	}
+	end := min(p.to, seg.Size)
+	first := p.from / plainBlock
+	count := min((end+plainBlock-1)/plainBlock-first, readAhead)
+	cipherSize := seg.Size + (seg.Size+plainBlock-1)/plainBlock*16
+	raw := (*p.buf)[:min(count*object.Block, cipherSize-first*object.Block)]
+	if n, err := p.blob.ReadAt(raw, first*object.Block); n < len(raw) {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = fail.New(fail.DataLoss, "a stored object is shorter than it was")
+		}
+		return lost(err)
+	}
+	plain := (*p.buf)[:0]
+	for i := int64(0); i < count; i++ {
+		block := raw[i*object.Block : min((i+1)*object.Block, int64(len(raw)))]
+		at := nonce(first + i)
+		out, err := p.aead.Open(block[:0], at[:], block, nil)
+		if err != nil {
+			return fail.New(fail.DataLoss, "block %d of a stored object was changed", first+i).Then("restore the object from another version or a backup")
+		}
+		if i > 0 { // close the gap that the tags leave
+			out = (*p.buf)[len(plain) : len(plain)+copy((*p.buf)[len(plain):], out)]
+		}
+		plain = (*p.buf)[:len(plain)+len(out)]
+	}
+	p.ready = plain[p.from-first*plainBlock : min(int64(len(plain)), end-first*plainBlock)]
+	p.from += int64(len(p.ready))
+	return nil
+}
+
+// lost says in a reader's terms that a blob which a version names is not there.
+func lost(err error) error {
+	if fail.Is(err, fail.NotFound) {
+		return fail.Wrap(errors.New(err.Error()), fail.DataLoss, "the content of a stored object is not there")
+	}
+	return err
+}
+
+func (p *plainReader) drop() {
+	if p.blob != nil {
+		_ = p.blob.Close()
+		p.blob = nil
+	}
+}
+
+// Close gives back what the reader holds.
+func (p *plainReader) Close() error {
+	p.drop()
+	p.ready, p.err = nil, io.ErrClosedPipe
+	if p.buf != nil {
+		blocks.Put(p.buf)
+		p.buf = nil
+	}
+	return nil
+}
