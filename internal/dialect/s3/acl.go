@@ -109,6 +109,9 @@ func (r *request) grantsXML(list []bucket.Grant, names map[string]string, ofBuck
 		}
 		out = append(out, x)
 	}
+	slices.SortStableFunc(out, func(a, b grantXML) int {
+		return strings.Compare(b.Grantee.URI+b.Grantee.Canned, a.Grantee.URI+a.Grantee.Canned)
+	}) // groups first
 	return out
 }
 

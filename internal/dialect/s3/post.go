@@ -3,6 +3,7 @@ package s3
 import (
 	"encoding/xml"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -28,14 +29,15 @@ func (r *request) postObject() error {
 	if err != nil {
 		return err
 	}
+	if form["key"] == "" {
+		return refuse("InvalidArgument", fail.Invalid, "the form needs the field key")
+	}
 	form["key"] = strings.ReplaceAll(form["key"], "${filename}", file.FileName())
 	policy, err := r.formAuth(form)
 	if err != nil {
 		return err
 	}
-	if r.key = form["key"]; r.key == "" {
-		return refuse("InvalidArgument", fail.Invalid, "the form needs the field key")
-	}
+	r.key = form["key"]
 	r.formHeaders(form)
 	in, err := r.upload()
 	if err != nil {
@@ -117,10 +119,8 @@ func (r *request) formAuth(form sign.Form) (*sign.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	fields := map[string]string{"bucket": r.bucket}
-	for name, value := range form {
-		fields[name] = value
-	}
+	fields := maps.Clone(map[string]string(form))
+	fields["bucket"] = r.bucket // where it goes, whatever the form says
 	if err := policy.Allows(fields, r.api.Now(), true); err != nil {
 		return nil, err
 	}

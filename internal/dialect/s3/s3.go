@@ -28,8 +28,8 @@ type Options struct {
 	Region  string
 	// DomainName gives an account's name, "" when it has none; nil: names of others are not told.
 	DomainName func(ctx context.Context, domain string) string
-	Now     func() time.Time // nil: time.Now
-	Logger  *slog.Logger
+	Now        func() time.Time // nil: time.Now
+	Logger     *slog.Logger
 }
 
 // API serves both protocols.
