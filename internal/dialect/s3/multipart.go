@@ -133,6 +133,17 @@ func (r *request) copyPart(in *bucket.PartInput) error {
 			return refuse("InvalidArgument", fail.Invalid, "the x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy")
 		}
 	}
+	if from.Range != nil { // a range that goes beyond the source is an error here, and none of a GET
+		head := from
+		head.Range, head.Head = nil, true
+		c, err := r.api.Buckets.Get(r.Context(), r.caller, &head)
+		if err != nil {
+			return err
+		}
+		if from.Range.To >= c.Size {
+			return refuse("InvalidRange", fail.Invalid, "the range of the copy source ends behind its %d bytes", c.Size)
+		}
+	}
 	in.From = &from
 	p, err := r.api.Buckets.PutPart(r.Context(), r.caller, in)
 	if err != nil {
