@@ -82,12 +82,11 @@ type files struct{ logs, indexes []int }
 // survey lists the volumes.
 func (e *Engine) survey() (map[uint64]map[uint32]*files, error) {
 	found := map[uint64]map[uint32]*files{}
-	unreadable := 0
 	for i, f := range e.folders {
 		dir := filepath.Join(f.dir, volumesDir)
 		names, err := e.disk.List(dir)
 		if err != nil {
-			if unreadable++; unreadable > e.shape.parity {
+			if e.unreadable++; e.unreadable > e.shape.parity {
 				return nil, err
 			}
 			e.opts.Log.Error("a folder of the objects cannot be read", "folder", f.dir, "cause", err)
