@@ -55,7 +55,7 @@ func openWatched(t *testing.T) *watched {
 	t.Helper()
 	w := &watched{got: map[string][]string{}}
 	var err error
-	if w.metrics, err = metric.Open(metric.Options{Dir: t.TempDir(), Every: 100 * time.Millisecond, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if w.metrics, err = metric.Open(metric.Options{Dir: t.TempDir(), Every: 300 * time.Millisecond, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.metrics.Close() })

@@ -228,6 +228,9 @@ func (s *Service) whole(ctx context.Context, ref object.Ref, repaired int) error
 		if err != nil || !used {
 			return err
 		}
+		if row, err := s.Rows.Get(tx, id.ID(owner)); err != nil || row == nil {
+			return err
+		}
 		return s.note(tx, id.ID(owner), event.Warning, "Repaired", fmt.Sprintf("%s was damaged on a disk and is whole again", called(key, version)))
 	})
 	return err
