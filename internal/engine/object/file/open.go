@@ -65,7 +65,7 @@ func (e *Engine) start() error {
 	}
 	lane := 0
 	for _, v := range growing {
-		if lane < len(e.lanes) && v.end < e.opts.VolumeBytes && len(v.entries) < e.opts.VolumeBlobs && !slices.Contains(v.logs, nil) {
+		if lane < len(e.lanes) && v.gen == 0 && v.end < e.opts.VolumeBytes && len(v.entries) < e.opts.VolumeBlobs && !slices.Contains(v.logs, nil) {
 			v.lane, e.lanes[lane].vol = e.lanes[lane], v
 			lane++
 		} else {
