@@ -93,6 +93,8 @@ type Engine struct {
 	mu      sync.RWMutex
 	volumes map[uint64]*volume
 
+	unreadable int // folders, at start
+
 	idMu   sync.Mutex
 	lastID uint64
 

@@ -32,13 +32,15 @@ type large struct {
 	pos   int64    // where the files end
 	flush int64    // up to there the disk was asked to begin
 	sums  [][]byte // of the group, for each shard
+	one   [1][][]byte
+	errs  []error
 }
 
 func (e *Engine) newLarge() (*large, error) {
 	id := e.newID()
 	l := &large{e: e, id: id, tag: largeTag(id), pos: headerSize, files: make([]File, len(e.folders)),
-		names: make([]string, len(e.folders)), sums: make([][]byte, len(e.folders))}
-	errs := make([]error, len(e.folders))
+		names: make([]string, len(e.folders)), sums: make([][]byte, len(e.folders)), errs: make([]error, len(e.folders))}
+	errs := l.errs
 	for i, f := range e.folders {
 		l.names[i] = filepath.Join(f.dir, unready, fmt.Sprintf("%016x", id))
 		l.files[i], errs[i] = e.disk.Open(l.names[i], true)
@@ -73,7 +75,6 @@ func (l *large) write(p []byte) error {
 	if l.part != nil {
 		return l.writeSpread(p)
 	}
-	var vec [][]byte
 	start := p
 	for len(p) > 0 {
 		n := min(len(p), object.Block-l.fill)
@@ -87,22 +88,30 @@ func (l *large) write(p []byte) error {
 		l.block++
 		l.begin()
 		if l.block%perGroup == 0 {
-			vec = append(vec, start[:len(start)-len(p)], l.sums[0])
-			if err := l.put([][][]byte{vec}); err != nil {
+			if err := l.putOne(start[:len(start)-len(p)], l.sums[0]); err != nil {
 				return err
 			}
-			vec, start, l.sums[0] = nil, p, l.sums[0][:0]
+			start, l.sums[0] = p, l.sums[0][:0]
 		}
 	}
 	if len(start) == 0 {
 		return nil
 	}
-	return l.put([][][]byte{{start}})
+	return l.putOne(start)
+}
+
+// putOne appends where there is one file only.
+func (l *large) putOne(pieces ...[]byte) error {
+	l.one[0] = append(l.one[0][:0], pieces...)
+	err := l.put(l.one[:])
+	clear(l.one[0])
+	return err
 }
 
 // put appends to the file of each shard.
 func (l *large) put(vecs [][][]byte) error {
-	errs := make([]error, len(l.files))
+	errs := l.errs
+	clear(errs)
 	size := 0
 	for _, piece := range vecs[0] {
 		size += len(piece)

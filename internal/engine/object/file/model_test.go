@@ -80,7 +80,7 @@ func (m *model) work(ctx context.Context, b object.Blobs, r *rand.Rand, ops int,
 				if fail.Is(err, fail.NotFound) && !still {
 					continue
 				}
-				return err
+				return fmt.Errorf("reading %s: %w", ref, err)
 			}
 			if !whole(got) || name(got) != want {
 				return fmt.Errorf("wrong bytes: %s is %s, want %s", ref, name(got), want)

@@ -65,7 +65,7 @@ func (e *Engine) start() error {
 	}
 	lane := 0
 	for _, v := range growing {
-		if lane < len(e.lanes) && v.end < e.opts.VolumeBytes && len(v.entries) < e.opts.VolumeBlobs && !slices.Contains(v.logs, nil) {
+		if lane < len(e.lanes) && v.gen == 0 && v.end < e.opts.VolumeBytes && len(v.entries) < e.opts.VolumeBlobs && !slices.Contains(v.logs, nil) {
 			v.lane, e.lanes[lane].vol = e.lanes[lane], v
 			lane++
 		} else {
@@ -82,12 +82,11 @@ type files struct{ logs, indexes []int }
 // survey lists the volumes.
 func (e *Engine) survey() (map[uint64]map[uint32]*files, error) {
 	found := map[uint64]map[uint32]*files{}
-	unreadable := 0
 	for i, f := range e.folders {
 		dir := filepath.Join(f.dir, volumesDir)
 		names, err := e.disk.List(dir)
 		if err != nil {
-			if unreadable++; unreadable > e.shape.parity {
+			if e.unreadable++; e.unreadable > e.shape.parity {
 				return nil, err
 			}
 			e.opts.Log.Error("a folder of the objects cannot be read", "folder", f.dir, "cause", err)

@@ -36,7 +36,7 @@ func TestPowerCut(t *testing.T) {
 			}
 			m := newModel()
 			cuts := 0
-			for round := range 6 * long(20) {
+			for round := range 6 * long(10) {
 				opts := small(paths)
 				opts.Disk, opts.Reserve = disk, 64<<10
 				disk.mu.Lock()

@@ -46,6 +46,10 @@ func (e *Engine) open(ref object.Ref) (*reader, header, error) {
 		if v := e.volume(p.volume); v != nil {
 			return e.openPacked(v, p)
 		}
+		if e.unreadable >= e.shape.data { // a volume may be there only: it was written while the others failed
+			return nil, header{}, fail.New(fail.Unavailable, "a disk of the objects cannot be read, and this blob may be there").
+				Then("bring the disk back, and start again")
+		}
 	}
 	if l, ok := parseLarge(ref); ok {
 		return e.openLarge(l)

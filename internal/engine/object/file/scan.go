@@ -11,13 +11,21 @@ import (
 // recover reads the log of a volume that was growing, from where its index ends, and cuts off what was not written whole.
 func (e *Engine) recover(v *volume) error {
 	logs := make([]*handle, len(e.folders))
+	opened := 0
+	var failed error
 	for i := range e.folders {
 		h, err := e.handles.get(e.logName(i, v.id, v.gen), false)
 		if err == nil {
 			logs[i] = h
+			opened++
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			e.opts.Log.Error("a log of the objects cannot be opened", "volume", v.id, "cause", err)
+			failed = err
 		}
+	}
+	if opened < e.shape.data && failed != nil { // an empty volume is not what it must be taken for
+		e.putLogs(logs)
+		return refuse(failed)
 	}
 	s := &scan{e: e, v: v, logs: logs}
 	err := s.run(max(v.end, headerSize))

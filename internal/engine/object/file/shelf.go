@@ -144,6 +144,20 @@ func (e *Engine) finish(shard int, draft string) bool {
 }
 
 func (e *Engine) openLarge(l largeRef) (*reader, header, error) {
+	r, h, err := e.openFiles(l)
+	if !fail.Is(err, fail.DataLoss) {
+		return r, h, err
+	}
+	s := &e.shelves[l.shelf()] // is it just being deleted?
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r, h, err = e.openFiles(l); fail.Is(err, fail.DataLoss) && e.marked(l) {
+		return nil, h, errNotFound()
+	}
+	return r, h, err
+}
+
+func (e *Engine) openFiles(l largeRef) (*reader, header, error) {
 	r := &reader{e: e, ref: l.ref(), plan: e.shape.plan(l.size), tag: l.tag(), large: l}
 	r.shards = r.one[:0]
 	missing, failed := 0, 0
@@ -164,10 +178,11 @@ func (e *Engine) openLarge(l largeRef) (*reader, header, error) {
 		return r, h, nil
 	}
 	_ = r.Close()
-	if missing == len(e.folders) && failed <= e.shape.parity {
+	absent := missing - failed
+	switch {
+	case missing == len(e.folders) && absent > e.shape.parity: // of a blob that is there, so many are not missing
 		return nil, h, errNotFound()
-	}
-	if e.shape.parity == 0 {
+	case failed > 0 && absent <= e.shape.parity:
 		return nil, h, refuse(cause)
 	}
 	return nil, h, fail.New(fail.DataLoss, "%d of the %d files of blob %s cannot be opened", missing, len(e.folders), r.ref).
