@@ -86,6 +86,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.every(300*time.Millisecond, nil, s.notifications().run)
 	s.every(time.Second, nil, s.orphans)
 	s.every(time.Second, nil, s.scrub)
+	s.every(300*time.Millisecond, nil, s.replicator().run)
 	s.running.Go(s.gatherLogs)
 	return nil
 }

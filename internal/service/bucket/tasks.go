@@ -55,7 +55,12 @@ func forgetTasks(tx store.Tx, b id.ID) error {
 			return err
 		}
 	}
-	return nil
+	for k := range tx.Scan(copiesKey+string(b)+"/", "") {
+		if err := tx.Delete(k); err != nil {
+			return err
+		}
+	}
+	return tx.ScanErr()
 }
 
 // each calls fn for every bucket, whose row it read a moment ago.
