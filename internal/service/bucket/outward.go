@@ -32,6 +32,14 @@ func checkOutward(sp *BucketSpec) error {
 			return err
 		}
 	}
+	for i := range sp.Mirror {
+		if err := checkURL("spec.mirror", sp.Mirror[i].URL, true); err != nil {
+			return err
+		}
+		if strings.Contains(sp.Mirror[i].URL, "?") {
+			return failed("InvalidArgument", fail.Field("spec.mirror", "the rest of an object's name cannot be put behind the query of %q", sp.Mirror[i].URL))
+		}
+	}
 	seen := map[string]bool{}
 	for i := range sp.Replication {
 		r := &sp.Replication[i]

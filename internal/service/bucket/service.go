@@ -56,6 +56,7 @@ type Service struct {
 	free    chan struct{} // there may be something to free
 	tasks   taskState
 	access  accessLog
+	mirrors mirrors
 }
 
 // New makes the service. Serve gives it its door, Start begins what runs beside requests.
