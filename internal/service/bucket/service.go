@@ -88,6 +88,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.every(time.Second, nil, s.orphans)
 	s.every(time.Second, nil, s.scrub)
 	s.every(300*time.Millisecond, nil, s.replicator().run)
+	s.every(300*time.Millisecond, nil, s.inventories)
 	s.running.Go(s.gatherLogs)
 	return nil
 }
