@@ -120,6 +120,9 @@ func (s *Service) drop(tx store.Tx, c *Caller, b *bucket, in *DeleteInput) (Dele
 			if err := s.remove(tx, b, in.Key, now); err != nil {
 				return d, err
 			}
+			if err := s.lost(tx, b); err != nil {
+				return d, err
+			}
 			if err := s.deleteElsewhere(tx, b, in.Key, now); err != nil {
 				return d, err
 			}

@@ -57,6 +57,7 @@ type Service struct {
 	tasks   taskState
 	access  accessLog
 	mirrors mirrors
+	losses  losses
 }
 
 // New makes the service. Serve gives it its door, Start begins what runs beside requests.
@@ -89,6 +90,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.every(time.Second, nil, s.scrub)
 	s.every(300*time.Millisecond, nil, s.replicator().run)
 	s.every(300*time.Millisecond, nil, s.inventories)
+	s.every(time.Second, nil, s.warn)
 	s.running.Go(s.gatherLogs)
 	return nil
 }
