@@ -23,13 +23,30 @@ import (
 func (s *session) cpCmd() *cobra.Command {
 	var instance string
 	k := s.component()
-	cmd := &cobra.Command{Use: "cp FROM TO", Short: "copy files to and from an app's instance",
-		Long: "Copy a file or a folder between this machine and an instance of an app; the instance's side is written APP:/PATH.\n" +
-			"TO is the copy's own name, or the folder it goes into when it ends with /. What is copied into an instance goes with it.",
-		Example: examples("awan cp ./data.csv shop:/tmp/data.csv", "awan cp shop:/var/log/app ./logs", "awan cp ./site/ shop:/srv/"),
-		Args:    cobra.ExactArgs(2)}
-	cmd.Flags().StringVar(&instance, "instance", "", "this instance (`ID`); any ready one when empty")
+	f := &copying{}
+	cmd := &cobra.Command{Use: "cp FROM TO", Short: "copy files to and from buckets and apps' instances",
+		Long: "Copy files and folders between this machine and a bucket, between buckets, or between this machine and an instance of\n" +
+			"an app. A bucket's side is written awan://BUCKET/KEY (s3:// and obs:// do, too), an instance's APP:/PATH, and - is\n" +
+			"standard input or output. TO is the copy's own name, or the folder it goes into when it ends with /.\n\n" +
+			"With -r, what lies in folder FROM goes under TO. Large files travel in parts, several at a time; an upload that was\n" +
+			"interrupted goes on where it stopped when the same command runs again. What is copied into an instance goes with it.",
+		Example: examples("awan cp backup.tar awan://backups/", "awan cp -r ./site awan://www/", "awan cp awan://backups/backup.tar .", "awan cp awan://a/x awan://b/y",
+			"pg_dump shop | awan cp - awan://backups/shop.sql", "awan cp --version-id 1886f7… awan://a/x awan://a/x   # an old version is the newest again",
+			"awan cp ./data.csv shop:/tmp/data.csv", "awan cp shop:/var/log/app ./logs"),
+		Args: cobra.ExactArgs(2)}
+	cmd.Flags().StringVar(&instance, "instance", "", "this instance (`ID`) of an app; any ready one when empty")
+	cmd.Flags().BoolVarP(&f.recursive, "recursive", "r", false, "everything in a folder of this machine or a bucket")
+	cmd.Flags().StringVar(&f.version, "version-id", "", "this `VERSION` of an object, as awan ls --versions lists them")
+	f.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := f.check(); err != nil {
+			return err
+		}
+		from, fromPath, fromThere := remotePath(args[0])
+		to, toPath, toThere := remotePath(args[1])
+		if !fromThere && !toThere {
+			return s.copyObjects(cmd.Context(), f, args)
+		}
 		if err := needs(k, "component"); err != nil {
 			return err
 		}
@@ -37,8 +54,6 @@ func (s *session) cpCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		from, fromPath, fromThere := remotePath(args[0])
-		to, toPath, toThere := remotePath(args[1])
 		switch {
 		case fromThere == toThere:
 			return usagef("one side must be APP:/PATH and the other a path of this machine")
@@ -56,7 +71,7 @@ func (s *session) cpCmd() *cobra.Command {
 // remotePath reads APP:/PATH.
 func remotePath(arg string) (app, p string, ok bool) {
 	app, p, ok = strings.Cut(arg, ":")
-	if !ok || app == "" || strings.ContainsAny(app, "/.\\") || !strings.HasPrefix(p, "/") {
+	if !ok || app == "" || strings.HasPrefix(p, "//") || strings.ContainsAny(app, "/.\\") || !strings.HasPrefix(p, "/") {
 		return "", "", false
 	}
 	return app, p, true

@@ -30,6 +30,9 @@ func (s *session) kindCmds(root *cobra.Command) []*cobra.Command {
 		}
 		s.kindCommands[name] = k
 		cmd := group(name, k.Doc, k.Doc+about(k), s.verbCmds(name, k)...)
+		if k.FullName() == "bucket/bucket" {
+			cmd.AddCommand(s.bucketEmptyCmd())
+		}
 		if taken[k.Plural] == 0 && name == k.Name {
 			cmd.Aliases = []string{k.Plural}
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/prometheus"
+	"github.com/awancloud/awan/internal/dialect/s3"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
@@ -43,13 +44,14 @@ func (c *Cloud) openFront() error {
 	a := &auth.Authenticator{Ident: c.Ident, Now: time.Now, OriginalPath: front.OriginalPath}
 	api := native.New(c.Door, a, c.Version)
 	api.Domain, api.CA = c.Domain, c.CA.Certificate
+	objects := s3.New(s3.Options{Buckets: c.Buckets, Ident: c.Ident, Auth: a, Region: c.Region, Now: time.Now, Logger: c.Log})
 	f, err := front.New(front.Options{Listen: c.Listen, CA: c.CA, Names: front.Names{Domain: c.Domain, Region: c.Region}, Logger: c.Log,
 		Native: &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
 		Console: &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen,
-			Federation: c.Federation, Account: c.Account, Metrics: c.Metrics, API: withRequestID(api)})), MaxBody: -1},
-		Services: c.services(a),
+			Federation: c.Federation, Account: c.Account, Metrics: c.Metrics, Buckets: c.Buckets, API: withRequestID(api)})), MaxBody: -1},
+		Services: append(c.services(a), objects.Service()),
 		Inside:   c.App.Inside(), InsideName: c.App.InsideName,
-		Apps: c.Access.Handler, Certificate: c.Access.Certificate})
+		Apps: appsThen(c.Access.Handler, objects.Custom), Certificate: c.Access.Certificate})
 	if err != nil {
 		return err
 	}
@@ -75,6 +77,16 @@ func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 		prometheus.New(prometheus.Options{Metrics: c.Metrics, Alarms: c.Alarms, Door: c.Door, User: c.imageUser}).Service(),
 		front.Service{Name: "git", Handler: withRequestID(c.gitHandler()), MaxBody: -1},
 		front.Service{Name: "registry", HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
+}
+
+// appsThen asks for an app of a name, then for a bucket that its owner gave the name.
+func appsThen(apps, buckets func(host string) http.Handler) func(host string) http.Handler {
+	return func(host string) http.Handler {
+		if h := apps(host); h != nil {
+			return h
+		}
+		return buckets(host)
+	}
 }
 
 // withRequestID hands the listener's request id to dialects that read it from the request.

@@ -4,7 +4,9 @@
 package console
 
 import (
+	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/metric"
 )
@@ -32,6 +35,8 @@ type Options struct {
 
 	// Federation is other ways to log in, and apps that ask who somebody is; nil: the cloud has none.
 	Federation *federation.Service
+	// Buckets is object storage; nil: there is none.
+	Buckets bucket.API
 	// Account is the domain whose identity providers the log-in page offers before another is named.
 	Account string
 }
@@ -107,6 +112,7 @@ func (c *Console) routes() {
 		"GET /apps/{name}/exec": (*request).appExec, "POST /apps/{name}/exec": (*request).appExec,
 		"POST /apps/{name}/actions/{verb}": (*request).appAction, "POST /apps/{name}/delete": (*request).appDelete,
 	}
+	maps.Copy(private, bucketRoutes)
 	if c.Federation != nil {
 		private["GET /consent"], private["POST /consent"] = (*request).consentPage, (*request).consent
 	}
@@ -189,6 +195,12 @@ func (q *request) showError(err error) {
 		q.Door.Log.Error("console: a page failed", "request", q.reqID, "path", q.URL.Path, "err", err)
 	}
 	if e.Kind == fail.Canceled || q.began {
+		return
+	}
+	if q.scripted() {
+		q.w.Header().Set("Content-Type", "application/json")
+		q.w.WriteHeader(native.StatusOf(err))
+		_ = json.NewEncoder(q.w).Encode(map[string]any{"kind": e.Kind, "field": e.Field, "message": e.Message, "next": e.Next})
 		return
 	}
 	if e.Kind == fail.Unauthenticated && q.URL.Path != "/login" {

@@ -27,6 +27,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/metric"
 )
@@ -105,6 +106,7 @@ type world struct {
 
 	uploaded *bytes.Buffer   // what was uploaded
 	configs  *config.Service // with its kinds in this world
+	buckets  *bucket.Service
 	metrics  *metric.Service
 }
 
@@ -121,7 +123,9 @@ func startGated(t *testing.T) *world {
 	gate := make(chan struct{})
 	w := &world{box: boxes(), rel: releases(), gate: gate, uploaded: new(bytes.Buffer), configs: config.New(config.Deps{})}
 	w.app = components(gate, w.uploaded)
-	w.Kernel = kerneltest.Start(t, func(d ledger.Dim) (int64, bool) { return 4096, true }, append(w.configs.Kinds(), w.box, w.app, w.rel)...)
+	w.buckets = bucket.New(bucket.Deps{})
+	w.Kernel = kerneltest.Start(t, func(d ledger.Dim) (int64, bool) { return 4096, true }, append(append(w.configs.Kinds(), w.buckets.Kinds()...), w.box, w.app, w.rel)...)
+	w.openBuckets(t)
 	w.configs.Deps = config.Deps{Store: w.Store, Now: w.Clock.Now, Unseal: w.Door.Unseal, UsedBy: func(store.Tx, id.ID, string) (string, error) { return "", nil }}
 	w.NoFactors(t)
 	var err error
@@ -130,7 +134,7 @@ func startGated(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = w.metrics.Close() })
 	api := native.New(w.Door, &auth.Authenticator{Ident: w.Ident, Now: w.Clock.Now}, "test")
-	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: w.Clock.Now, Version: "test", URL: "https://cloud.example:7443", Metrics: w.metrics, API: api}))
+	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: w.Clock.Now, Version: "test", URL: "https://cloud.example:7443", Metrics: w.metrics, Buckets: w.buckets, API: api}))
 	t.Cleanup(s.Close)
 	w.URL, w.client = s.URL, s.Client()
 	jar, err := cookiejar.New(nil)
@@ -165,6 +169,7 @@ func (w *world) create(t *testing.T, k *kind.Def, name, spec string, tags map[st
 func (w *world) fill(t *testing.T) {
 	t.Helper()
 	w.create(t, w.box, "crate", `{"size":7,"token":"hush-hush","words":["fragile","`+"<b>up</b>"+`"],"env":{"A":"`+jsonText(evil)+`"},"hidden":{"KEY":"tell-nobody"},"rules":[{"port":443}],"free":{"deep":[1,2]}}`, map[string]string{"team": evil})
+	w.fillBucket(t)
 	w.create(t, w.Door.KindOf("config/config"), "shop.properties", `{"type":"properties","content":"color=red\nsize=1\n"}`, nil)
 	if _, err := w.Door.Do(t.Context(), &call.Call{Kind: w.Door.KindOf("config/config"), Verb: call.Update, Target: "shop.properties", Spec: json.RawMessage(`{"content":"color=blue\nsize=1\n"}`), Principal: w.Root}); err != nil {
 		t.Fatal(err)
@@ -287,6 +292,8 @@ func (w *world) everyPage(t *testing.T) []string {
 	pages := []string{"/", "/deploy", "/apps", "/audit", "/audit?text=box&outcome=succeeded&since=24h", "/usage", "/usage?period=last", "/quota", "/trash",
 		"/deploy?from=template&template=go", "/deploy?from=upload", "/deploy?from=git", "/deploy?from=image", "/deploy?app=guestbook", "/deploy?app=guestbook&from=git",
 		"/simulate", "/simulate?ask=1&actions=test%3Abox%3Alist%0Atest%3Abox%3Acreate&user=admin", "/explorer", "/explorer/test/boxes", "/explorer/app/components",
+		"/buckets", "/buckets?name=zz", "/buckets/photos", "/buckets/photos?prefix=2026/", "/buckets/photos?deleted=1", "/buckets/photos?filter=zz", "/buckets/photos/access", "/buckets/photos/settings", "/buckets/photos/usage",
+		"/buckets/photos/object?key=2026/notes.txt", "/buckets/photos/object?key=gone.txt&version=" + w.version(t, "photos", "gone.txt"), "/buckets/photos/object?key=dot.png",
 		"/configs/shop.properties", "/configs/shop.properties?from=1&to=2",
 		"/apps/guestbook/metrics", "/apps/guestbook/metrics?range=15m&by=instance", "/apps/guestbook/build?new=1",
 		"/apps/guestbook", "/apps/guestbook/logs", "/apps/guestbook/releases", "/apps/guestbook/events", "/apps/guestbook/variables", "/apps/guestbook/settings", "/apps/guestbook/exec"}

@@ -23,6 +23,10 @@ var icons = map[string]string{
 	"trash":    `<path d="M5 7h14M10 7V4.500h4V7M7 7l.8 12a1 1 0 0 0 1 1h6.400a1 1 0 0 0 1-1L17 7M10.500 11v5M13.500 11v5"/>`,
 	"release":  `<path d="m4 12 8 4.500L20 12M4 16l8 4.500L20 16M12 3.500 4 8l8 4.500L20 8z"/>`,
 	"box":      `<rect x="4.500" y="4.500" width="15" height="15" rx="2"/><path d="M4.500 10h15"/>`,
+	"bucket":   `<path d="M5 7.500c0-1.700 3.100-3 7-3s7 1.300 7 3-3.100 3-7 3-7-1.300-7-3zM5 7.500 6.700 18c.3 1.200 2.500 2 5.300 2s5-.8 5.300-2L19 7.500"/>`,
+	"file":     `<path d="M7 3.500h6.500L18 8v12a.5.5 0 0 1-.5.5h-11A.5.5 0 0 1 6 20V4.500a1 1 0 0 1 1-1zM13 3.500V8.500h5"/>`,
+	"upload":   `<path d="M12 15.500V4.500M7.500 9 12 4.500 16.500 9M4.500 16v3a1 1 0 0 0 1 1h13a1 1 0 0 0 1-1v-3"/>`,
+	"download": `<path d="M12 4.500v11M7.500 11l4.500 4.500 4.500-4.500M4.500 16v3a1 1 0 0 0 1 1h13a1 1 0 0 0 1-1v-3"/>`,
 	"menu":     `<path d="M4 7h16M4 12h16M4 17h16"/>`,
 	"search":   `<circle cx="10.500" cy="10.500" r="5.500"/><path d="m15 15 5 5"/>`,
 	"plus":     `<path d="M12 5v14M5 12h14"/>`,
@@ -49,7 +53,7 @@ func icon(name string) (template.HTML, error) {
 var kindIcons = map[string]string{
 	"app/component": "app", "app/application": "folder", "app/environment": "domain", "app/release": "release", "identity/user": "user", "identity/group": "group",
 	"identity/policy": "policy", "identity/grant": "policy", "identity/access-key": "key", "identity/project": "folder", "identity/domain": "domain",
-	"keypair/keypair": "key", "keypair/key-pair": "key",
+	"bucket/bucket": "bucket", "keypair/keypair": "key", "keypair/key-pair": "key",
 }
 
 func iconOf(k *kind.Def) string {

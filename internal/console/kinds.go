@@ -130,6 +130,7 @@ type rowPage struct {
 	Keeps         string // how long the trash keeps it
 	Project, Base string
 	Text          string // the editor of a config's text
+	Objects       string // the pages of a bucket
 	Users         []usedBy
 	Mountable     bool
 	Rights        *rights
@@ -203,6 +204,9 @@ func (q *request) rowPage(k *kind.Def, row kind.AnyRow) (rowPage, error) {
 	p.Job = q.jobOf(m)
 	p.API = "/explorer/" + k.Service + "/" + k.Plural
 	p.Mountable = k.Service == "config" && (k.Name == "config" || k.Name == "secret" || k.Name == "config-group")
+	if k.FullName() == bucketKind && q.Buckets != nil {
+		p.Objects = bucketPath(m.Name)
+	}
 	if k.FullName() == configKind {
 		p.Text = "/configs/" + string(m.ID)
 	}

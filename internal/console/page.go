@@ -36,13 +36,13 @@ func loadPages(c *Console) *pages {
 	p := &pages{sets: map[string]*template.Template{}, assets: loadAssets()}
 	funcs := template.FuncMap{
 		"asset": p.assets.path, "icon": icon, "age": c.age, "ago": c.ago, "in": c.in, "clock": clockText, "iso": isoText, "label": label, "dict": dict,
-		"tone": tone, "plural": plural, "number": number, "percent": percent, "lower": strings.ToLower, "join": strings.Join, "imageName": imageName, "cores": cores, "rollbackInput": rollbackInput,
+		"tone": tone, "plural": plural, "number": number, "percent": percent, "lower": strings.ToLower, "join": strings.Join, "imageName": imageName, "cores": cores, "rollbackInput": rollbackInput, "size": sizeText, "when": either, "short": func(s string) string { return cut(s, 12) },
 	}
-	common := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/form.html", "templates/app.html"))
+	common := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/form.html", "templates/app.html", "templates/bucket.html"))
 	files, _ := fs.Glob(templateFiles, "templates/*.html")
 	for _, f := range files {
 		name := strings.TrimSuffix(path.Base(f), ".html")
-		if name == "layout" || name == "parts" || name == "form" || name == "app" {
+		if name == "layout" || name == "parts" || name == "form" || name == "app" || name == "bucket" {
 			continue
 		}
 		p.sets[name] = template.Must(template.Must(common.Clone()).ParseFS(templateFiles, f))
@@ -139,6 +139,10 @@ func (q *request) nav() []navGroup {
 	if k := q.Door.KindOf(componentKind); k != nil && may[action{"app", "component", call.List}] {
 		first.Items = append(first.Items, navItem{Title: "Apps", Path: "/apps", Icon: "app"})
 	}
+	hasBuckets := q.Buckets != nil && may[action{"bucket", "bucket", call.List}]
+	if hasBuckets {
+		first.Items = append(first.Items, navItem{Title: "Buckets", Path: "/buckets", Icon: "bucket"})
+	}
 	out := []navGroup{first}
 	at := map[string]int{}
 	trash := false
@@ -147,6 +151,9 @@ func (q *request) nav() []navGroup {
 	for _, k := range kinds {
 		if !may[action{k.Service, k.Name, call.List}] {
 			continue
+		}
+		if hasBuckets && k.FullName() == bucketKind {
+			continue // its own pages show more
 		}
 		trash = trash || k.Retention > 0
 		i, ok := at[k.Service]

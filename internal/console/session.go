@@ -86,6 +86,13 @@ func (q *request) checkPost() error {
 	if err := q.origin.Check(q.Request); err != nil {
 		return fail.New(fail.Denied, "this form was sent from another site, so nothing was done").Because(err)
 	}
+	if q.scripted() {
+		q.Body = http.MaxBytesReader(q.w, q.Body, pieceRoom)
+		if !hmac.Equal([]byte(q.Header.Get("X-Csrf")), []byte(q.csrf())) {
+			return fail.New(fail.Denied, "this page is out of date, so nothing was done").Then("reload the page")
+		}
+		return nil
+	}
 	read := q.ParseForm
 	if q.uploads() {
 		read = q.openUpload

@@ -177,21 +177,19 @@ func (r *request) headBucket() error {
 		return err
 	}
 	r.set("Bucket-Region", r.api.Region)
-	if r.obs || r.claim != nil && r.claim.Scheme != "AWS4-HMAC-SHA256" {
-		r.set("Version", "3.0")
-		r.set("Bucket-Location", r.api.Region)
-		epid := string(row.EnterpriseProject)
-		if epid == "" {
-			epid = "0"
-		}
-		r.set("Epid", epid)
-		r.set("Bucket-Type", typeOf(row))
-		if row.Spec.FileSystem {
-			r.set("Fs-File-Interface", "Enabled")
-		}
-		r.w.Header().Set("X-Default-Storage-Class", r.className(row.Spec.Class))
-		r.set("Storage-Class", r.className(row.Spec.Class))
+	r.set("Version", "3.0")
+	r.set("Bucket-Location", r.api.Region)
+	epid := string(row.EnterpriseProject)
+	if epid == "" {
+		epid = "0"
 	}
+	r.set("Epid", epid)
+	r.set("Bucket-Type", typeOf(row))
+	if row.Spec.FileSystem {
+		r.set("Fs-File-Interface", "Enabled")
+	}
+	r.w.Header().Set("X-Default-Storage-Class", r.className(row.Spec.Class))
+	r.set("Storage-Class", r.className(row.Spec.Class))
 	r.w.Header().Set("Content-Type", "application/xml")
 	return r.ok(http.StatusOK)
 }

@@ -129,7 +129,7 @@ func (r *request) listObjects() error {
 	marker := encoded(in.After, encoding)
 	out := listXML{Marker: &marker}
 	r.fill(&out, in, l, encoding, true)
-	if l.Truncated && (in.Delimiter != "" || r.obs) {
+	if l.Truncated {
 		out.NextMarker = encoded(l.Next, encoding)
 	}
 	if r.obs {

@@ -92,7 +92,13 @@ func (r *request) putPart() error {
 		return err
 	}
 	if c.Trailing() {
-		in.Trailer = func() []bucket.Sum { return trailing(c) }
+		kind, err := r.announced()
+		if err != nil {
+			return err
+		}
+		if kind != "" {
+			in.Body = &trailed{c, kind, newHash(kind)}
+		}
 	}
 	p, err := r.api.Buckets.PutPart(r.Context(), r.caller, in)
 	if err != nil {

@@ -60,8 +60,11 @@ func (r *request) body(in *bucket.PutInput) error {
 
 // compute names the checksum to make when the client named one and sent none.
 func (r *request) compute(sums []bucket.Sum, c *sign.Body) (string, error) {
+	if c.Trailing() {
+		return r.announced()
+	}
 	kind, err := r.wanted()
-	if err != nil || c.Trailing() {
+	if err != nil {
 		return "", err
 	}
 	for _, s := range sums {
@@ -110,7 +113,7 @@ func (r *request) stored(o *bucket.Object) error {
 func (r *request) source() (in bucket.GetInput, err error) {
 	v := r.ext("Copy-Source")
 	path, query, _ := strings.Cut(v, "?")
-	path = unescape(strings.TrimPrefix(path, "/"))
+	path = unescape(strings.ReplaceAll(strings.TrimPrefix(path, "/"), "+", "%20")) // OBS's client encodes it like a query
 	path = strings.TrimPrefix(path, "/")
 	name, key, ok := strings.Cut(path, "/")
 	if !ok || name == "" || key == "" {

@@ -8,10 +8,12 @@ import (
 	"encoding/base64"
 	"hash"
 	"hash/crc32"
-	"hash/crc64"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/minio/crc64nvme"
 
 	"github.com/awancloud/awan/internal/dialect/s3/sign"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -105,28 +107,63 @@ func algorithm(kind string) (string, error) {
 	return kind, nil
 }
 
-// nvme is the polynomial of CRC-64/NVME in the reversed form of hash/crc64.
-var nvme = crc64.MakeTable(0x9a6c9329ac4bc9b5)
+// newHash makes a checksum's hash.
+func newHash(kind string) hash.Hash {
+	switch kind {
+	case "md5":
+		return md5.New()
+	case "crc32":
+		return crc32.NewIEEE()
+	case "crc32c":
+		return crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	case "crc64nvme":
+		return crc64nvme.New()
+	case "sha1":
+		return sha1.New()
+	}
+	return sha256.New()
+}
 
 // holds checks a small document against a sum.
 func holds(s bucket.Sum, b []byte) bool {
-	var h hash.Hash
-	switch s.Kind {
-	case "md5":
-		h = md5.New()
-	case "crc32":
-		h = crc32.NewIEEE()
-	case "crc32c":
-		h = crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	case "crc64nvme":
-		h = crc64.New(nvme)
-	case "sha1":
-		h = sha1.New()
-	default:
-		h = sha256.New()
-	}
+	h := newHash(s.Kind)
 	h.Write(b)
 	return bytes.Equal(h.Sum(nil), s.Value)
+}
+
+// announced gives the checksum that the client says will come behind the content.
+func (r *request) announced() (string, error) {
+	for name := range strings.SplitSeq(r.Header.Get("X-Amz-Trailer"), ",") {
+		kind, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(name)), "x-amz-checksum-")
+		if !ok {
+			continue
+		}
+		if sumLength[kind] == 0 {
+			return "", refuse("InvalidRequest", fail.Invalid, "the checksum %q in x-amz-trailer is not known here", name)
+		}
+		return kind, nil
+	}
+	return "", nil
+}
+
+// trailed fails at the end of a content whose trailer has another checksum.
+type trailed struct {
+	*sign.Body
+	kind string
+	hash hash.Hash
+}
+
+func (t *trailed) Read(p []byte) (int, error) {
+	n, err := t.Body.Read(p)
+	t.hash.Write(p[:n])
+	if err == io.EOF {
+		for _, s := range trailing(t.Body) {
+			if s.Kind == t.kind && !bytes.Equal(t.hash.Sum(nil), s.Value) {
+				return n, refuse("BadDigest", fail.Invalid, "the content has another %s than the one sent behind it", s.Kind).Then("send it again")
+			}
+		}
+	}
+	return n, err
 }
 
 // setSums tells an object's checksums.

@@ -22,6 +22,8 @@ import (
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/s3"
+	"github.com/awancloud/awan/internal/engine/object/mem"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -29,6 +31,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/registry"
@@ -40,6 +43,7 @@ type Cloud struct {
 	Federation *federation.Service
 	Registry   *registry.Registry
 	Images     *registry.Kinds
+	Buckets    *bucket.Service
 	CA         *secret.CA
 	CAFile     string
 	Addr       string // HOST:PORT
@@ -48,6 +52,12 @@ type Cloud struct {
 
 // Start starts a cloud on a free port, with kinds beside identity's; it ends with the test.
 func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
+	t.Helper()
+	return StartWith(t, func(b *bucket.Service) bucket.API { return b }, kinds...)
+}
+
+// StartWith is Start with something between the protocols of object storage and its service.
+func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...*kind.Def) *Cloud {
 	t.Helper()
 	fed, ends := federation.New(federation.Deps{}), endpoint.New()
 	c := &Cloud{Federation: fed}
@@ -58,7 +68,9 @@ func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 		}
 		return row.ID, nil
 	}})
-	c.Kernel = kerneltest.Start(t, nil, slices.Concat(c.Images.All(), fed.Kinds(), ends.All(), kinds)...)
+	c.Buckets = bucket.New(bucket.Deps{})
+	c.Kernel = kerneltest.Start(t, nil, slices.Concat(c.Images.All(), fed.Kinds(), ends.All(), c.Buckets.Kinds(), kinds)...)
+	c.openBuckets(t)
 	fed.Store, fed.Ident, fed.Now, fed.Unseal = c.Store, c.Ident, c.Clock.Now, c.Door.Unseal
 	dir := t.TempDir()
 	var err error
@@ -90,9 +102,11 @@ func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service(),
 		swr.New(swr.Options{Options: o, Kinds: c.Images, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry))
+	objects := s3.New(s3.Options{Buckets: between(c.Buckets), Ident: c.Ident, Auth: a, Region: "awan-1", Now: c.Clock.Now})
+	services = append(services, objects.Service())
 	pages := console.New(console.Options{Door: c.Door, Now: c.Clock.Now, Version: "test", Federation: fed, Account: c.Admin.Domain})
 	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: c.CA, Names: front.Names{Domain: "awan.test", Region: "awan-1"},
-		Logger: slog.New(slog.DiscardHandler), Services: services,
+		Logger: slog.New(slog.DiscardHandler), Services: services, Apps: objects.Custom,
 		Native:  &front.Service{Name: "native", Handler: native.New(c.Door, a, "test")},
 		Console: &front.Service{Name: "console", Handler: pages}})
 	if err != nil {
@@ -111,6 +125,28 @@ func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 	c.Addr = f.Addr().String()
 	c.URL = "https://" + c.Addr
 	return c
+}
+
+// openBuckets opens object storage over memory.
+func (c *Cloud) openBuckets(t testing.TB) {
+	sealer, err := secret.OpenSealer(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Buckets.Deps = bucket.Deps{Store: c.Store, Blobs: mem.New(), Sealer: sealer, Now: c.Clock.Now, Log: slog.New(slog.DiscardHandler),
+		DomainName: func(tx store.Tx, domain id.ID) (string, error) {
+			d, err := c.Ident.Kinds.Domain.Get(tx, domain)
+			if d == nil || err != nil {
+				return "", err
+			}
+			return d.Name, nil
+		}}
+	c.Door.Own = c.Buckets.Own
+	c.Buckets.Serve(c.Door)
+	if err := c.Buckets.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Buckets.Close)
 }
 
 // Client trusts the cloud's CA.

@@ -217,7 +217,12 @@ func (e *Engine) Close() error {
 	<-e.stopped
 	var errs []error
 	for _, v := range e.allVolumes() {
-		errs = append(errs, e.checkpoint(v))
+		err := e.checkpoint(v)
+		if fail.Is(refuse(err), fail.NoSpace) {
+			e.opts.Log.Warn("an index of the objects found no space; the next start reads the log", "volume", v.id)
+			continue
+		}
+		errs = append(errs, err)
 	}
 	e.handles.close()
 	for _, f := range e.folders {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -45,6 +46,13 @@ type format struct {
 	Data    int    `json:"data"`
 	Parity  int    `json:"parity"`
 	Begun   bool   `json:"begun"` // every folder has its format: from now on one that lacks it was lost
+	Sum     uint32 `json:"sum"`   // CRC32C of the line without it
+}
+
+func (f format) sum() uint32 {
+	f.Sum = 0
+	b, _ := json.Marshal(f) // numbers, booleans and a string: cannot fail
+	return crc32.Checksum(b, castagnoli)
 }
 
 // shapeFor chooses how many of n folders may be lost: none of one, and one more for each four begun.
@@ -155,7 +163,9 @@ func (e *Engine) adopt(fresh []*folder, store string, begun bool) error {
 }
 
 func (e *Engine) format(store string, shard int, begun bool) format {
-	return format{formatNow, store, shard, len(e.folders), e.shape.data, e.shape.parity, begun}
+	is := format{Format: formatNow, Store: store, Shard: shard, Folders: len(e.folders), Data: e.shape.data, Parity: e.shape.parity, Begun: begun}
+	is.Sum = is.sum()
+	return is
 }
 
 func (e *Engine) readFormat(dir string) (*format, error) {
@@ -176,9 +186,10 @@ func (e *Engine) readFormat(dir string) (*format, error) {
 		return nil, err
 	}
 	var known format
-	if err := json.Unmarshal(b, &known); err != nil {
+	if err := json.Unmarshal(b, &known); err != nil || known.sum() != known.Sum {
 		if len(e.opts.Dirs) == 1 {
-			return &format{formatNow, "", 0, 1, 1, 0, true}, nil // there is nothing else that it could say
+			is := e.format("", 0, true)
+			return &is, nil // there is nothing else that it could say
 		}
 		return nil, fail.New(fail.DataLoss, "%s in %s is damaged", formatName, dir).Because(err)
 	}

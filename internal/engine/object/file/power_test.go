@@ -36,12 +36,12 @@ func TestPowerCut(t *testing.T) {
 			}
 			m := newModel()
 			cuts := 0
-			for round := range 12 * long(40) {
+			for round := range 6 * long(20) {
 				opts := small(paths)
 				opts.Disk, opts.Reserve = disk, 64<<10
 				disk.mu.Lock()
 				disk.cutIn = 1 + r.IntN(3000)
-				if round%3 == 0 {
+				if round%3 == 1 {
 					disk.cutIn = 1 + r.IntN(60) // during the start
 				}
 				disk.mu.Unlock()
@@ -51,7 +51,7 @@ func TestPowerCut(t *testing.T) {
 					for w := range 16 {
 						wg.Go(func() {
 							r := rand.New(rand.NewPCG(seed+uint64(round), uint64(w)))
-							if err := m.work(t.Context(), e, r, 60, 1<<20); err != nil && !errors.Is(err, errDark) {
+							if err := m.work(t.Context(), e, r, 40, 600_000); err != nil && !errors.Is(err, errDark) {
 								t.Errorf("round %d: %v", round, err)
 							}
 						})
