@@ -44,6 +44,9 @@ func (s *Service) place(tx store.Tx, b *bucket, key string, r *record) error {
 		if err := unuse(tx, now.Segments); err != nil {
 			return err
 		}
+		if err := s.lost(tx, b); err != nil {
+			return err
+		}
 	default:
 		diff.Objects--
 		if err := tx.Put(oldAt(b.ID, key, now.Version), encode(now)); err != nil {

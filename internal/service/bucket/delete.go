@@ -120,10 +120,16 @@ func (s *Service) drop(tx store.Tx, c *Caller, b *bucket, in *DeleteInput) (Dele
 			if err := s.remove(tx, b, in.Key, now); err != nil {
 				return d, err
 			}
+			if err := s.lost(tx, b); err != nil {
+				return d, err
+			}
+			if err := s.deleteElsewhere(tx, b, in.Key, now); err != nil {
+				return d, err
+			}
 			return d, s.tell(tx, c, b, "ObjectRemoved:Delete", in.Key, now)
 		}
 		marker := &record{Marker: true, At: s.now().UnixNano()}
-		if err := s.place(tx, b, in.Key, marker); err != nil {
+		if err := s.placeNew(tx, b, in.Key, marker); err != nil {
 			return d, err
 		}
 		d.Marker, d.MarkerVersion = true, marker.id()

@@ -16,6 +16,7 @@ func (s *Service) Get(ctx context.Context, c *Caller, in *GetInput) (*Content, e
 	}
 	var r *record
 	var out *Content
+	var fetch bool
 	b, err := s.enterOn(ctx, c, in.Bucket, in.Key, wish{s.object, "get", action}, func(tx store.Tx, b *bucket) (found *record, err error) {
 		var latest bool
 		found, latest, err = b.version(tx, in.Key, in.Version)
@@ -23,6 +24,9 @@ func (s *Service) Get(ctx context.Context, c *Caller, in *GetInput) (*Content, e
 			out = &Content{Object: *b.object(in.Key, found, latest)}
 		}
 		r = found
+		if fetch = b.fetches(in, action, found, err); fetch {
+			err = nil
+		}
 		return found, err
 	}, nil)
 	if err != nil {
@@ -30,6 +34,14 @@ func (s *Service) Get(ctx context.Context, c *Caller, in *GetInput) (*Content, e
 			return out, err // who asks is told that it is a delete marker
 		}
 		return nil, err
+	}
+	if fetch {
+		if err := s.fetch(ctx, b, in.Key); err != nil && CodeOf(err) != "NoSuchKey" {
+			return nil, err
+		}
+		again := *in
+		again.fetched = true
+		return s.Get(ctx, c, &again)
 	}
 	if r.Marker {
 		return out, failed("MethodNotAllowed", fail.New(fail.Unsupported, "version %s of %q is a delete marker: there is nothing to read", r.id(), in.Key))

@@ -193,6 +193,9 @@ func (s *Service) shown(tx store.Tx, row *Row) error {
 		return err
 	}
 	n.fill(&row.Status)
+	if row.Status.Waiting, err = copiesWaiting(tx, row.ID); err != nil {
+		return err
+	}
 	row.Status.Public = s.public(row)
 	return nil
 }

@@ -32,6 +32,34 @@ func checkOutward(sp *BucketSpec) error {
 			return err
 		}
 	}
+	for i := range sp.Mirror {
+		if err := checkURL("spec.mirror", sp.Mirror[i].URL, true); err != nil {
+			return err
+		}
+		if strings.Contains(sp.Mirror[i].URL, "?") {
+			return failed("InvalidArgument", fail.Field("spec.mirror", "the rest of an object's name cannot be put behind the query of %q", sp.Mirror[i].URL))
+		}
+	}
+	seen := map[string]bool{}
+	for i := range sp.Replication {
+		r := &sp.Replication[i]
+		if seen[r.receiver()] {
+			return failed("InvalidArgument", fail.Field("spec.replication", "two rules copy to bucket %s under the same id", r.Bucket).Then("give each an id of its own"))
+		}
+		seen[r.receiver()] = true
+		if r.Endpoint == "" {
+			continue
+		}
+		if err := checkURL("spec.replication", r.Endpoint, true); err != nil {
+			return err
+		}
+		if u, _ := url.Parse(r.Endpoint); strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+			return failed("InvalidArgument", fail.Field("spec.replication", "the endpoint %q has a path", r.Endpoint).Then("write https://HOST, and the bucket by itself"))
+		}
+		if r.AccessKey == "" || r.SecretKey == "" {
+			return failed("InvalidArgument", fail.Field("spec.replication", "another store needs an access key and its secret"))
+		}
+	}
 	return nil
 }
 

@@ -260,7 +260,7 @@ func (s *Service) settle(ctx context.Context, c *Caller, in *PutInput, r *record
 			}
 		}
 		r.At = s.now().UnixNano()
-		if err := s.place(tx, b, in.Key, r); err != nil {
+		if err := s.placeNew(tx, b, in.Key, r); err != nil {
 			return err
 		}
 		o = b.object(in.Key, r, true)

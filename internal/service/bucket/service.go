@@ -56,6 +56,8 @@ type Service struct {
 	free    chan struct{} // there may be something to free
 	tasks   taskState
 	access  accessLog
+	mirrors mirrors
+	losses  losses
 }
 
 // New makes the service. Serve gives it its door, Start begins what runs beside requests.
@@ -86,6 +88,9 @@ func (s *Service) Start(ctx context.Context) error {
 	s.every(300*time.Millisecond, nil, s.notifications().run)
 	s.every(time.Second, nil, s.orphans)
 	s.every(time.Second, nil, s.scrub)
+	s.every(300*time.Millisecond, nil, s.replicator().run)
+	s.every(300*time.Millisecond, nil, s.inventories)
+	s.every(time.Second, nil, s.warn)
 	s.running.Go(s.gatherLogs)
 	return nil
 }

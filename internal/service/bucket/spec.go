@@ -194,6 +194,7 @@ type BucketStatus struct {
 	Warm     int64     `json:"warm,omitempty" doc:"of bytes, in class warm" unit:"bytes"`
 	Cold     int64     `json:"cold,omitempty" doc:"of bytes, in class cold and deep" unit:"bytes"`
 	Public   bool      `json:"public" doc:"its policy or ACL lets everyone in"`
+	Waiting  int64     `json:"waiting,omitempty" doc:"copies that are still to be made elsewhere, counted up to 10000"`
 	Swept    time.Time `json:"swept,omitzero" doc:"when the lifecycle rules ran last"`
 }
 

@@ -55,7 +55,14 @@ func forgetTasks(tx store.Tx, b id.ID) error {
 			return err
 		}
 	}
-	return nil
+	for _, p := range []string{copiesKey, inventoryKey} {
+		for k := range tx.Scan(p+string(b)+"/", "") {
+			if err := tx.Delete(k); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.ScanErr()
 }
 
 // each calls fn for every bucket, whose row it read a moment ago.
@@ -116,6 +123,8 @@ type taskState struct {
 	mu      sync.Mutex
 	swept   time.Time // when every bucket was last looked at
 	orphans orphanSearch
+	listed  time.Time            // when inventories were last looked at
+	failed  map[string]time.Time // when those that failed are tried again
 }
 
 // rest lets requests go first.

@@ -143,6 +143,7 @@ type GetInput struct {
 	If                   Conditions
 	Customer             []byte // the customer's key
 	As                   string // the action that is asked for: "" = GetObject
+	fetched              bool   // what was not there was fetched by a mirror rule
 }
 
 // Content is an answer to GetInput. Close it.

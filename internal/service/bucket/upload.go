@@ -212,7 +212,7 @@ func (s *Service) Complete(ctx context.Context, c *Caller, in *CompleteInput) (o
 			return err
 		}
 		r.At = s.now().UnixNano()
-		if err := s.place(tx, b, in.Key, r); err != nil {
+		if err := s.placeNew(tx, b, in.Key, r); err != nil {
 			return err
 		}
 		o = b.object(in.Key, r, true)

@@ -1,0 +1,167 @@
+package bucket
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/store"
+)
+
+// here takes copies into a bucket of this cloud, which must be of the same project still.
+type here struct {
+	s       *Service
+	project id.ID
+	rule    *Replication
+}
+
+func (h *here) put(ctx context.Context, from *bucket, key string, r *record) error {
+	s := h.s
+	same := false
+	err := s.Store.View(ctx, func(tx store.Tx) error {
+		b, err := s.need(tx, h.rule.Bucket)
+		if err != nil {
+			return err
+		}
+		if b.Project != h.project {
+			return noSuchBucket(h.rule.Bucket)
+		}
+		now, err := current(tx, b, key)
+		same = now != nil && now.Repl == replReplica && now.ETag == r.ETag && now.Size == r.Size && now.At >= r.At
+		return err
+	})
+	if err != nil || same { // it was copied, and the cloud ended before that was noted
+		return err
+	}
+	c := itself("replication")
+	in := &PutInput{Bucket: h.rule.Bucket, Key: key, Size: -1, Attributes: r.Attr, Tags: r.Tags, Class: orElse(h.rule.Class, r.class())}
+	replica := &record{Repl: replReplica}
+	b, err := s.mayPut(ctx, c, in, replica)
+	if err != nil {
+		return err
+	}
+	dataKey, err := s.protect(b, Protect{}, replica)
+	if err != nil {
+		return err
+	}
+	plain, err := s.openKey(from, r, nil)
+	if err != nil {
+		return err
+	}
+	for _, seg := range r.Segments { // each a segment there too, so that parts and checksums stay what they are
+		body := &plainReader{ctx: ctx, blobs: s.Blobs, key: plain, segments: []segment{seg}, to: seg.Size}
+		made, err := s.write(ctx, dataKey, body, seg.Size, sums{})
+		_ = body.Close()
+		if err != nil {
+			s.discardAll(replica.Segments)
+			return err
+		}
+		made.Sums = seg.Sums
+		replica.Segments = append(replica.Segments, *made)
+	}
+	replica.Size, replica.ETag, replica.Sums, replica.Composite, replica.Multi = r.Size, r.ETag, r.Sums, r.Composite, r.Multi
+	_, err = s.settle(ctx, c, in, replica, "ObjectCreated:Copy")
+	return err
+}
+
+func (h *here) remove(ctx context.Context, key string) error {
+	s, c := h.s, itself("replication")
+	_, err := s.Store.Update(ctx, func(tx store.Tx) error {
+		b, err := s.need(tx, h.rule.Bucket)
+		if err != nil {
+			return err
+		}
+		if b.Project != h.project {
+			return noSuchBucket(h.rule.Bucket)
+		}
+		now, err := current(tx, b, key)
+		if err != nil || now == nil {
+			return err
+		}
+		if b.Spec.Versioning == "off" {
+			if err := s.mayGo(now, false); err != nil {
+				return refused{err}
+			}
+			if err := s.remove(tx, b, key, now); err != nil {
+				return err
+			}
+			return s.tell(tx, c, b, "ObjectRemoved:Delete", key, now)
+		}
+		marker := &record{Marker: true, At: s.now().UnixNano(), Repl: replReplica}
+		if err := s.place(tx, b, key, marker); err != nil {
+			return err
+		}
+		return s.tell(tx, c, b, "ObjectRemoved:DeleteMarkerCreated", key, marker)
+	})
+	s.wakeFree()
+	return err
+}
+
+// elsewhere takes copies into a bucket of another S3 store.
+type elsewhere struct {
+	s      *Service
+	rule   *Replication
+	client *minio.Client
+}
+
+func (s *Service) elsewhere(rule *Replication, secret string) (receiving, error) {
+	u, err := url.Parse(rule.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	client, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(rule.AccessKey, secret, ""), Secure: u.Scheme == "https",
+		Transport: s.Outward.Transport, MaxRetries: 1})
+	if err != nil {
+		return nil, err
+	}
+	client.SetAppInfo("awan", "replication")
+	return &elsewhere{s, rule, client}, nil
+}
+
+// classes are S3's names of our storage classes.
+var classes = map[string]string{Standard: "STANDARD", Warm: "STANDARD_IA", Cold: "GLACIER", Deep: "DEEP_ARCHIVE", Intelligent: "INTELLIGENT_TIERING"}
+
+func (e *elsewhere) put(ctx context.Context, from *bucket, key string, r *record) error {
+	body, err := e.s.open(ctx, from, r, nil, 0, r.Size)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	o := minio.PutObjectOptions{UserMetadata: r.Attr.User, UserTags: r.Tags, ContentType: r.Attr.ContentType, ContentEncoding: r.Attr.ContentEncoding,
+		ContentDisposition: r.Attr.ContentDisposition, ContentLanguage: r.Attr.ContentLanguage, CacheControl: r.Attr.CacheControl,
+		WebsiteRedirectLocation: r.Attr.Redirect}
+	if class := classes[orElse(e.rule.Class, r.class())]; class != "STANDARD" {
+		o.StorageClass = class
+	}
+	_, err = e.client.PutObject(ctx, e.rule.Bucket, key, body, r.Size, o)
+	return theirs(err)
+}
+
+func (e *elsewhere) remove(ctx context.Context, key string) error {
+	return theirs(e.client.RemoveObject(ctx, e.rule.Bucket, key, minio.RemoveObjectOptions{}))
+}
+
+// theirs tells what another store will refuse again from what may go better later.
+func theirs(err error) error {
+	if err == nil {
+		return nil
+	}
+	r := minio.ToErrorResponse(err)
+	if r.StatusCode == 0 || r.Code == "" {
+		return err
+	}
+	said := fail.New(fail.Unavailable, "it answered %s: %s", r.Code, r.Message)
+	switch r.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+		return said
+	}
+	if r.StatusCode < 500 && r.StatusCode >= 400 {
+		return refused{said}
+	}
+	return said
+}
