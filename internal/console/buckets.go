@@ -510,3 +510,11 @@ func either(first bool, a, b string) string {
 	}
 	return b
 }
+
+// lastPart is what tells versions apart: they begin with the time, which is much the same for all.
+func lastPart(version string) string {
+	if len(version) <= 12 {
+		return version
+	}
+	return "…" + version[len(version)-10:]
+}
