@@ -43,7 +43,10 @@ type client struct {
 }
 
 // open starts a real cloud in a folder of the test; it is purged with the test.
-func open(t testing.TB) *client {
+func open(t testing.TB) *client { return openWith(t, func(*Options) {}) }
+
+// openWith is open with other options.
+func openWith(t testing.TB, edit func(*Options)) *client {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("running containers needs root")
@@ -58,7 +61,7 @@ func open(t testing.TB) *client {
 			t.Error(err)
 		}
 	})
-	c = reopen(t, dir)
+	c = openEdited(t, dir, edit)
 	return c
 }
 
@@ -66,10 +69,16 @@ func reopen(t testing.TB, dir string) *client { return openOn(t, dir, nil) }
 
 // openOn starts a cloud on other engines than the real ones.
 func openOn(t testing.TB, dir string, engines func(context.Context, *Cloud) (Engines, error)) *client {
+	return openEdited(t, dir, func(o *Options) { o.Engines = engines })
+}
+
+func openEdited(t testing.TB, dir string, edit func(*Options)) *client {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c, err := Open(context.Background(), Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log, Engines: engines,
-		AllowSources: []string{"127.0.0.1"}}) // in tests the cloud is a git host to itself
+	o := Options{Data: dir, Listen: "127.0.0.1:0", Domain: DefaultDomain, Region: DefaultRegion, Account: DefaultAccount, Version: "test", Log: log,
+		AllowSources: []string{"127.0.0.1"}} // in tests the cloud is a git host to itself
+	edit(&o)
+	c, err := Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,8 @@ func (c *Cloud) openBuckets(context.Context) error {
 		}
 	}
 	c.closing(c.Blobs.Close)
-	c.Buckets = bucket.New(bucket.Deps{Store: c.Store, Blobs: c.Blobs, Sealer: c.sealer, Limits: limits, Now: time.Now, Log: c.Log, DomainName: c.domainName})
+	c.Buckets = bucket.New(bucket.Deps{Store: c.Store, Blobs: c.Blobs, Sealer: c.sealer, Limits: limits, Now: time.Now, Log: c.Log, DomainName: c.domainName,
+		Outward: c.outward()})
 	return nil
 }
 

@@ -38,6 +38,7 @@ func (c *Cloud) openMetrics() error {
 		m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "awan_store_bytes", Help: "Bytes that the store takes on disk."},
 			func() float64 { return float64(s.DiskUsage()) }))
 	}
+	c.observeBuckets()
 	c.App.Ingress.Observe = func(o app.Observation) {
 		m.Traffic.Observe(metric.Observation{Component: o.Component, Instance: o.Instance, Release: o.Release, Lane: o.Lane, Method: o.Method, Status: o.Status,
 			Duration: o.Duration, Bytes: o.Out})

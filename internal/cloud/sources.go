@@ -147,7 +147,7 @@ func refusedBy(err error, image, host string) error {
 	var answer *transport.Error
 	switch {
 	case errors.As(err, &known):
-		return fail.Wrap(known, known.Kind, "image %s", image)
+		return known // who asked says about which image
 	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
 		return fail.Field("spec.source.credential", "%s does not let us have %s", host, image).Because(err).Then("name a credential that may: awan credential create NAME --host %s --username USER --password @FILE", host)
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:

@@ -39,6 +39,10 @@ func (in *incarnation) tell(verb string, spec, action any) (bool, error) {
 		return in.changes("secret/db", func() (bool, error) {
 			return in.doTo(in.config.Secret.D, call.Update, "db", m{"values": m{"password": "two"}}, nil)
 		})
+	case makeAlarm:
+		return in.watch.makeAlarm()
+	case makePolicy:
+		return in.watch.makePolicy()
 	case runTask:
 		ok, err := in.doTo(in.app.Task.D, call.Create, "migrate", m{"component": "web", "command": []string{"sim", "out:done", "exit:0"}}, nil)
 		if err != nil {
@@ -84,6 +88,7 @@ func (in *incarnation) tasks() []*kind.Row[app.TaskSpec, app.TaskStatus] {
 
 // epilogue takes away what the prologue made, and the task.
 func (in *incarnation) epilogue(what string) {
+	in.watch.epilogue(what)
 	for _, r := range []struct {
 		k    *kind.Def
 		name string

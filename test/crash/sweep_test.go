@@ -40,6 +40,8 @@ type world struct {
 	sealer *secret.Sealer
 	dir    string
 	admin  *ident.Admin
+
+	watched *watched // with alarms and scaling policies; nil: without
 }
 
 // incarnation is one life of the process.
@@ -49,6 +51,7 @@ type incarnation struct {
 	app   *app.Service
 
 	config *config.Service
+	watch  *watch // nil: there are no alarms and policies
 	door   *call.Door
 	root   ident.Principal
 }
@@ -126,7 +129,10 @@ func (w *world) live(plan *fault.Plan) *incarnation {
 	in.app = app.New(app.Deps{Store: in.store, Engine: w.engine, Builder: images{}, Host: host, Config: in.config, Dir: w.dir, Now: time.Now, Log: log,
 		URL:    func(a netip.Addr, name, _ string) (string, string) { return "https://" + a.String(), name + ".test" },
 		Listen: func(netip.Addr) error { return nil }})
-	in.door = call.NewDoor(call.Options{Store: in.store, Ident: identity, Kinds: slices.Concat(in.app.Kinds(), in.config.Kinds(), identity.Kinds.All()), Region: "awan-1", Now: time.Now, Log: log})
+	if w.watched != nil {
+		in.watch = w.watched.open(in, host, log)
+	}
+	in.door = call.NewDoor(call.Options{Store: in.store, Ident: identity, Kinds: slices.Concat(in.app.Kinds(), in.config.Kinds(), in.watch.kinds(), identity.Kinds.All()), Region: "awan-1", Now: time.Now, Log: log})
 	host.door = in.door
 	in.root = ident.Principal{User: w.admin.UserID, UserName: "admin", Domain: w.admin.DomainID, DomainName: "awan", Project: w.admin.ProjectID, Method: ident.ByPassword}
 	if err := in.app.Start(context.Background()); err != nil && plan.Live() == nil {
@@ -135,10 +141,12 @@ func (w *world) live(plan *fault.Plan) *incarnation {
 	if err := in.door.Start(context.Background()); err != nil && plan.Live() == nil {
 		w.t.Fatal(err)
 	}
+	in.watch.start()
 	return in
 }
 
 func (in *incarnation) close() {
+	in.watch.close()
 	in.door.Close()
 	in.app.Close()
 }
@@ -229,13 +237,13 @@ var grayStory = []flow{
 // purge is a delete without the trash.
 const purge = "purge"
 
-func TestDieAtEveryMoment(t *testing.T) { sweep(t, story, 2) }
+func TestDieAtEveryMoment(t *testing.T) { sweep(t, story, 2, nil) }
 
 // TestDieAtEveryMomentOfAGrayRelease begins, changes, continues and takes back.
-func TestDieAtEveryMomentOfAGrayRelease(t *testing.T) { sweep(t, grayStory, 1) }
+func TestDieAtEveryMomentOfAGrayRelease(t *testing.T) { sweep(t, grayStory, 1, nil) }
 
 // sweep tells a story once for every moment it has, and dies there. Of its rounds, short tests live the first few.
-func sweep(t *testing.T, story []flow, short int) {
+func sweep(t *testing.T, story []flow, short int, with *watched) {
 	const width = 96 // lives that are lived side by side: they mostly wait
 	for from := 1; ; from += width {
 		beyond := false
@@ -243,7 +251,7 @@ func sweep(t *testing.T, story []flow, short int) {
 		var lives sync.WaitGroup // not t.Parallel, which would run as many as there are cores
 		for i := range width {
 			lives.Go(func() {
-				t.Run(fmt.Sprint(from+i), func(t *testing.T) { fired[i] = dieAt(t, story, from+i) })
+				t.Run(fmt.Sprint(from+i), func(t *testing.T) { fired[i] = dieAt(t, story, from+i, with) })
 			})
 		}
 		lives.Wait()
@@ -260,8 +268,9 @@ func sweep(t *testing.T, story []flow, short int) {
 	}
 }
 
-func dieAt(t *testing.T, story []flow, n int) (fired bool) {
+func dieAt(t *testing.T, story []flow, n int, with *watched) (fired bool) {
 	w := newWorld(t)
+	w.watched = with
 	plan := fault.At(n, fault.Die)
 	in := w.live(plan)
 	done, during := 0, ""
@@ -290,6 +299,7 @@ func dieAt(t *testing.T, story []flow, n int) (fired bool) {
 	what := fmt.Sprintf("died during %s, %s", during, plan.Moment())
 	in = w.live(fault.Never())
 	defer in.close()
+	in.watch.settles(what)
 	in.settles(what)
 	in.check(what)
 	if done >= 1 && done < len(story)-1 { // the create was acknowledged, the delete not asked for: it must be there
@@ -395,7 +405,7 @@ func (in *incarnation) check(what string) {
 		if err != nil {
 			return err
 		}
-		for _, k := range slices.Concat(in.app.Kinds(), in.config.Kinds()) {
+		for _, k := range slices.Concat(in.app.Kinds(), in.config.Kinds(), in.watch.kinds()) {
 			all, _, err := k.List(tx, "", kind.Filter{})
 			if err != nil {
 				return err

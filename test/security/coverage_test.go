@@ -59,7 +59,7 @@ func openTown(t *testing.T) *town {
 	user := w.make(root, inDomain+"identity/users", "victim", `{`+password+`,"groups":["crew"]}`).Resource.ID
 	role := w.make(root, inDomain+"identity/policies", "custom", `{"document":{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get"]}]}}`).Resource.ID
 	for _, subject := range []string{`"user":"victim"`, `"group":"crew"`} {
-		for _, in := range []string{``, `,"project":"` + v.project + `"`} {
+		for _, in := range []string{``, `,"project":"` + v.project + `"`, `,"inherited":true,"project":"` + v.project + `"`} {
 			w.make(root, inDomain+"identity/grants", "", `{"policy":"custom",`+subject+in+`}`)
 		}
 	}
@@ -76,6 +76,8 @@ func openTown(t *testing.T) *town {
 	v.federated(idp.Resource.ID)
 	credential := w.make(root, inDomain+"identity/application-credentials", "robot", `{"user":"victim","project":"`+v.project+`"}`).Resource.ID
 	stored := w.make(root, inDomain+"identity/user-credentials", "", `{"user":"victim","type":"ec2","project":"`+v.project+`","blob":"{\"access\":\"VICTIMSKEY\",\"secret\":\"correct-horse\"}"}`).Resource.ID
+	lesser := w.make(root, inDomain+"identity/policies", "lesser", `{"document":{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get"]}]}}`).Resource.ID
+	w.make(root, inDomain+"identity/implied-policies", "", `{"policy":"custom","implied":"lesser"}`)
 	registered := w.make(root, "/identity/registered-limits", "", `{"service":"s","resource":"volumes","default":1}`).Resource.ID
 	limit := w.make(root, inDomain+"identity/limits", "", `{"service":"s","resource":"volumes","limit":2,"project":"`+v.project+`"}`).Resource.ID
 	w.make(root, "/catalog/regions", "far", `{}`)
@@ -137,7 +139,7 @@ func openTown(t *testing.T) *town {
 		"namespace": "team", "repository": "shop", "access_domain": "partner", "retention_id": strconv.Itoa(int(swr.Number(id.ID(retention.Resource.ID)))),
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex", "stored_id": stored, "access": "VICTIMSKEY",
-		"registered_limit_id": registered, "limit_id": limit}
+		"registered_limit_id": registered, "limit_id": limit, "implied_id": lesser}
 	v.findRows()
 	for name, k := range map[string]string{"environment_id": "app/environment", "application_id": "app/application", "component_id": "app/component",
 		"runtimestack_id": "app/custom-stack", "config_group_id": "config/config-group", "config_id": "config/config", "config_history_id": "config/config-version",

@@ -32,6 +32,9 @@ func (r *request) deleteObject() error {
 		in.If.IfSize = &n
 	}
 	d, err := r.api.Buckets.Delete(r.Context(), r.caller, in)
+	if bucket.CodeOf(err) == "NoSuchVersion" { // it is gone, as was wanted
+		d, err = bucket.Deleted{Version: in.Version}, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ func (r *request) deleteObjects() error {
 	out := deleteResultXML{Xmlns: r.space(), Encoding: doc.Encoding}
 	for i, d := range done {
 		key := encoded(in[i].Key, doc.Encoding)
-		if d.Err != nil {
+		if d.Err != nil && bucket.CodeOf(d.Err) != "NoSuchVersion" {
 			_, code, f := r.wordOf(d.Err)
 			out.Errors = append(out.Errors, notDeletedXML{key, in[i].Version, code, f.Public()})
 		} else if !doc.Quiet {

@@ -28,15 +28,14 @@ func (r *request) postObject() error {
 	if err != nil {
 		return err
 	}
+	form["key"] = strings.ReplaceAll(form["key"], "${filename}", file.FileName())
 	policy, err := r.formAuth(form)
 	if err != nil {
 		return err
 	}
-	name := form["key"]
-	if name == "" {
+	if r.key = form["key"]; r.key == "" {
 		return refuse("InvalidArgument", fail.Invalid, "the form needs the field key")
 	}
-	r.key = strings.ReplaceAll(name, "${filename}", file.FileName())
 	r.formHeaders(form)
 	in, err := r.upload()
 	if err != nil {

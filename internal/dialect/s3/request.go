@@ -70,7 +70,29 @@ func (r *request) handle() error {
 	if err := r.authenticate(); err != nil {
 		return err
 	}
+	if err := r.expected(); err != nil {
+		return err
+	}
 	return r.op.serve(r)
+}
+
+// expected refuses requests whose client takes the bucket for somebody else's.
+func (r *request) expected() error {
+	source, _, _ := strings.Cut(strings.TrimPrefix(unescape(r.ext("Copy-Source")), "/"), "/")
+	for name, header := range map[string]string{r.bucket: "X-Amz-Expected-Bucket-Owner", source: "X-Amz-Source-Expected-Bucket-Owner"} {
+		want := r.Header.Get(header)
+		if want == "" || name == "" {
+			continue
+		}
+		row, err := r.api.Buckets.Bucket(r.Context(), r.caller, name, "")
+		if err != nil {
+			return err
+		}
+		if string(row.Domain) != want {
+			return refuse("AccessDenied", fail.Denied, "the bucket is not owned by the account in %s", strings.ToLower(header))
+		}
+	}
+	return nil
 }
 
 // maxKey is the length of an object's name in bytes.

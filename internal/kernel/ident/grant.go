@@ -17,6 +17,7 @@ type GrantSpec struct {
 	Agency            string `json:"agency" doc:"or the agency" ref:"identity/agency" immutable:"true"`
 	Project           string `json:"project" doc:"holds in this project only; empty: in the domain and all its projects" ref:"identity/project" immutable:"true"`
 	EnterpriseProject string `json:"enterprise_project" doc:"holds for the resources of this enterprise project only; 0 is the default one" immutable:"true"`
+	Inherited         bool   `json:"inherited" doc:"holds in the projects below that project, at any depth, and not in it" immutable:"true"`
 	Cloud             bool   `json:"cloud" doc:"holds in every domain: for operators of the cloud" immutable:"true"`
 }
 
@@ -59,6 +60,9 @@ func (k *Kinds) checkGrant(ctx context.Context, tx store.Tx, _, row *grantRow) e
 	}
 	if s.Project != "" && s.EnterpriseProject != "" {
 		return fail.Field("spec.enterprise_project", "give either a project or an enterprise project")
+	}
+	if s.Inherited && s.Project == "" {
+		return fail.Field("spec.inherited", "what holds in a domain holds in all its projects anyway").Then("leave it out, or name a project")
 	}
 	if s.Cloud && (s.Project != "" || s.EnterpriseProject != "" || s.Agency != "") {
 		return fail.Field("spec.cloud", "a grant for the whole cloud names no project and goes to no agency")

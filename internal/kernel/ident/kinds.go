@@ -37,6 +37,7 @@ type Kinds struct {
 	UserCredential  kind.Table[UserCredentialSpec, UserCredentialStatus]
 	RegisteredLimit kind.Table[RegisteredLimitSpec, None]
 	Limit           kind.Table[LimitSpec, None]
+	Inference       kind.Table[InferenceSpec, None]
 
 	service *Service    // nil where kinds are only described
 	others  []*kind.Def // every kind of the cloud
@@ -46,7 +47,7 @@ type Kinds struct {
 // All lists the definitions.
 func (k *Kinds) All() []*kind.Def {
 	return []*kind.Def{k.Domain.D, k.Project.D, k.User.D, k.Group.D, k.Policy.D, k.Version.D, k.Grant.D, k.Key.D, k.Credential.D,
-		k.Agency.D, k.Device.D, k.Rules.D, k.Enterprise.D, k.Tag.D, k.UserCredential.D, k.RegisteredLimit.D, k.Limit.D}
+		k.Agency.D, k.Device.D, k.Rules.D, k.Enterprise.D, k.Tag.D, k.UserCredential.D, k.RegisteredLimit.D, k.Limit.D, k.Inference.D}
 }
 
 // Know tells which kinds the cloud has, and its region's name, for what is about all of them. The door calls it.
@@ -85,6 +86,7 @@ func NewKinds(passwords *secret.Passwords) *Kinds {
 	k.UserCredential = table(k.userCredentialKind())
 	k.RegisteredLimit = table(k.registeredLimitKind())
 	k.Limit = table(k.limitKind())
+	k.Inference = table(k.inferenceKind())
 	return k
 }
 

@@ -127,6 +127,11 @@ func (k *Kinds) policyChanged(_ context.Context, tx store.Tx, old, row *policyRo
 	if old == nil {
 		return bump(tx)
 	}
+	if row == nil {
+		if err := k.forgetInferences(tx, old.Domain, old.ID); err != nil {
+			return err
+		}
+	}
 	all, err := k.Versions(tx, old)
 	if err != nil {
 		return err

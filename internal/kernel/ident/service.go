@@ -246,19 +246,36 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 			return err
 		}
 		for _, g := range grants {
-			pol, err := s.Kinds.Policy.Get(tx, id.ID(g.Spec.Policy))
-			if err != nil {
-				return err
-			}
-			if pol == nil || !p.uses(pol.ID) {
+			pol := id.ID(g.Spec.Policy)
+			if !p.uses(pol) {
 				continue
 			}
-			doc, err := policy.Parse(pol.Spec.Document)
+			doc, err := s.attached(tx, pol, source)
 			if err != nil {
 				return err
 			}
-			out = append(out, granted{Attached: policy.Attached{ID: string(pol.ID), Name: pol.Name, Source: source, Doc: doc},
-				policy: pol.ID, project: id.ID(g.Spec.Project), enterprise: g.Spec.EnterpriseProject, cloud: g.Spec.Cloud && p.Application == ""})
+			if doc.Doc == nil {
+				continue
+			}
+			all, err := s.withImplied(tx, granted{Attached: doc, policy: pol, project: id.ID(g.Spec.Project), enterprise: g.Spec.EnterpriseProject,
+				cloud: g.Spec.Cloud && p.Application == ""}, p.Domain)
+			if err != nil {
+				return err
+			}
+			if !g.Spec.Inherited {
+				out = append(out, all...)
+				continue
+			}
+			below, err := s.Kinds.Below(tx, p.Domain, id.ID(g.Spec.Project))
+			if err != nil {
+				return err
+			}
+			for _, project := range below {
+				for _, each := range all {
+					each.project = project
+					out = append(out, each)
+				}
+			}
 		}
 		return nil
 	}
@@ -282,6 +299,16 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 		}
 	}
 	return out, nil
+}
+
+// attached reads a policy as somebody came by it; without a document where there is none.
+func (s *Service) attached(tx store.Tx, pol id.ID, source string) (policy.Attached, error) {
+	row, err := s.Kinds.Policy.Get(tx, pol)
+	if row == nil || err != nil {
+		return policy.Attached{}, err
+	}
+	doc, err := policy.Parse(row.Spec.Document)
+	return policy.Attached{ID: string(row.ID), Name: row.Name, Source: source, Doc: doc}, err
 }
 
 // uses tells whether a policy is one that the credential may use.

@@ -26,6 +26,7 @@ type health struct {
 type target struct {
 	cancel context.CancelFunc
 	ready  bool
+	ever   bool // it was ready once
 	broken bool // it never gets ready
 	why    string
 }
@@ -49,7 +50,7 @@ func newHealth(s *Service) *health { return &health{s: s, of: map[id.ID]*target{
 func (h *health) watch(component id.ID, spec *ComponentSpec, in *Instance, addr netip.Addr, ready bool) {
 	instance := in.ID
 	ctx, cancel := context.WithCancel(context.Background())
-	t := &target{cancel: cancel, ready: ready, why: "no probe has succeeded yet"}
+	t := &target{cancel: cancel, ready: ready, ever: ready, why: "no probe has succeeded yet"}
 	h.mu.Lock()
 	if was := h.of[instance]; was != nil {
 		was.cancel()
@@ -59,6 +60,10 @@ func (h *health) watch(component id.ID, spec *ComponentSpec, in *Instance, addr 
 	endpoint := netip.AddrPortFrom(addr, uint16(spec.Port))
 	h.s.Ingress.Attach(component, instance, in.Release, endpoint, ready)
 	probe, post := spec.Probe, spec.Hooks.PostStart
+	if spec.Liveness.Type != "" {
+		asked := *spec
+		h.wg.Go(func() { h.keepAlive(ctx, t, component, instance, endpoint, &asked) })
+	}
 	h.wg.Go(func() {
 		if !ready && len(post.Command) > 0 {
 			if failure := h.s.execHook(ctx, instance, post); failure != "" {
@@ -87,7 +92,7 @@ func (h *health) run(ctx context.Context, t *target, component, instance id.ID, 
 		h.mu.Lock()
 		was := t.ready
 		if err == nil {
-			t.ready = true
+			t.ready, t.ever = true, true
 		} else {
 			t.why = err.Error()
 			if failures >= p.Failures {

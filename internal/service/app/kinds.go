@@ -197,6 +197,9 @@ func (s *Service) checkComponent(ctx context.Context, tx store.Tx, old, row *com
 			}
 		}
 	}
+	if err := spec.Liveness.check(); err != nil {
+		return err
+	}
 	if spec.Probe.Type == "command" && len(spec.Probe.Command) == 0 {
 		return fail.Field("spec.probe.command", "is required when the probe's type is command")
 	}

@@ -69,6 +69,7 @@ type ComponentSpec struct {
 	Env         map[string]string `json:"env" doc:"environment variables" max:"200"`
 	Secrets     map[string]string `json:"secrets" doc:"environment variables whose values are never shown again" secret:"true" max:"200"`
 	Probe       Probe             `json:"probe" doc:"how to find out whether an instance can serve"`
+	Liveness    Liveness          `json:"liveness,omitzero" doc:"how to find out whether an instance must be started anew"`
 	Metrics     Metrics           `json:"metrics,omitzero" doc:"where its instances tell measurements of their own"`
 	Strategy    string            `json:"strategy" doc:"rolling: new instances first, then the old ones go, in batches; recreate: the old ones go first, all at once; gray: new instances beside the old ones get a share of the requests, until it is continued or rolled back" enum:"rolling,recreate,gray" default:"rolling"`
 	Rolling     Rolling           `json:"rolling,omitzero" doc:"how fast a rolling release goes"`

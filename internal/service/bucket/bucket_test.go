@@ -32,7 +32,7 @@ type world struct {
 	*kerneltest.Kernel
 	*bucket.Service
 	t     testing.TB
-	blobs object.Blobs
+	blobs *faulty
 	me    *bucket.Caller
 }
 
@@ -41,14 +41,14 @@ func start(t testing.TB) *world { t.Helper(); return startOn(t, memstore.New(), 
 func startOn(t testing.TB, on store.Store, blobs object.Blobs) *world {
 	t.Helper()
 	s := bucket.New(bucket.Deps{})
-	w := &world{Service: s, t: t, blobs: blobs}
+	w := &world{Service: s, t: t, blobs: &faulty{Blobs: blobs}}
 	w.Kernel = kerneltest.StartOn(t, on, nil, s.Kinds()...)
 	sealer, err := secret.OpenSealer(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Deps = bucket.Deps{Store: w.Kernel.Store, Blobs: w.blobs, Sealer: sealer, Now: w.Clock.Now, Log: slog.New(slog.DiscardHandler),
-		DomainName: func(store.Tx, id.ID) (string, error) { return "awan", nil }}
+		DomainName: func(store.Tx, id.ID) (string, error) { return "awan", nil }, Outward: outside}
 	w.Door.Own = s.Own
 	s.Serve(w.Door)
 	if err := s.Start(t.Context()); err != nil {
@@ -180,7 +180,7 @@ func (w *world) nothingLeft() {
 		var keys []string
 		_ = w.Kernel.Store.View(context.Background(), func(tx store.Tx) error {
 			for k := range tx.Scan("bucket/", "") {
-				if k != "bucket/lock-clock" {
+				if k != "bucket/lock-clock" && k != "bucket/scrub" {
 					keys = append(keys, k)
 				}
 			}

@@ -8,7 +8,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
-// eventKey is where events wait that somebody is to be told of: bucket/event/ID, in the order in which they happened.
+// eventKey is where events wait that somebody is to be told of: bucket/event/BUCKET/RECEIVER/ID, in the order in which
+// they happened.
 const eventKey = "bucket/event/"
 
 // happened is an event that waits.
@@ -28,10 +29,12 @@ type happened struct {
 // tell notes an event for those who want to know, in the transaction in which it happens.
 func (s *Service) tell(tx store.Tx, c *Caller, b *bucket, event, key string, r *record) error {
 	for i := range b.Spec.Notifications {
-		if b.Spec.Notifications[i].wants(event, key) {
+		if n := &b.Spec.Notifications[i]; n.wants(event, key) {
 			h := happened{Bucket: b.ID, Event: event, Key: key, Version: r.id(), Size: r.Size, ETag: r.ETag, At: s.now().UnixNano(),
 				By: c.Principal.String(), Source: c.Source, RequestID: c.RequestID}
-			return tx.Put(eventKey+string(id.New()), encode(&h))
+			if err := tx.Put(eventKey+string(b.ID)+"/"+n.receiver()+"/"+string(id.New()), encode(&h)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -27,7 +27,7 @@ func (s *Service) bucketKind() kind.Kind[BucketSpec, BucketStatus] {
 		Quota: map[ledger.Dim]func(BucketSpec) int64{"bucket.buckets": func(BucketSpec) int64 { return 1 }},
 		Holds: map[ledger.Dim]func(BucketSpec, BucketStatus) int64{Storage: mib},
 		Meter: map[ledger.Dim]func(BucketSpec, BucketStatus) int64{Storage: mib},
-		Check: s.check, CheckDelete: s.empty, Changed: s.changed, Shown: s.shown,
+		Check: s.check, CheckDelete: s.empty, Changed: s.changed, Shown: s.shown, Actions: s.actions(),
 	}
 }
 
@@ -68,6 +68,9 @@ func (s *Service) check(_ context.Context, tx store.Tx, old, row *Row) error {
 		return failed("AccessDenied", fail.Field("spec.acl", "this makes the bucket public, which its public access block does not allow").Then("allow it first: set public_access.allow_acls and honor_acls"))
 	}
 	if err := checkRules(sp.Lifecycle); err != nil {
+		return err
+	}
+	if err := checkOutward(sp); err != nil {
 		return err
 	}
 	for i, d := range sp.Domains {
@@ -149,6 +152,9 @@ func (s *Service) changed(_ context.Context, tx store.Tx, old, row *Row) error {
 			}
 		}
 		if err := tx.Delete(countKey + string(old.ID)); err != nil {
+			return err
+		}
+		if err := forgetTasks(tx, old.ID); err != nil {
 			return err
 		}
 		return tx.Delete(nameKey + old.Name)

@@ -54,11 +54,13 @@ type Service struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	free    chan struct{} // there may be something to free
+	tasks   taskState
+	access  accessLog
 }
 
 // New makes the service. Serve gives it its door, Start begins what runs beside requests.
 func New(d Deps) *Service {
-	s := &Service{Deps: d, free: make(chan struct{}, 1), ctx: context.Background()}
+	s := &Service{Deps: d, free: make(chan struct{}, 1), ctx: context.Background(), access: accessLog{lines: make(chan *Access, logWaiting)}}
 	s.Rows = kind.TableOf[BucketSpec, BucketStatus](s.bucketKind().Def())
 	s.object = kind.Kind[struct{}, struct{}]{Service: "bucket", Name: "object", Scope: kind.InProject,
 		Doc: "What lies in buckets. Policies name it BUCKET/NAME."}.Def()
@@ -80,6 +82,11 @@ func (s *Service) Start(ctx context.Context) error {
 	s.every(time.Minute, s.free, s.freeBlobs)
 	s.every(10*time.Second, nil, s.countUp)
 	s.every(time.Minute, nil, s.keepTime)
+	s.every(300*time.Millisecond, nil, s.sweeps)
+	s.every(300*time.Millisecond, nil, s.notifications().run)
+	s.every(time.Second, nil, s.orphans)
+	s.every(time.Second, nil, s.scrub)
+	s.running.Go(s.gatherLogs)
 	return nil
 }
 

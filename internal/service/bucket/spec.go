@@ -148,6 +148,7 @@ type Notification struct {
 	Events []string `json:"events" doc:"ObjectCreated:*, ObjectRemoved:*, ObjectCreated:Put and so on" required:"true"`
 	Prefix string   `json:"prefix,omitempty" doc:"only names that begin so"`
 	Suffix string   `json:"suffix,omitempty" doc:"only names that end so"`
+	Secret string   `json:"secret,omitempty" doc:"key of the HMAC-SHA256 in X-Awan-Signature" secret:"true" min:"0" max:"255"`
 }
 
 // Inventory is a list written regularly.

@@ -53,6 +53,12 @@ type Cloud struct {
 // Start starts a cloud on a free port, with kinds beside identity's; it ends with the test.
 func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 	t.Helper()
+	return StartWith(t, func(b *bucket.Service) bucket.API { return b }, kinds...)
+}
+
+// StartWith is Start with something between the protocols of object storage and its service.
+func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...*kind.Def) *Cloud {
+	t.Helper()
 	fed, ends := federation.New(federation.Deps{}), endpoint.New()
 	c := &Cloud{Federation: fed}
 	c.Images = registry.NewKinds(registry.KindDeps{User: func(tx store.Tx, domain id.ID, user string) (id.ID, error) {
@@ -96,7 +102,7 @@ func Start(t testing.TB, kinds ...*kind.Def) *Cloud {
 	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service(),
 		swr.New(swr.Options{Options: o, Kinds: c.Images, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry))
-	objects := s3.New(s3.Options{Buckets: c.Buckets, Ident: c.Ident, Auth: a, Region: "awan-1", Now: c.Clock.Now})
+	objects := s3.New(s3.Options{Buckets: between(c.Buckets), Ident: c.Ident, Auth: a, Region: "awan-1", Now: c.Clock.Now})
 	services = append(services, objects.Service())
 	pages := console.New(console.Options{Door: c.Door, Now: c.Clock.Now, Version: "test", Federation: fed, Account: c.Admin.Domain})
 	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: c.CA, Names: front.Names{Domain: "awan.test", Region: "awan-1"},

@@ -43,17 +43,17 @@ func TestComponents(t *testing.T) {
 	web := s.deploy(app, env, "web", object{"limit_cpu": 0.25, "limit_memory": 0.125, "envs": list{object{"name": "COLOR", "value": "red"}}, "timezone": "Asia/Kuala_Lumpur",
 		"custom_metric":  object{"path": "/metrics", "port": 9100, "dimensions": "cpu"},
 		"affinity":       list{object{"kind": "node", "condition": "required", "weight": 100}},
-		"liveness_probe": object{"type": "tcp", "port": 80}, "labels": list{object{"key": "team", "value": "a"}},
+		"liveness_probe": object{"type": "command", "command": list{"true"}, "delay": 5}, "labels": list{object{"key": "team", "value": "a"}},
 		"external_accesses": list{object{"protocol": "HTTP", "address": "shop.example.org", "forward_port": 9000}}})
 	one := all + "/" + web
 
 	r := s.cas("GET", one, nil)
 	s.has(r, "name", "web", "version", "2.5.1", "application_name", "shop", "environment_id", env, "replica", 1, "limit_cpu", 0.25, "limit_memory", 0.125,
 		"request_cpu", 0.25, "affinity", list{object{"kind": "node", "condition": "required", "weight": 100}}, "source", image("1"), "enterprise_project_id", "0",
-		"liveness_probe", object{"type": "tcp", "port": 80}, "labels", list{object{"key": "team", "value": "a"}})
+		"liveness_probe", object{"type": "command", "command": list{"true"}, "delay": 5}, "labels", list{object{"key": "team", "value": "a"}})
 	s.has(r["status"].(object), "component_status", "RUNNING", "available_replica", 1)
 	native := s.spec("/awan/v1/projects/" + s.project + "/app/components/web")
-	s.has(native, "port", 9000, "metrics", object{"path": "/metrics", "port": 9100})
+	s.has(native, "liveness", object{"type": "command", "command": list{"true"}, "delay": "5s"}, "port", 9000, "metrics", object{"path": "/metrics", "port": 9100})
 	domain := "/awan/v1/projects/" + s.project + "/access/custom-domains/"
 	s.has(s.spec(domain+"shop.example.org"), "component", "web")
 
@@ -90,7 +90,7 @@ func TestComponents(t *testing.T) {
 	}{
 		"a taken name":          {object{"name": "web", "environment_id": env, "source": image("1")}, []string{"web"}},
 		"no source":             {object{"name": "new", "environment_id": env}, []string{"source", "required"}},
-		"a package's address":   {object{"name": "new", "environment_id": env, "source": object{"kind": "package", "storage": "http", "url": "https://a.example/b.jar"}}, []string{"source.url", "upload"}},
+		"a package by http":     {object{"name": "new", "environment_id": env, "source": object{"kind": "package", "storage": "http", "url": "http://a.example/b.jar"}}, []string{"source.url", "https"}},
 		"an unknown upload":     {object{"name": "new", "environment_id": env, "source": object{"kind": "package", "url": "sha256:" + zeros}}, []string{"source.digest", "no upload"}},
 		"a Kubernetes workload": {object{"name": "new", "environment_id": env, "source": image("1"), "config_mode": "yaml"}, []string{"config_mode"}},
 		"a host's folder":       {object{"name": "new", "environment_id": env, "source": image("1"), "storages": list{object{"type": "HostPath", "name": "a"}}}, []string{"storages[0].type", "ConfigMap"}},

@@ -141,10 +141,10 @@ resource "huaweicloud_servicestagev3_component" "web" {
     command = ["true"]
   }
   liveness_probe {
-    type    = "tcp"
+    type    = "command"
     delay   = 30
     timeout = 30
-    port    = 800
+    command = ["true"]
   }
   deploy_strategy {
     type            = "RollingRelease"

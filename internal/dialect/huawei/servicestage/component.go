@@ -31,6 +31,7 @@ type componentBody struct {
 	JVMOpts        *string     `json:"jvm_opts"`
 	Command        *command    `json:"command"`
 	Readiness      *probe      `json:"readiness_probe"`
+	Liveness       *probe      `json:"liveness_probe"`
 	Accesses       *[]entrance `json:"external_accesses"`
 	CustomMetric   *metric     `json:"custom_metric"`
 	Enterprise     *string     `json:"enterprise_project_id"`
@@ -157,11 +158,22 @@ func (a *API) spec(x *exchange, b *componentBody, old *app.ComponentSpec) (keyst
 		s["mounts"] = mounts
 	}
 	if b.Readiness != nil {
-		p, err := b.Readiness.spec()
+		p, err := b.Readiness.spec("readiness_probe")
 		if err != nil {
 			return nil, err
 		}
+		if b.Readiness.Delay > 0 {
+			p["grace"] = itoa(b.Readiness.Delay+60) + "s" // a program that is known to need so long is given that, and the usual minute
+		}
 		s["probe"] = p
+	}
+	if b.Liveness != nil {
+		p, err := b.Liveness.spec("liveness_probe")
+		if err != nil {
+			return nil, err
+		}
+		p["port"], p["delay"] = b.Liveness.Port, itoa(b.Liveness.Delay)+"s"
+		s["liveness"] = p
 	}
 	if err := b.hooks(s); err != nil {
 		return nil, err
@@ -205,13 +217,13 @@ func (b *componentBody) variables(old *app.ComponentSpec) map[string]any {
 	return out
 }
 
-func (p *probe) spec() (keystone.Spec, error) {
+func (p *probe) spec(field string) (keystone.Spec, error) {
 	s := keystone.Spec{"type": strings.ToLower(p.Type)}
 	switch s["type"] {
 	case "tcp":
 	case "http":
 		if strings.EqualFold(p.Scheme, "https") {
-			return nil, fail.Field("readiness_probe.scheme", "instances are asked over HTTP: the cloud itself speaks TLS for them").Then("use HTTP, or a tcp probe")
+			return nil, fail.Field(field+".scheme", "instances are asked over HTTP: the cloud itself speaks TLS for them").Then("use HTTP, or a tcp probe")
 		}
 		if p.Path != "" {
 			s["path"] = p.Path
@@ -219,13 +231,10 @@ func (p *probe) spec() (keystone.Spec, error) {
 	case "command":
 		s["command"] = p.Command
 	default:
-		return nil, fail.Field("readiness_probe.type", "%q is none of tcp, http and command", p.Type)
+		return nil, fail.Field(field+".type", "%q is none of tcp, http and command", p.Type)
 	}
 	if p.Timeout > 0 {
 		s["timeout"] = itoa(p.Timeout) + "s"
-	}
-	if p.Delay > 0 {
-		s["grace"] = itoa(p.Delay+60) + "s" // a program that is known to need so long is given that, and the usual minute
 	}
 	return s, nil
 }

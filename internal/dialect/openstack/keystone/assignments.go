@@ -43,16 +43,22 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	above, err := x.above(a)
+	if err != nil {
+		return nil, err
+	}
 	rows, _, err := Rows(x, x.API.Kinds.Grant, domain, kind.Filter{Where: func(r kind.AnyRow) bool {
 		g := r.(*GrantRow).Spec
 		switch {
 		case g.Agency != "", g.EnterpriseProject != "": // Keystone knows neither
 			return false
 		case a.Role != "" && g.Policy != a.Role, a.Group != "" && g.Group != a.Group, a.System && !g.Cloud,
-			a.Domain != "" && (g.Project != "" || g.Cloud), a.Inherited && (g.Project != "" || g.Cloud):
+			a.Domain != "" && (g.Project != "" || g.Cloud), a.Inherited && (g.Project != "" && !g.Inherited || g.Cloud):
 			return false
 		case a.User != "" && g.User != a.User && (!a.Effective || !slices.Contains(groups, g.Group)):
 			return false
+		case a.Project != "" && a.Effective && g.Inherited:
+			return slices.Contains(above, g.Project)
 		case a.Project != "" && g.Project != a.Project && (!a.Effective || g.Project != ""):
 			return false
 		}
@@ -64,7 +70,7 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 	out := make([]GrantRow, 0, len(rows))
 	for _, g := range rows {
 		if a.Effective && a.Project != "" {
-			g.Spec.Project, g.Spec.Cloud = a.Project, false
+			g.Spec.Project, g.Spec.Cloud, g.Spec.Inherited = a.Project, false, false
 		}
 		if !a.Effective || g.Spec.Group == "" {
 			out = append(out, *g)
@@ -80,6 +86,23 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 				each.Spec.User, each.Spec.Group = string(u.ID), ""
 				out = append(out, each)
 			}
+		}
+	}
+	return out, nil
+}
+
+// above are the projects from which the project asked for inherits, where that counts.
+func (x *Exchange) above(a Asked) (out []string, err error) {
+	if a.Project == "" || !a.Effective {
+		return nil, nil
+	}
+	for at := a.Project; at != ""; {
+		row, err := Get(x, x.API.Kinds.Project, at)
+		if err != nil {
+			return nil, err
+		}
+		if at = row.Spec.Parent; at != "" {
+			out = append(out, at)
 		}
 	}
 	return out, nil
@@ -142,6 +165,9 @@ func (n *names) assignment(g GrantRow, a Asked) (map[string]any, error) {
 	case g.Spec.Project != "":
 		scope["project"], err = named(n, k.Project, g.Spec.Project, true)
 		link = "/v3/projects/" + g.Spec.Project
+		if g.Spec.Inherited {
+			scope["OS-INHERIT:inherited_to"] = "projects"
+		}
 	default:
 		scope["domain"], err = named(n, k.Domain, string(g.Domain), false)
 		if a.Inherited {

@@ -8,7 +8,8 @@ import (
 )
 
 // place is where a role is given, and to what: the four forms of /v3/{projects|domains}/{x}/{users|groups}/{y}/roles.
-type place struct{ project, user bool }
+// below says that it holds in the projects below a project, and not in that itself.
+type place struct{ project, user, below bool }
 
 func (p place) path() string {
 	path := "/v3/domains/{domain_id}"
@@ -31,12 +32,11 @@ func (a *API) grantRoutes() []Route {
 			Route{Method: "GET", Path: one, Kind: k, Verb: call.List, Do: p.check},
 			Route{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: p.take})
 	}
-	for _, p := range []place{{true, true}, {true, false}, {false, true}, {false, false}} {
+	for _, p := range []place{{project: true, user: true}, {project: true}, {user: true}, {}} {
 		add(p, p.path()+"/{role_id}", p.path())
-		if !p.project { // what holds in a domain holds in all its projects: inherited or not is the same here
-			in := "/v3/OS-INHERIT" + p.path()[len("/v3"):]
-			add(p, in+"/{role_id}/inherited_to_projects", in+"/inherited_to_projects")
-		}
+		p.below = p.project // what holds in a domain holds in all its projects: inherited or not is the same there
+		in := "/v3/OS-INHERIT" + p.path()[len("/v3"):]
+		add(p, in+"/{role_id}/inherited_to_projects", in+"/inherited_to_projects")
 	}
 	return out
 }
@@ -86,7 +86,7 @@ func (p place) grants(x *Exchange) (s spot, rows []*GrantRow, err error) {
 	}
 	rows, _, err = Rows(x, x.API.Kinds.Grant, s.domain, kind.Filter{Index: "subject", Value: s.user + s.group, Where: func(r kind.AnyRow) bool {
 		g := r.(*GrantRow).Spec
-		return g.Project == s.project && g.EnterpriseProject == "" && !g.Cloud
+		return g.Project == s.project && g.Inherited == p.below && g.EnterpriseProject == "" && !g.Cloud
 	}})
 	return s, rows, err
 }
@@ -109,6 +109,9 @@ func (p place) one(x *Exchange) (*GrantRow, error) {
 	where := "in the domain"
 	if p.project {
 		where = "in project " + s.projectName
+	}
+	if p.below {
+		where = "below project " + s.projectName
 	}
 	return nil, fail.New(fail.NotFound, "%s does not have the role %s %s", s.subjectAs, role.Name, where)
 }
@@ -155,6 +158,9 @@ func (p place) give(x *Exchange) error {
 			if v != "" {
 				spec[name] = v
 			}
+		}
+		if p.below {
+			spec["inherited"] = true
 		}
 		c.Domain, c.Spec = s.domain, spec.JSON()
 	})

@@ -83,7 +83,7 @@ func New(o Options) *API {
 	a := Bare(o)
 	for _, rs := range [][]Route{a.tokenRoutes(), a.catalogRoutes(), a.projectRoutes(), a.domainRoutes(), a.userRoutes(), a.groupRoutes(),
 		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes(), a.userCredentialRoutes(), a.ec2Routes(),
-		a.limitRoutes()} {
+		a.limitRoutes(), a.inferenceRoutes()} {
 		for _, r := range rs {
 			a.Add(r)
 		}

@@ -260,7 +260,7 @@ func TestWrongRequests(t *testing.T) {
 		{"POST", "/v3/projects", `{"project":{"name":"x","enabled":"yes"}}`, 400, "project.enabled"},
 		{"POST", "/v3/projects", `{"project":{"name":"a/b"}}`, 400, "name"},
 		{"POST", "/v3/projects", `{"project":{"name":"x","is_domain":true}}`, 400, "is no domain here"},
-		{"POST", "/v3/projects", `{"project":{"name":"x","parent_id":"0123456789abcdef0123456789abcdef"}}`, 400, "do not nest"},
+		{"POST", "/v3/projects", `{"project":{"name":"x","parent_id":"0123456789abcdef0123456789abcdef"}}`, 404, "there is no project"},
 		{"POST", "/v3/projects", `{}`, 400, "name: is required"},
 		{"POST", "/v3/users", `{"user":{"name":"u","default_project_id":"none"}}`, 400, "default_project"},
 		{"POST", "/v3/users", `{"user":{"name":"u","password":"password"}}`, 400, "easy to guess"},

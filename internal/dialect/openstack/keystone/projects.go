@@ -1,6 +1,7 @@
 package keystone
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
@@ -40,6 +41,9 @@ func (x *Exchange) ProjectView(r *ProjectRow) token.ProjectView {
 	v := token.ProjectView{ID: string(r.ID), Name: r.Name, DomainID: string(r.Domain), ParentID: string(r.Domain), Description: r.Spec.Description,
 		Enabled: !r.Spec.Disabled, Tags: []string{}, Options: map[string]any{}, Links: x.Self("/v3/projects/" + string(r.ID))}
 	v.Tags = tagsOf(r.Tags)
+	if r.Spec.Parent != "" {
+		v.ParentID = r.Spec.Parent
+	}
 	return v
 }
 
@@ -59,8 +63,11 @@ type projectBody struct {
 	Options     map[string]any `json:"options"`
 }
 
-func (b *projectBody) apply(c *call.Call, foreign *string) {
+func (b *projectBody) apply(c *call.Call, foreign *string, parent string) {
 	s := Spec{}
+	if parent != "" {
+		s["parent"] = parent
+	}
 	Set(s, "foreign", foreign)
 	Set(s, "description", b.Description)
 	Not(s, "disabled", b.Enabled)
@@ -71,13 +78,37 @@ func (b *projectBody) apply(c *call.Call, foreign *string) {
 	}
 }
 
+// parent is the project that a new one is to be below, and the domain; a parent that is a domain says the latter only.
+func (b *projectBody) parent(x *Exchange) (parent, domain string, err error) {
+	domain = x.domain(b.DomainID)
+	p := b.ParentID
+	if p == nil || *p == "" || x.API.Dialect != "openstack" {
+		return "", domain, nil
+	}
+	at := x.API.domainNamed(x.R.Context(), *p)
+	if at == domain || at == string(x.Who.Domain) && b.DomainID == nil {
+		return "", domain, nil
+	}
+	row, err := Get(x, x.API.Kinds.Project, *p)
+	switch {
+	case fail.Is(err, fail.NotFound) && b.DomainID == nil:
+		d, derr := Get(x, x.API.Kinds.Domain, at)
+		if derr != nil {
+			return "", "", err
+		}
+		return "", string(d.ID), nil
+	case err != nil:
+		return "", "", err
+	case b.DomainID != nil && domain != string(row.Domain):
+		return "", "", fail.Field("project.parent_id", "project %s is in another domain", row.Name).Then("leave domain_id out, or give that of the parent")
+	}
+	return string(row.ID), string(row.Domain), nil
+}
+
 // check refuses what this cloud's projects cannot be.
-func (b *projectBody) check(x *Exchange, domain string) error {
+func (b *projectBody) check() error {
 	if b.IsDomain != nil && *b.IsDomain {
 		return fail.Field("project.is_domain", "a project is no domain here").Then("create a domain: POST /v3/domains")
-	}
-	if p := b.ParentID; p != nil && *p != "" && x.API.Dialect == "openstack" && *p != domain && *p != string(x.Who.Domain) {
-		return fail.Field("project.parent_id", "projects do not nest here").Then("leave it out, or give the domain's id")
 	}
 	return nil
 }
@@ -86,7 +117,7 @@ func listProjects(x *Exchange) error {
 	domain := x.domain(nil)
 	return List(x, x.API.Kinds.Project, "projects", domain, x.byName(), func(r *ProjectRow) bool {
 		parent := x.Query("parent_id")
-		return x.fits(&r.Meta, r.Spec.Disabled) && x.tagged(r.Tags) && !x.flag("is_domain") && (parent == "" || parent == string(r.Domain))
+		return x.fits(&r.Meta, r.Spec.Disabled) && x.tagged(r.Tags) && !x.flag("is_domain") && (parent == "" || parent == cmp.Or(r.Spec.Parent, string(r.Domain)))
 	}, func(r *ProjectRow) any { return x.projectShown(r) })
 }
 
@@ -96,10 +127,14 @@ func createProject(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := b.check(x, x.domain(b.DomainID)); err != nil {
+	if err := b.check(); err != nil {
 		return err
 	}
-	row, err := x.Do(x.API.Kinds.Project.D, call.Create, "", func(c *call.Call) { c.Domain = x.domain(b.DomainID); b.apply(c, more.over("")) })
+	parent, domain, err := b.parent(x)
+	if err != nil {
+		return err
+	}
+	row, err := x.Do(x.API.Kinds.Project.D, call.Create, "", func(c *call.Call) { c.Domain = domain; b.apply(c, more.over(""), parent) })
 	if err != nil {
 		return err
 	}
@@ -124,7 +159,7 @@ func updateProject(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	row, err := x.Do(x.API.Kinds.Project.D, call.Update, x.Param("project_id"), func(c *call.Call) { b.apply(c, foreign) })
+	row, err := x.Do(x.API.Kinds.Project.D, call.Update, x.Param("project_id"), func(c *call.Call) { b.apply(c, foreign, "") })
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	if time.Time(t).IsZero() {
 		return []byte("null"), nil
 	}
-	return json.Marshal(time.Time(t).UTC().Format("2006-01-02T15:04:05.000000Z"))
+	return time.Time(t).UTC().AppendFormat(make([]byte, 0, 32), `"2006-01-02T15:04:05.000000Z"`), nil
 }
 
 // Ref is an id with its name.
@@ -189,7 +189,9 @@ func WriteToken(w http.ResponseWriter, status int, subject string, t Token) {
 	w.Header().Set(SubjectHeader, subject)
 	w.Header().Set("Vary", AuthHeader)
 	w.Header().Set("Cache-Control", "no-store")
-	Write(w, status, map[string]Token{"token": t})
+	Write(w, status, struct {
+		Token *Token `json:"token"`
+	}{&t})
 }
 
 // WriteVersions answers GET / of identity: 300 with Keystone's nested form.

@@ -82,23 +82,22 @@ func ParsePolicy(encoded string) (*Policy, error) {
 	if err != nil {
 		return nil, badPolicy("the policy is not base64")
 	}
-	var doc struct {
-		Expiration *string `json:"expiration"`
-		Conditions *[]any  `json:"conditions"`
-	}
+	var doc map[string]any // a struct would take EXPIRATION too
 	d := json.NewDecoder(strings.NewReader(string(raw)))
 	d.UseNumber()
 	if err := d.Decode(&doc); err != nil {
 		return nil, badPolicy("the policy is no JSON object with expiration and conditions")
 	}
-	if doc.Expiration == nil || doc.Conditions == nil {
+	expiration, ok1 := doc["expiration"].(string)
+	conditions, ok2 := doc["conditions"].([]any)
+	if !ok1 || !ok2 {
 		return nil, badPolicy("the policy needs expiration and conditions")
 	}
 	p := &Policy{Max: -1}
-	if p.expires, err = time.Parse(time.RFC3339, *doc.Expiration); err != nil {
-		return nil, badPolicy("the policy's expiration %q is no time like 2030-01-01T00:00:00Z", *doc.Expiration)
+	if p.expires, err = time.Parse(time.RFC3339, expiration); err != nil {
+		return nil, badPolicy("the policy's expiration %q is no time like 2030-01-01T00:00:00Z", expiration)
 	}
-	for _, c := range *doc.Conditions {
+	for _, c := range conditions {
 		if err := p.add(c); err != nil {
 			return nil, err
 		}
