@@ -27,6 +27,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/bucket"
 )
 
 // cloud is a real kernel behind the native API, and a data folder that says where it is.
@@ -42,16 +43,23 @@ type cloud struct {
 	desc []kind.Desc
 	drop atomic.Int32 // requests for a job that are cut off, as by a restart
 	seen func(stdout string)
+	lose atomic.Int32 // parts of uploads after which the connection is lost
 }
 
 func start(t *testing.T) *cloud {
 	t.Helper()
-	defs := []*kind.Def{boxes(), components()}
+	buckets := bucket.New(bucket.Deps{})
+	defs := append(buckets.Kinds(), boxes(), components())
 	limits := func(d ledger.Dim) (int64, bool) { return 20, d == "test.size" }
 	c := &cloud{t: t, k: kerneltest.Start(t, limits, defs...), data: t.TempDir(), home: t.TempDir()}
 	api := native.New(c.k.Door, &auth.Authenticator{Ident: c.k.Ident, Now: time.Now}, "1.2.3")
 	api.Domain = "awan.localhost"
+	objects := c.objectStore(buckets)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/s3/") {
+			objects.ServeHTTP(w, r)
+			return
+		}
 		w.Header().Set("X-Request-Id", "req-1")
 		if strings.Contains(r.URL.Path, "/jobs/") && c.drop.Add(-1) >= 0 {
 			panic(http.ErrAbortHandler)

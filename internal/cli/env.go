@@ -62,6 +62,9 @@ func (s *session) envCmd() *cobra.Command {
 				return fail.Wrap(err, fail.Internal, "the variables cannot be written")
 			}
 		default:
+			if p.AccessKey == "" {
+				fmt.Fprintln(s.Stderr, "S3 clients need a key beside these: eval \"$(awan temporary-key)\", or a lasting one by awan access-key create")
+			}
 			for _, v := range p.variables() {
 				fmt.Fprintf(&out, "export %s=%s\n", v.name, adminenv.Quote(v.value))
 			}
@@ -204,7 +207,7 @@ func (p *place) variables() []pair {
 		}
 	}
 	vars = append(vars, []pair{
-		{"AWS_ACCESS_KEY_ID", p.AccessKey}, {"AWS_SECRET_ACCESS_KEY", p.SecretKey}, {"AWS_REGION", p.region},
+		{"AWS_ACCESS_KEY_ID", p.AccessKey}, {"AWS_SECRET_ACCESS_KEY", p.SecretKey}, {"AWS_REGION", p.region}, {"AWS_DEFAULT_REGION", p.region},
 		{"AWS_ENDPOINT_URL_S3", base + "/s3"}, {"AWS_CA_BUNDLE", p.bundle},
 		{"SSL_CERT_FILE", p.bundle}, {"REQUESTS_CA_BUNDLE", p.bundle}, {"CURL_CA_BUNDLE", p.bundle}, {"NODE_EXTRA_CA_CERTS", p.caFile},
 	}...)

@@ -119,7 +119,7 @@ func (s *session) finish(f *copying, done copied, err error) error {
 		line += fmt.Sprintf("; %d are the same", done.Skipped)
 	}
 	if done.Deleted > 0 {
-		line += fmt.Sprintf("; %d deleted", done.Deleted)
+		line += fmt.Sprintf("; %d %s", done.Deleted, map[bool]string{false: "deleted", true: "would be deleted"}[f.dry])
 	}
 	fmt.Fprintln(s.Stderr, line)
 	return nil

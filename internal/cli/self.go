@@ -218,8 +218,12 @@ type keysDoc struct {
 }
 
 func (s *session) exportKeys(k keysDoc) error {
-	_, err := fmt.Fprintf(s.Stdout, "export HW_ACCESS_KEY=%s\nexport HW_SECRET_KEY=%s\nexport HW_SECURITY_TOKEN=%s\n", k.Access, k.Secret, k.Security)
-	return err
+	for _, names := range [][3]string{{"HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN"}, {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}} {
+		if _, err := fmt.Fprintf(s.Stdout, "export %s=%s\nexport %s=%s\nexport %s=%s\n", names[0], k.Access, names[1], k.Secret, names[2], k.Security); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *session) temporaryKeyCmd() *cobra.Command {

@@ -407,8 +407,9 @@ func (q *request) sweep(ctx context.Context, api bucket.API, name, prefix string
 type settingGroup struct {
 	Key, Title, Doc string
 	Form            form
+	Now             string // what is set, in a few words
 	Open            bool
-	Said            []shown // what is set now
+	Said            []shown // the same in full, for those who may not change it
 }
 
 var settingGroups = []struct {
@@ -418,7 +419,7 @@ var settingGroups = []struct {
 	{"versions", "Versions and locks", "Versions keep what is overwritten or deleted. Locks keep versions from being deleted until their time comes.", []string{"versioning", "object_lock", "retention"}},
 	{"space", "Space", "", []string{"class", "quota"}},
 	{"encryption", "Encryption", "Everything is encrypted, whatever stands here.", []string{"encryption", "md5"}},
-	{"lifecycle", "Lifecycle", "What becomes of objects as they age. Rules run once a day.", []string{"lifecycle"}},
+	{"lifecycle", "Lifecycle", "What becomes of objects as they age.", []string{"lifecycle"}},
 	{"web", "Web", "", []string{"cors", "website", "domains"}},
 	{"events", "Notifications and logs", "", []string{"notifications", "logging", "inventory"}},
 	{"copies", "Replication and mirrors", "", []string{"replication", "mirror"}},
@@ -438,7 +439,7 @@ func (q *request) bucketSettings() error {
 	show := func(doc map[string]any, e *fail.Error, status int) error {
 		for _, g := range settingGroups {
 			d, f := current, &former{current: current, suggest: q.suggest}
-			s := settingGroup{Key: g.key, Title: g.title, Doc: g.doc}
+			s := settingGroup{Key: g.key, Title: g.title, Doc: g.doc, Now: settingNow(g.key, &p.Row.Spec)}
 			if g.key == group {
 				s.Open, d, f.err, f.more = true, doc, e, q.PostForm.Get("_more")
 			}
@@ -509,4 +510,52 @@ func either(first bool, a, b string) string {
 		return a
 	}
 	return b
+}
+
+// lastPart is what tells versions apart: they begin with the time, which is much the same for all.
+func lastPart(version string) string {
+	if len(version) <= 12 {
+		return version
+	}
+	return "…" + version[len(version)-10:]
+}
+
+// settingNow says in a few words what a group of settings is set to.
+func settingNow(group string, sp *bucket.BucketSpec) string {
+	var out []string
+	add := func(yes bool, text string) {
+		if yes {
+			out = append(out, text)
+		}
+	}
+	count := func(n int, one, many string) { add(n > 0, plural(n, one, many)) }
+	switch group {
+	case "versions":
+		out = append(out, sp.Versioning)
+		add(sp.ObjectLock, "objects can be locked")
+		add(sp.Retention.Days > 0, "for "+plural(sp.Retention.Days, "day", "days")+" by themselves")
+		add(sp.Retention.Years > 0, "for "+plural(sp.Retention.Years, "year", "years")+" by themselves")
+	case "space":
+		out = append(out, "class "+sp.Class)
+		add(sp.Quota > 0, "at most "+sizeText(sp.Quota))
+	case "encryption":
+		out = append(out, either(sp.Encryption.Algorithm == "kms", "a key of the key service", "the project's key"))
+	case "lifecycle":
+		count(len(sp.Lifecycle), "rule", "rules")
+	case "web":
+		count(len(sp.CORS), "CORS rule", "CORS rules")
+		add(sp.Website != nil, "website")
+		count(len(sp.Domains), "name of its own", "names of its own")
+	case "events":
+		count(len(sp.Notifications), "notification", "notifications")
+		add(sp.Logging != nil, "logged")
+		count(len(sp.Inventory), "inventory", "inventories")
+	case "copies":
+		count(len(sp.Replication), "replication", "replications")
+		count(len(sp.Mirror), "mirror", "mirrors")
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ", ")
 }

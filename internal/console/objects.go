@@ -291,7 +291,7 @@ func (q *request) objectDo() error {
 		_, err = api.Delete(ctx, c, &bucket.DeleteInput{Bucket: name, Key: key, Version: version, Bypass: f.Get("bypass") != ""})
 		back, said = objectPath(base, key, ""), path.Base(key)+" is back."
 		if f.Get("do") == "purge" {
-			said = "Version " + cut(version, 12) + " of " + path.Base(key) + " was deleted for good."
+			said = "Version " + lastPart(version) + " of " + path.Base(key) + " was deleted for good."
 			if _, gone := api.Get(ctx, q.caller(), &bucket.GetInput{Bucket: name, Key: key, Head: true}); gone != nil && bucket.CodeOf(gone) == "NoSuchKey" {
 				back = folderOf(base, key)
 			}

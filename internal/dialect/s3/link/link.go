@@ -39,7 +39,12 @@ func Check(life time.Duration) error {
 
 // Narrow is the policy of the key that signs a link: to read this object, and nothing else.
 func Narrow(o Object) json.RawMessage {
-	key := strings.ReplaceAll(o.Key, "?", "*") // policies have no other wildcard
+	key := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("? \t\n\f\r", r) { // what policies cannot name
+			return '*'
+		}
+		return r
+	}, o.Key)
 	raw, err := json.Marshal(map[string]any{"Version": "1.1", "Statement": []any{map[string]any{"Effect": "Allow",
 		"Action": []string{"obs:object:GetObject", "obs:object:GetObjectVersion"}, "Resource": []string{"obs:*:*:object:" + o.Bucket + "/" + key}}}})
 	if err != nil {
