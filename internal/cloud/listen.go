@@ -44,7 +44,8 @@ func (c *Cloud) openFront() error {
 	a := &auth.Authenticator{Ident: c.Ident, Now: time.Now, OriginalPath: front.OriginalPath}
 	api := native.New(c.Door, a, c.Version)
 	api.Domain, api.CA = c.Domain, c.CA.Certificate
-	objects := s3.New(s3.Options{Buckets: c.Buckets, Ident: c.Ident, Auth: a, Region: c.Region, Now: time.Now, Logger: c.Log, DomainName: c.nameOf})
+	objects := s3.New(s3.Options{Buckets: c.Buckets, Ident: c.Ident, Auth: a, Region: c.Region, Now: time.Now, Logger: c.Log, DomainName: c.nameOf,
+		Access: c.Buckets.LogAccess})
 	f, err := front.New(front.Options{Listen: c.Listen, CA: c.CA, Names: front.Names{Domain: c.Domain, Region: c.Region}, Logger: c.Log,
 		Native: &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
 		Console: &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen,

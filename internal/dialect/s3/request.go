@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
@@ -36,7 +37,15 @@ func (a *API) serve(w http.ResponseWriter, hr *http.Request, at place) {
 	if r.id = info.RequestID; r.id == "" {
 		r.id = hr.Header.Get("X-Request-Id")
 	}
+	var n *noted
+	if a.Access != nil {
+		n = &noted{ResponseWriter: w, begun: time.Now()}
+		r.w = n
+	}
 	err := r.handle()
+	if n != nil {
+		defer func() { r.note(n, err) }()
+	}
 	if err != nil {
 		r.fail(err)
 	}

@@ -30,6 +30,7 @@ type Options struct {
 	DomainName func(ctx context.Context, domain string) string
 	Now        func() time.Time // nil: time.Now
 	Logger     *slog.Logger
+	Access     func(*bucket.Access) // told of every request on a bucket when it is answered; must be quick; nil: nobody is
 }
 
 // API serves both protocols.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 const (
@@ -83,6 +84,15 @@ func (s *Service) fetch(ctx context.Context, b *bucket, key string) error {
 }
 
 func (s *Service) fetchOne(ctx context.Context, b *bucket, key string) error {
+	there := false
+	err := s.Store.View(ctx, func(tx store.Tx) error {
+		now, err := current(tx, b, key)
+		there = now != nil
+		return err
+	})
+	if err != nil || there { // somebody else's fetch ended a moment ago
+		return err
+	}
 	rule := b.mirror(key)
 	segments := strings.Split(strings.TrimPrefix(key, rule.Prefix), "/")
 	for i := range segments {
