@@ -28,7 +28,6 @@ type accessPage struct {
 	Template  string
 	Folder    string
 	Domain    string
-	Grants    []bucket.Grant
 	ACLForm   form
 }
 
@@ -104,7 +103,7 @@ func (q *request) bucketAccess() error {
 	if !p.Can[call.Get] {
 		return fail.New(fail.Denied, "you may not see who may use bucket %s", p.Name).Then("ask for the right bucket:bucket:get")
 	}
-	a := &accessPage{Text: prettyJSON(p.Row.Spec.Policy), Grants: p.Row.Spec.ACL.Grants}
+	a := &accessPage{Text: prettyJSON(p.Row.Spec.Policy)}
 	p.Access = a
 	current := docOf(p.Row.Spec)
 	doc := current

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"path"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
-	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -42,7 +40,6 @@ type bucketPage struct {
 	CSRF   string
 	Can    map[string]bool
 	Public bool
-	Host   string // of the cloud, as this browser reaches it
 
 	*listingPage
 	Settings []settingGroup
@@ -102,7 +99,6 @@ type bucketsPage struct {
 	Next      string
 	First     string
 	Form      bucketForm
-	Host      string
 }
 
 // bucketForm is the short form that makes a bucket.
@@ -118,7 +114,7 @@ func (q *request) bucketsPage(f bucketForm, status int) error {
 	}
 	k := q.Door.KindOf(bucketKind)
 	v := q.URL.Query()
-	p := bucketsPage{Name: v.Get("name"), NoProject: q.project.ID == "", CanCreate: q.mayAsk(bucketKind, call.Create), Form: f, Host: q.Host}
+	p := bucketsPage{Name: v.Get("name"), NoProject: q.project.ID == "", CanCreate: q.mayAsk(bucketKind, call.Create), Form: f}
 	if !p.NoProject {
 		c := q.newCall(k, call.List, "")
 		c.Filter = kind.Filter{Limit: pageSize}
@@ -186,7 +182,7 @@ func (q *request) bucketPage(tab string) (*bucketPage, bucket.API, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &bucketPage{Row: row, Kind: k, Name: row.Name, Path: bucketPath(row.Name), Tab: tab, CSRF: q.csrf(), Host: q.Host}
+	p := &bucketPage{Row: row, Kind: k, Name: row.Name, Path: bucketPath(row.Name), Tab: tab, CSRF: q.csrf()}
 	var asks []action
 	for _, verb := range []string{call.Update, call.Delete, call.Get} {
 		asks = append(asks, action{k.Service, k.Name, verb})
@@ -300,194 +296,6 @@ func lineOf(base, prefix string, o *bucket.Object) objectLine {
 	return l
 }
 
-// bucketDelete deletes an empty bucket.
-func (q *request) bucketDelete() error {
-	p, api, err := q.bucketPage("settings")
-	if err != nil {
-		return err
-	}
-	if strings.TrimSpace(q.PostForm.Get("confirm")) != p.Name {
-		return fail.New(fail.Invalid, "the name that you typed is not %q, so nothing was deleted", p.Name).Then("go back and type the bucket's name")
-	}
-	if err := api.DeleteBucket(q.Context(), q.caller(), p.Name); err != nil {
-		return err
-	}
-	q.flash("Bucket " + p.Name + " was deleted.")
-	return q.see("/buckets")
-}
-
-// emptyTime bounds how long one request deletes; what is left is deleted by the next one.
-const emptyTime = 40 * time.Second
-
-// bucketEmpty deletes everything in a bucket, versions and parts included; what is locked stays.
-func (q *request) bucketEmpty() error {
-	p, api, err := q.bucketPage("settings")
-	if err != nil {
-		return err
-	}
-	if strings.TrimSpace(q.PostForm.Get("confirm")) != p.Name {
-		return fail.New(fail.Invalid, "the name that you typed is not %q, so nothing was deleted", p.Name).Then("go back and type the bucket's name")
-	}
-	ctx, cancel := context.WithTimeout(q.Context(), emptyTime)
-	defer cancel()
-	done, kept, rest, err := q.sweep(ctx, api, p.Name, "", true)
-	if err != nil {
-		return err
-	}
-	q.flash(sweptText(done, kept, rest))
-	return q.see(p.Path)
-}
-
-func sweptText(done, kept int, rest bool) string {
-	text := plural(done, "object or version", "objects and versions") + " went"
-	if kept > 0 {
-		text += "; " + strconv.Itoa(kept) + " are locked or held, or not yours to delete, and stay"
-	}
-	if rest {
-		text += "; more are left: do it again"
-	}
-	return text + "."
-}
-
-// sweep deletes what begins with prefix: with versions, for good; without, as a delete of each.
-func (q *request) sweep(ctx context.Context, api bucket.API, name, prefix string, versions bool) (done, kept int, rest bool, err error) {
-	in := &bucket.ListInput{Bucket: name, Prefix: prefix, Max: bucket.MaxDelete, Versions: versions}
-	for {
-		out, err := api.List(q.Context(), q.caller(), in)
-		if err != nil {
-			return done, kept, false, err
-		}
-		var drop []bucket.DeleteInput
-		for i := range out.Objects {
-			d := bucket.DeleteInput{Key: out.Objects[i].Key}
-			if versions {
-				d.Version = out.Objects[i].Version
-			}
-			drop = append(drop, d)
-		}
-		if len(drop) > 0 {
-			went, err := api.DeleteMany(q.Context(), q.caller(), name, drop)
-			if err != nil {
-				return done, kept, false, err
-			}
-			for _, d := range went {
-				if d.Err != nil {
-					kept++
-				} else {
-					done++
-				}
-			}
-		}
-		if !out.Truncated {
-			break
-		}
-		if ctx.Err() != nil {
-			return done, kept, true, nil
-		}
-		in.After, in.AfterVersion = out.Next, out.NextVersion
-	}
-	for versions {
-		ups, _, more, err := api.Uploads(q.Context(), q.caller(), &bucket.ListInput{Bucket: name, Prefix: prefix, Max: bucket.MaxList})
-		if err != nil {
-			return done, kept, false, err
-		}
-		for _, u := range ups {
-			if err := api.Abort(q.Context(), q.caller(), name, u.Key, u.ID); err != nil && !fail.Is(err, fail.NotFound) {
-				return done, kept, false, err
-			}
-		}
-		if !more || len(ups) == 0 {
-			break
-		}
-	}
-	return done, kept, false, nil
-}
-
-// settingGroup is a part of a bucket's settings with a form of its own.
-type settingGroup struct {
-	Key, Title, Doc string
-	Form            form
-	Now             string // what is set, in a few words
-	Open            bool
-	Said            []shown // the same in full, for those who may not change it
-}
-
-var settingGroups = []struct {
-	key, title, doc string
-	fields          []string
-}{
-	{"versions", "Versions and locks", "Versions keep what is overwritten or deleted. Locks keep versions from being deleted until their time comes.", []string{"versioning", "object_lock", "retention"}},
-	{"space", "Space", "", []string{"class", "quota"}},
-	{"encryption", "Encryption", "Everything is encrypted, whatever stands here.", []string{"encryption", "md5"}},
-	{"lifecycle", "Lifecycle", "What becomes of objects as they age.", []string{"lifecycle"}},
-	{"web", "Web", "", []string{"cors", "website", "domains"}},
-	{"events", "Notifications and logs", "", []string{"notifications", "logging", "inventory"}},
-	{"copies", "Replication and mirrors", "", []string{"replication", "mirror"}},
-}
-
-func (p *bucketPage) fieldsOf(names []string) []kind.Field {
-	return pick(p.Kind.Spec, func(f kind.Field) bool { return slices.Contains(names, f.Name) })
-}
-
-func (q *request) bucketSettings() error {
-	p, _, err := q.bucketPage("settings")
-	if err != nil {
-		return err
-	}
-	current := docOf(p.Row.Spec)
-	group := q.PostForm.Get("group")
-	show := func(doc map[string]any, e *fail.Error, status int) error {
-		for _, g := range settingGroups {
-			d, f := current, &former{current: current, suggest: q.suggest}
-			s := settingGroup{Key: g.key, Title: g.title, Doc: g.doc, Now: settingNow(g.key, &p.Row.Spec)}
-			if g.key == group {
-				s.Open, d, f.err, f.more = true, doc, e, q.PostForm.Get("_more")
-			}
-			fields := p.fieldsOf(g.fields)
-			s.Form = form{CSRF: p.CSRF, To: p.Path + "/settings#" + g.key, Submit: "Save", Inputs: f.inputs(fields, "spec", d, current),
-				Hidden: [][2]string{{"group", g.key}, {"revision", number0(p.Row.Revision)}}}
-			if s.Open && e != nil && !f.taken {
-				s.Form.Err = e
-			}
-			s.Said = q.show(fields, current)
-			p.Settings = append(p.Settings, s)
-		}
-		return q.renderStatus(status, "bucket_settings", p.Name+" settings", p)
-	}
-	if q.Method != http.MethodPost {
-		return show(current, nil, http.StatusOK)
-	}
-	var fields []kind.Field
-	for _, g := range settingGroups {
-		if g.key == group {
-			fields = p.fieldsOf(g.fields)
-		}
-	}
-	if fields == nil {
-		return fail.New(fail.Invalid, "there are no settings %q", group)
-	}
-	rd := &reader{sent: q.PostForm, editing: true}
-	doc := rd.object(fields, "spec", current)
-	switch {
-	case q.PostForm.Get("_more") != "":
-		return show(doc, nil, http.StatusOK)
-	case rd.err != nil:
-		return show(doc, rd.err, http.StatusBadRequest)
-	}
-	patch := patchOf(fields, current, doc)
-	if len(patch) == 0 {
-		q.flash("Nothing was changed.")
-		return q.see(p.Path + "/settings")
-	}
-	c := q.newCall(p.Kind, call.Update, string(p.Row.ID))
-	c.Spec = mustJSON(patch) // it holds only what was edited: the counters change the row all the time
-	if _, err := q.do(c); err != nil {
-		return formError(err, func(e *fail.Error, _ int) error { return show(doc, e, native.StatusOf(err)) })
-	}
-	q.flash("Saved.")
-	return q.see(p.Path + "/settings#" + group)
-}
-
 // sizeText prints bytes as people read them.
 func sizeText(n int64) string {
 	if n < 1024 {
@@ -518,44 +326,4 @@ func lastPart(version string) string {
 		return version
 	}
 	return "…" + version[len(version)-10:]
-}
-
-// settingNow says in a few words what a group of settings is set to.
-func settingNow(group string, sp *bucket.BucketSpec) string {
-	var out []string
-	add := func(yes bool, text string) {
-		if yes {
-			out = append(out, text)
-		}
-	}
-	count := func(n int, one, many string) { add(n > 0, plural(n, one, many)) }
-	switch group {
-	case "versions":
-		out = append(out, sp.Versioning)
-		add(sp.ObjectLock, "objects can be locked")
-		add(sp.Retention.Days > 0, "for "+plural(sp.Retention.Days, "day", "days")+" by themselves")
-		add(sp.Retention.Years > 0, "for "+plural(sp.Retention.Years, "year", "years")+" by themselves")
-	case "space":
-		out = append(out, "class "+sp.Class)
-		add(sp.Quota > 0, "at most "+sizeText(sp.Quota))
-	case "encryption":
-		out = append(out, either(sp.Encryption.Algorithm == "kms", "a key of the key service", "the project's key"))
-	case "lifecycle":
-		count(len(sp.Lifecycle), "rule", "rules")
-	case "web":
-		count(len(sp.CORS), "CORS rule", "CORS rules")
-		add(sp.Website != nil, "website")
-		count(len(sp.Domains), "name of its own", "names of its own")
-	case "events":
-		count(len(sp.Notifications), "notification", "notifications")
-		add(sp.Logging != nil, "logged")
-		count(len(sp.Inventory), "inventory", "inventories")
-	case "copies":
-		count(len(sp.Replication), "replication", "replications")
-		count(len(sp.Mirror), "mirror", "mirrors")
-	}
-	if len(out) == 0 {
-		return "none"
-	}
-	return strings.Join(out, ", ")
 }
