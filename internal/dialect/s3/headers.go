@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"crypto/md5"
 	"encoding/base64"
 	"mime"
 	"net/http"
@@ -234,7 +233,7 @@ func (r *request) customerKey(prefix string) ([]byte, error) {
 	if err != nil || len(b) != 32 {
 		return nil, refuse("InvalidArgument", fail.Invalid, "the customer's key must be the base64 of 32 bytes")
 	}
-	if got := md5.Sum(b); sum != base64.StdEncoding.EncodeToString(got[:]) {
+	if sum != bucket.MD5(b) {
 		return nil, refuse("InvalidArgument", fail.Invalid, "the customer key's MD5 is missing, or another key's")
 	}
 	return b, nil

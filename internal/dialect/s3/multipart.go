@@ -97,7 +97,7 @@ func (r *request) putPart() error {
 			return err
 		}
 		if kind != "" {
-			in.Body = &trailed{c, kind, newHash(kind)}
+			in.Body = &trailed{c, kind, bucket.NewHash(kind)}
 		}
 	}
 	p, err := r.api.Buckets.PutPart(r.Context(), r.caller, in)
@@ -118,7 +118,7 @@ func (r *request) putPart() error {
 func (r *request) customerHeaders(key []byte) {
 	if key != nil {
 		r.set("Server-Side-Encryption-Customer-Algorithm", "AES256")
-		r.set("Server-Side-Encryption-Customer-Key-Md5", md5Of(key))
+		r.set("Server-Side-Encryption-Customer-Key-Md5", bucket.MD5(key))
 	}
 }
 

@@ -2,18 +2,13 @@ package s3
 
 import (
 	"bytes"
-	"crypto/md5"
-	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"hash"
-	"hash/crc32"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/minio/crc64nvme"
 
 	"github.com/awancloud/awan/internal/dialect/s3/sign"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -41,7 +36,7 @@ func digest(name, value string, length int) ([]byte, error) {
 func (r *request) sums() ([]bucket.Sum, error) {
 	var out []bucket.Sum
 	if v, ok := r.Header["Content-Md5"]; ok {
-		b, err := digest("Content-MD5", v[0], md5.Size)
+		b, err := digest("Content-MD5", v[0], 16)
 		if err != nil {
 			return nil, err
 		}
@@ -107,26 +102,9 @@ func algorithm(kind string) (string, error) {
 	return kind, nil
 }
 
-// newHash makes a checksum's hash.
-func newHash(kind string) hash.Hash {
-	switch kind {
-	case "md5":
-		return md5.New()
-	case "crc32":
-		return crc32.NewIEEE()
-	case "crc32c":
-		return crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	case "crc64nvme":
-		return crc64nvme.New()
-	case "sha1":
-		return sha1.New()
-	}
-	return sha256.New()
-}
-
 // holds checks a small document against a sum.
 func holds(s bucket.Sum, b []byte) bool {
-	h := newHash(s.Kind)
+	h := bucket.NewHash(s.Kind)
 	h.Write(b)
 	return bytes.Equal(h.Sum(nil), s.Value)
 }

@@ -2,7 +2,6 @@ package s3
 
 import (
 	"bytes"
-	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/xml"
@@ -103,11 +102,6 @@ func decode(b []byte, v any) error {
 		return refuse("MalformedXML", fail.Invalid, "the XML is not well-formed, or not what is expected here")
 	}
 	return nil
-}
-
-func md5Of(b []byte) string {
-	s := md5.Sum(b)
-	return base64.StdEncoding.EncodeToString(s[:])
 }
 
 func sha256Of(b []byte) string {

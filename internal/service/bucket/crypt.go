@@ -5,10 +5,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
-	"crypto/md5"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -56,7 +54,7 @@ func (s *Service) openKey(b *bucket, r *record, customer []byte) ([]byte, error)
 		return nil, failed("InvalidRequest", fail.New(fail.Invalid, "this object is encrypted with a key that the customer keeps").Then("send the key"))
 	}
 	wrong := failed("AccessDenied", fail.New(fail.Denied, "this is not the key that the object was encrypted with"))
-	if keyMD5(customer) != r.SSE.MD5 {
+	if MD5(customer) != r.SSE.MD5 {
 		return nil, wrong
 	}
 	aead, err := gcm(customer)
@@ -75,11 +73,6 @@ func (s *Service) openKey(b *bucket, r *record, customer []byte) ([]byte, error)
 func about(b *bucket) []byte { return []byte("object key " + string(b.ID)) }
 
 const byCustomer = "customer"
-
-func keyMD5(key []byte) string {
-	sum := md5.Sum(key)
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
 
 func gcm(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)

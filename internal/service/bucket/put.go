@@ -131,7 +131,7 @@ func (s *Service) protect(b *bucket, p Protect, r *record) (key []byte, err erro
 		}
 		r.SSE = sse{Algorithm: "kms", Key: projectKey, Context: p.Context}
 	case byCustomer:
-		r.SSE = sse{Algorithm: byCustomer, MD5: keyMD5(p.Customer)}
+		r.SSE = sse{Algorithm: byCustomer, MD5: MD5(p.Customer)}
 	default:
 		return nil, failed("InvalidEncryptionAlgorithmError", fail.Field("encryption", "%q is not offered", p.Algorithm).Then("use AES256 or kms"))
 	}

@@ -17,8 +17,8 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// newHash makes the hash of a Sum's kind; nil for one that is unknown.
-func newHash(kind string) hash.Hash {
+// NewHash makes the hash of a Sum's kind; nil for one that is unknown.
+func NewHash(kind string) hash.Hash {
 	switch kind {
 	case "md5":
 		return md5.New()
@@ -36,6 +36,12 @@ func newHash(kind string) hash.Hash {
 	return nil
 }
 
+// MD5 gives the base64 of a short text's MD5: what object stores name keys and documents by.
+func MD5(b []byte) string {
+	sum := md5.Sum(b)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
 // sums computes several checksums of the same bytes.
 type sums map[string]hash.Hash
 
@@ -43,7 +49,7 @@ func (s sums) add(kind string) error {
 	if kind == "" || s[kind] != nil {
 		return nil
 	}
-	h := newHash(kind)
+	h := NewHash(kind)
 	if h == nil {
 		return fail.Field("checksum", "%q is not a checksum known here", kind).Then("use crc32, crc32c, crc64nvme, sha1 or sha256")
 	}
@@ -84,7 +90,7 @@ func (s sums) stored() map[string]string {
 
 // compose makes the checksum over parts' checksums, as S3 writes it: base64, a hyphen, the number of parts.
 func compose(kind string, parts []segment) (string, error) {
-	h := newHash(kind)
+	h := NewHash(kind)
 	for _, p := range parts {
 		b, err := base64.StdEncoding.DecodeString(p.Sums[kind])
 		if err != nil || len(b) == 0 {

@@ -2,7 +2,6 @@ package bucket
 
 import (
 	"context"
-	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -28,7 +27,7 @@ func (s *Service) uploading(action string) wish {
 func (s *Service) Begin(ctx context.Context, c *Caller, in *UploadInput) (up *Upload, err error) {
 	r := &record{Algorithm: in.Algorithm, Composite: in.Composite, Canned: in.Canned}
 	in.Size = -1
-	if in.Algorithm != "" && newHash(in.Algorithm) == nil {
+	if in.Algorithm != "" && NewHash(in.Algorithm) == nil {
 		return nil, failed("InvalidRequest", fail.Field("checksum", "%q is not a checksum known here", in.Algorithm))
 	}
 	b, err := s.mayPut(ctx, c, &in.PutInput, r)
@@ -240,7 +239,7 @@ func (s *Service) assemble(tx store.Tx, b *bucket, in *CompleteInput, r *record)
 	if len(in.Parts) == 0 {
 		return failed("MalformedXML", fail.Field("Part", "no part is named").Then("name the parts with their ETags"))
 	}
-	all := md5.New()
+	all := NewHash("md5")
 	held := int64(0)
 	for _, p := range parts {
 		held += p.Size

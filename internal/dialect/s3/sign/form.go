@@ -2,7 +2,6 @@ package sign
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" // what version 2 is made of
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -53,9 +52,7 @@ func (v *Verifier) CheckForm(c *Claim, secret string) error {
 	if c.Scheme == V4 {
 		want = hex.EncodeToString(mac(v.key(c.Access, secret, c.scope), c.Policy))
 	} else {
-		h := hmac.New(sha1.New, []byte(secret))
-		h.Write([]byte(c.Policy))
-		want = base64.StdEncoding.EncodeToString(h.Sum(nil))
+		want = base64.StdEncoding.EncodeToString(macV2(secret, []byte(c.Policy)))
 	}
 	if !hmac.Equal([]byte(want), []byte(c.Signature)) {
 		return mismatch()
