@@ -250,6 +250,8 @@ func TestALinkAndAToken(t *testing.T) {
 	if err := json.Unmarshal([]byte(run("share", "shared/a b+é?.txt", "--for", "5m", "-o", "json")), &made); err != nil || time.Until(made.Expires) > 5*time.Minute {
 		t.Fatalf("%+v %v", made, err)
 	}
+	c.in = "<script>alert(1)</script>"
+	run("cp", "-", "awan://shared/page.html")
 	get := func(url string) (int, string) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
@@ -265,7 +267,14 @@ func TestALinkAndAToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// At the console's own address nothing that was uploaded runs.
+		if h := resp.Header; resp.StatusCode == 200 && (h.Get("Content-Security-Policy") != "sandbox" || h.Get("X-Content-Type-Options") != "nosniff") {
+			t.Errorf("%s is not confined: %v", url, h)
+		}
 		return resp.StatusCode, string(bytes.TrimSpace(b))
+	}
+	if code, _ := get(strings.TrimSpace(run("share", "shared/page.html"))); code != 200 {
+		t.Errorf("a page is shared with %d", code)
 	}
 	if code, body := get(made.URL); code != 200 || body != "a b+é?.txt" {
 		t.Errorf("the link gives %d %s", code, body)
