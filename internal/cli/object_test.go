@@ -90,6 +90,7 @@ func TestObjectsOnTheCommandLine(t *testing.T) {
 		{[]string{"ls", "photos"}, 0, nil, []string{"is empty", "awan cp FILE awan://photos/"}},
 		{[]string{"cp", site, "awan://photos/"}, 2, nil, []string{"is a folder: add -r"}},
 		{[]string{"cp", one, "elsewhere"}, 2, nil, []string{"one side must be a bucket"}},
+		{[]string{"cp", "--dry-run", one, "shop:/tmp/x"}, 2, nil, []string{"are of copies to and from buckets"}},
 		{[]string{"cp", one, "awan://"}, 2, nil, []string{"names no bucket"}},
 		{[]string{"cp", "no-such-file", "awan://photos/"}, 4, nil, []string{"there is no no-such-file here"}},
 		{[]string{"cp", one, "awan://nobody/"}, 4, nil, []string{`there is no bucket "nobody"`}},
