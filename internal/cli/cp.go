@@ -47,6 +47,9 @@ func (s *session) cpCmd() *cobra.Command {
 		if !fromThere && !toThere {
 			return s.copyObjects(cmd.Context(), f, args)
 		}
+		if f.dry || f.version != "" || len(f.exclude) > 0 {
+			return usagef("--dry-run, --exclude and --version-id are of copies to and from buckets")
+		}
 		if err := needs(k, "component"); err != nil {
 			return err
 		}

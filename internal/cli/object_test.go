@@ -90,6 +90,7 @@ func TestObjectsOnTheCommandLine(t *testing.T) {
 		{[]string{"ls", "photos"}, 0, nil, []string{"is empty", "awan cp FILE awan://photos/"}},
 		{[]string{"cp", site, "awan://photos/"}, 2, nil, []string{"is a folder: add -r"}},
 		{[]string{"cp", one, "elsewhere"}, 2, nil, []string{"one side must be a bucket"}},
+		{[]string{"cp", "--dry-run", one, "shop:/tmp/x"}, 2, nil, []string{"are of copies to and from buckets"}},
 		{[]string{"cp", one, "awan://"}, 2, nil, []string{"names no bucket"}},
 		{[]string{"cp", "no-such-file", "awan://photos/"}, 4, nil, []string{"there is no no-such-file here"}},
 		{[]string{"cp", one, "awan://nobody/"}, 4, nil, []string{`there is no bucket "nobody"`}},
@@ -250,6 +251,8 @@ func TestALinkAndAToken(t *testing.T) {
 	if err := json.Unmarshal([]byte(run("share", "shared/a b+é?.txt", "--for", "5m", "-o", "json")), &made); err != nil || time.Until(made.Expires) > 5*time.Minute {
 		t.Fatalf("%+v %v", made, err)
 	}
+	c.in = "<script>alert(1)</script>"
+	run("cp", "-", "awan://shared/page.html")
 	get := func(url string) (int, string) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
@@ -265,7 +268,14 @@ func TestALinkAndAToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// At the console's own address nothing that was uploaded runs.
+		if h := resp.Header; resp.StatusCode == 200 && (h.Get("Content-Security-Policy") != "sandbox" || h.Get("X-Content-Type-Options") != "nosniff") {
+			t.Errorf("%s is not confined: %v", url, h)
+		}
 		return resp.StatusCode, string(bytes.TrimSpace(b))
+	}
+	if code, _ := get(strings.TrimSpace(run("share", "shared/page.html"))); code != 200 {
+		t.Errorf("a page is shared with %d", code)
 	}
 	if code, body := get(made.URL); code != 200 || body != "a b+é?.txt" {
 		t.Errorf("the link gives %d %s", code, body)

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/awancloud/awan/internal/engine/object/mem"
+	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -414,5 +415,49 @@ func TestBrowserShowsBuckets(t *testing.T) {
 			b.shot1(t, p, fmt.Sprintf("buckets-%02d-%s-wide", i, theme), 1280, 860)
 			b.shot1(t, p, fmt.Sprintf("buckets-%02d-%s-phone", i, theme), 360, 740)
 		}
+	}
+}
+
+// Nobody, and a user without rights, get nothing from any route of buckets, and change nothing.
+func TestBucketsAreClosedToOthers(t *testing.T) {
+	w := start(t)
+	w.fill(t)
+	if _, err := w.Door.Do(t.Context(), &call.Call{Kind: w.Door.KindOf("identity/user"), Verb: call.Create, Name: ptr("alice"), Spec: json.RawMessage(`{"password":"correct horse"}`), Principal: w.Root}); err != nil {
+		t.Fatal(err)
+	}
+	const key = "key=2026%2Fnotes.txt"
+	reads := []string{"", "/access", "/settings", "/usage", "/object?" + key, "/content?" + key, "/parts?" + key + "&upload=x"}
+	writes := []string{"/settings", "/access", "/empty", "/delete", "/do"}
+	scripts := map[string]string{"/put?": "PUT", "/part?upload=x&number=1&": "PUT", "/upload?size=1&": "POST", "/complete?size=1&upload=x&": "POST", "/abort?upload=x&": "POST"}
+	try := func(who string, refused func(a answer) bool) {
+		for _, p := range reads {
+			if a := w.get(t, "/buckets/photos"+p); !refused(a) || strings.Contains(a.body, "notes.txt</a>") || strings.Contains(a.body, "second") {
+				t.Errorf("%s reads %s: %d at %s", who, p, a.status, a.url)
+			}
+		}
+		for _, p := range writes {
+			form := url.Values{"confirm": {"photos"}, "do": {"delete"}, "key": {"2026/notes.txt"}, "group": {"space"}, "spec.quota": {"1"}, "step": {"save"}, "policy": {""}}
+			if a := w.post(t, "/", "/buckets/photos"+p, form); !refused(a) {
+				t.Errorf("%s posts to %s: %d at %s", who, p, a.status, a.url)
+			}
+		}
+		csrf := ""
+		if m := csrfField.FindStringSubmatch(w.get(t, "/").body); m != nil {
+			csrf = m[1]
+		}
+		for p, method := range scripts {
+			if a := w.script(t, method, "/buckets/photos"+p+key, csrf, []byte("x")); a.status < 400 || strings.Contains(a.body, "etag") {
+				t.Errorf("%s sends %s %s: %d %s", who, method, p, a.status, a.body)
+			}
+		}
+	}
+	try("nobody", func(a answer) bool { return a.url.Path == "/login" || a.status >= 400 })
+	w.post(t, "/login", "/login", url.Values{"domain": {w.Admin.Domain}, "user": {"alice"}, "password": {"correct horse"}})
+	try("a user without rights", func(a answer) bool { return a.status == 403 || a.status == 404 })
+	if a := w.get(t, "/buckets"); strings.Contains(a.body, "photos") {
+		t.Error("a user without rights sees the list")
+	}
+	if body, err := w.object(t, "photos", "2026/notes.txt", ""); !strings.HasPrefix(body, "second") {
+		t.Errorf("the object holds %q, %v", body, err)
 	}
 }

@@ -194,8 +194,9 @@ function startUploader(box) {
   function add(path, file) {
     const row = document.createElement("li"), name = document.createElement("div"), bar = document.createElement("progress"), note = document.createElement("span"), button = document.createElement("button");
     const t = { key: prefix + path, file, row, note, button, state: "waiting", loaded: 0, failed: "", upload: "", cancelled: false, requests: new Set(), wake: null,
-      say: (text) => { note.textContent = text || `${size(t.loaded)} of ${size(file.size)}`; },
-      progress: (n) => { t.loaded = Math.min(n, file.size); bar.value = file.size ? t.loaded / file.size : 1; t.say(""); tell(); } };
+      trouble: "",
+      say: (text) => { t.trouble = text; note.textContent = text || `${size(t.loaded)} of ${size(file.size)}`; },
+      progress: (n) => { t.loaded = Math.min(n, file.size); bar.value = file.size ? t.loaded / file.size : 1; if (!t.trouble) t.say(""); tell(); } };
     name.className = "transfer-name";
     name.textContent = path;
     bar.max = 1;

@@ -90,6 +90,7 @@ func (r *request) give(in *bucket.GetInput, c *bucket.Content, status int) error
 		length = c.To - c.From + 1
 	}
 	h.Set("Content-Length", strconv.FormatInt(length, 10))
+	r.confine()
 	return r.stream(status, c.Body)
 }
 
