@@ -138,6 +138,13 @@ func (r *request) createBucket() error {
 		}
 	}
 	spec.FileSystem = strings.EqualFold(r.ext("Fs-File-Interface"), "Enabled")
+	if v := r.ext("Server-Side-Encryption"); v != "" {
+		algorithm, err := encryption(v)
+		if err != nil {
+			return err
+		}
+		spec.Encryption = bucket.Encryption{Algorithm: algorithm, Key: r.ext("Server-Side-Encryption-Kms-Key-Id"), Said: true}
+	}
 	var enterprise *string
 	if v := r.ext("Epid"); v != "" {
 		enterprise = &v

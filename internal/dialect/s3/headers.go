@@ -272,7 +272,7 @@ func (r *request) protection() (bucket.Protect, error) {
 
 func encryption(name string) (string, error) {
 	switch name {
-	case "AES256":
+	case "AES256", "obs": // as OBS calls it at a bucket's creation
 		return "AES256", nil
 	case "aws:kms", "kms", "aws:kms:dsse":
 		return "kms", nil

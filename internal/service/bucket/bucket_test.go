@@ -223,6 +223,9 @@ func TestRanges(t *testing.T) {
 	if err != nil || o.Size != int64(len(large)) || !strings.HasSuffix(o.ETag, fmt.Sprintf("-%d", len(parts))) {
 		t.Fatalf("%+v, %v", o, err)
 	}
+	if again, err := w.Complete(ctx, w.me, &bucket.CompleteInput{Bucket: "data", Key: "many", Upload: up.ID, Parts: parts, Size: -1}); err != nil || again.ETag != o.ETag {
+		t.Errorf("completed again: %+v, %v", again, err)
+	}
 	whole, err := w.Put(ctx, w.me, &bucket.PutInput{Bucket: "data", Key: "whole", Body: bytes.NewReader(large), Size: -1, Compute: "crc32c"})
 	if err != nil || whole.Sums["crc32c"] != o.Sums["crc32c"] {
 		t.Errorf("the checksum over the parts is %v, of the whole %v, %v", o.Sums, whole.Sums, err)

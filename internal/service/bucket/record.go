@@ -75,6 +75,7 @@ type record struct {
 	Restored  int64             `cbor:"23,keyasint,omitempty"` // Unix seconds
 	Algorithm string            `cbor:"24,keyasint,omitempty"` // of an upload: what its parts' sums are
 	Canned    string            `cbor:"25,keyasint,omitempty"`
+	Upload    string            `cbor:"26,keyasint,omitempty"` // it was completed from: to complete it again is success
 }
 
 // segment is a run of bytes in one blob, encrypted with a key of its own.

@@ -196,6 +196,13 @@ func (s *Service) Complete(ctx context.Context, c *Caller, in *CompleteInput) (o
 			return err
 		}
 		r, err := needUpload(tx, b, in.Key, in.Upload)
+		if fail.Is(err, fail.NotFound) {
+			now, nerr := current(tx, b, in.Key)
+			if nerr == nil && now != nil && now.Upload == in.Upload && in.Upload != "" {
+				o = b.object(in.Key, now, true) // the client did not hear that it was done
+				return nil
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -211,7 +218,7 @@ func (s *Service) Complete(ctx context.Context, c *Caller, in *CompleteInput) (o
 		if err := s.assemble(tx, b, in, r); err != nil {
 			return err
 		}
-		r.At = s.now().UnixNano()
+		r.At, r.Upload = s.now().UnixNano(), in.Upload
 		if err := s.placeNew(tx, b, in.Key, r); err != nil {
 			return err
 		}

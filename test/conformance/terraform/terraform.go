@@ -42,6 +42,9 @@ func New(t testing.TB, caFile string) *Terraform {
 	return tf
 }
 
+// Set adds variables, NAME=VALUE, to Terraform's environment.
+func (tf *Terraform) Set(env ...string) { tf.env = append(tf.env, env...) }
+
 // Run runs a command of Terraform, which must end with that exit code, and gives what it printed.
 func (tf *Terraform) Run(want int, args ...string) string {
 	tf.t.Helper()
