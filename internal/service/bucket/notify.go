@@ -22,6 +22,7 @@ import (
 const (
 	notifyTime  = 10 * time.Second
 	notifyBatch = 50 // events in one message
+	notifySlots = 64
 )
 
 // Signature is the header that proves that a message comes from who knows the notification's secret: t=SECONDS,v1=HEX,
@@ -41,7 +42,7 @@ func (b *bucket) notification(receiver string) *Notification {
 }
 
 func (s *Service) notifications() *outbox {
-	return &outbox{s: s, prefix: eventKey, batch: notifyBatch,
+	return &outbox{s: s, prefix: eventKey, batch: notifyBatch, slots: notifySlots,
 		at: func(v []byte) (time.Time, error) {
 			h, err := decode[happened](v)
 			if err != nil {

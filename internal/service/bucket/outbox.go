@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type outbox struct {
 	s      *Service
 	prefix string
 	batch  int // entries that send gets at once
+	slots  int // queues that are sent at the same time
 	// at is when an entry was written.
 	at func(value []byte) (time.Time, error)
 	// send sends entries of one queue, the oldest first, and tells how many of them are done.
@@ -45,9 +47,9 @@ type pace struct {
 }
 
 const (
-	outboxKeep  = 24 * time.Hour
-	outboxSlots = 64 // queues that are sent at the same time
-	outboxTell  = 3  // failures behind which the bucket's owner is told
+	outboxKeep = 24 * time.Hour
+	outboxTurn = 30 * time.Second // that a queue is sent before another may have its place
+	outboxTell = 3                // failures behind which the bucket's owner is told
 )
 
 // run sends what is due, without waiting for it.
@@ -75,6 +77,7 @@ func (o *outbox) run(ctx context.Context) error {
 		o.queues = map[string]*pace{}
 	}
 	seen := make(map[string]bool, len(queues))
+	rand.Shuffle(len(queues), func(i, j int) { queues[i], queues[j] = queues[j], queues[i] })
 	for _, q := range queues {
 		seen[q] = true
 		p := o.queues[q]
@@ -82,7 +85,7 @@ func (o *outbox) run(ctx context.Context) error {
 			p = &pace{}
 			o.queues[q] = p
 		}
-		if p.busy || now.Before(p.next) || o.active == outboxSlots {
+		if p.busy || now.Before(p.next) || o.active == o.slots {
 			continue
 		}
 		p.busy = true
@@ -100,7 +103,8 @@ func (o *outbox) run(ctx context.Context) error {
 // empty sends a queue until it is empty or fails.
 func (o *outbox) empty(ctx context.Context, q string, p *pace) {
 	var err error
-	for more := true; more && err == nil && ctx.Err() == nil; {
+	began := time.Now()
+	for more := true; more && err == nil && ctx.Err() == nil && time.Since(began) < outboxTurn; {
 		more, err = o.some(ctx, q, p.tries)
 		if err == nil {
 			p.tries = 0

@@ -26,6 +26,8 @@ import (
 //	bucket/blob/REF                  the bucket, for a blob that a version or part uses
 //	bucket/free/REF                  a blob that nobody uses any more
 //	bucket/domain/HOST               the bucket that is served under a name of its owner's
+//
+// What tasks keep lies under bucket/{want,sweep,event,copy,copies,inventory,scrub,damage}/: see their files.
 const (
 	nameKey   = "bucket/name/"
 	nowKey    = "bucket/now/"

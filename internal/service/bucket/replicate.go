@@ -21,6 +21,7 @@ const (
 	copiesKey = "bucket/copies/"
 
 	copyBatch   = 20
+	copySlots   = 8     // a copy to another store has a part in memory, mostly 16 MiB
 	mostWaiting = 10000 // that a bucket's status counts
 )
 
@@ -118,7 +119,7 @@ func (s *Service) replicator() *outbox {
 		}
 		return strings.TrimSuffix("bucket "+r.Bucket+" at "+r.Endpoint, " at ")
 	}
-	return &outbox{s: s, prefix: copyKey, batch: copyBatch,
+	return &outbox{s: s, prefix: copyKey, batch: copyBatch, slots: copySlots,
 		at: func(v []byte) (time.Time, error) {
 			c, err := decode[copying](v)
 			if err != nil {
