@@ -15,10 +15,6 @@ func refuse(code string, kind fail.Kind, format string, args ...any) *sign.Refus
 	return sign.Refuse(code, kind, format, args...)
 }
 
-func invalid(field, format string, args ...any) error {
-	return &as{fail.Field(field, format, args...), "InvalidArgument"}
-}
-
 // as gives an error that has no word of its own one.
 type as struct {
 	err  error

@@ -2,8 +2,6 @@ package s3
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/xml"
 	"io"
 	"net/http"
@@ -104,10 +102,6 @@ func decode(b []byte, v any) error {
 	return nil
 }
 
-func sha256Of(b []byte) string {
-	s := sha256.Sum256(b)
-	return base64.StdEncoding.EncodeToString(s[:])
-}
 
 // stamp is a time as XML has it.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/awancloud/awan/internal/engine/object/mem"
@@ -273,6 +274,7 @@ func TestWhatAClientSendsIsChecked(t *testing.T) {
 		"wrong MD5":      {bucket.PutInput{Size: 5, Sums: []bucket.Sum{{Kind: "md5", Value: wrong[:]}}}, "BadDigest"},
 		"wrong trailer":  {bucket.PutInput{Size: 5, Compute: "crc32", Trailer: func() []bucket.Sum { return []bucket.Sum{{Kind: "crc32", Value: []byte("nope")}} }}, "BadDigest"},
 		"too short":      {bucket.PutInput{Size: 6}, "IncompleteBody"},
+		"broken off":     {bucket.PutInput{Size: -1, Body: io.MultiReader(strings.NewReader("hel"), iotest.ErrReader(io.ErrUnexpectedEOF))}, "IncompleteBody"},
 		"there already":  {bucket.PutInput{Size: 5, If: bucket.Conditions{IfNoneMatch: []string{"*"}}}, "PreconditionFailed"},
 		"another there":  {bucket.PutInput{Size: 5, If: bucket.Conditions{IfMatch: []string{"other"}}}, "PreconditionFailed"},
 		"unknown KMS":    {bucket.PutInput{Size: 5, Protect: bucket.Protect{Algorithm: "kms", Key: "mine"}}, "KMS.NotFoundException"},
@@ -282,7 +284,9 @@ func TestWhatAClientSendsIsChecked(t *testing.T) {
 		"no bucket":      {bucket.PutInput{Size: 5, Bucket: "other"}, "NoSuchBucket"},
 	} {
 		in := tc.in
-		in.Body = strings.NewReader("hello")
+		if in.Body == nil {
+			in.Body = strings.NewReader("hello")
+		}
 		if in.Key == "" {
 			in.Key = "greeting"
 		}

@@ -100,8 +100,8 @@ func sealTo(w io.Writer, body io.Reader, aead cipher.AEAD, see func([]byte)) (si
 	defer blocks.Put(pooled)
 	buf := (*pooled)[:object.Block]
 	for i := int64(0); ; i++ {
-		n, err := io.ReadFull(body, buf[:plainBlock])
-		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		n, err := readBlock(body, buf[:plainBlock])
+		end := errors.Is(err, io.EOF)
 		if err != nil && !end {
 			return size, err
 		}
@@ -117,6 +117,16 @@ func sealTo(w io.Writer, body io.Reader, aead cipher.AEAD, see func([]byte)) (si
 			return size, nil
 		}
 	}
+}
+
+// readBlock fills b. io.EOF is the end of the body; a body that breaks off says io.ErrUnexpectedEOF, which is not.
+func readBlock(body io.Reader, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var more int
+		more, err = body.Read(b[n:])
+		n += more
+	}
+	return n, err
 }
 
 // plainReader gives the plain bytes from..to (to not counted) of segments.

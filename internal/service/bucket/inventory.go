@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -127,7 +126,7 @@ func (s *Service) inventory(ctx context.Context, b *bucket, inv *Inventory, day 
 			defer close(done)
 			_ = pw.CloseWithError(l.file(ctx, pw))
 		}()
-		sum := &counted{Reader: pr, sum: md5.New()}
+		sum := &counted{Reader: pr, sum: NewHash("md5")}
 		err := s.deliver(ctx, b.Project, inv.Bucket, &PutInput{Key: f.Key, Body: sum, Size: -1, Attributes: Attributes{ContentType: "application/gzip"}}, "inventory")
 		_ = pr.CloseWithError(io.ErrClosedPipe)
 		<-done
@@ -141,11 +140,12 @@ func (s *Service) inventory(ctx context.Context, b *bucket, inv *Inventory, day 
 	if err != nil {
 		return 0, err
 	}
-	digest := md5.Sum(raw)
+	digest := NewHash("md5")
+	digest.Write(raw)
 	for _, f := range []struct {
 		name, typ string
 		body      []byte
-	}{{"manifest.json", "application/json", raw}, {"manifest.checksum", "text/plain", []byte(hex.EncodeToString(digest[:]))}} {
+	}{{"manifest.json", "application/json", raw}, {"manifest.checksum", "text/plain", []byte(hex.EncodeToString(digest.Sum(nil)))}} {
 		in := &PutInput{Key: base + day.Format("2006-01-02T15-04Z") + "/" + f.name, Body: bytes.NewReader(f.body), Size: int64(len(f.body)), Attributes: Attributes{ContentType: f.typ}}
 		if err := s.deliver(ctx, b.Project, inv.Bucket, in, "inventory"); err != nil {
 			return 0, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"io"
 	"time"
 
@@ -204,7 +205,10 @@ func (s *Service) write(ctx context.Context, key []byte, body io.Reader, size in
 		return nil, err
 	}
 	defer w.Abort()
-	if seg.Size, err = sealTo(w, body, aead, h.write); err != nil {
+	if seg.Size, err = sealTo(w, body, aead, h.write); errors.Is(err, io.ErrUnexpectedEOF) {
+		err = failed("IncompleteBody", fail.New(fail.Invalid, "the body broke off after %d bytes", seg.Size).Then("send it again"))
+	}
+	if err != nil {
 		return nil, err
 	}
 	switch {

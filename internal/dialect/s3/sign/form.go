@@ -175,7 +175,7 @@ func (p *Policy) Allows(fields map[string]string, now time.Time, strict bool) er
 		fits := ok && value == c.value
 		if c.op == "starts-with" {
 			fits = strings.HasPrefix(value, c.value)
-			if c.field == "content-type" && fits == false {
+			if c.field == "content-type" && !fits {
 				fits = startsWithEach(value, c.value)
 			}
 		}
