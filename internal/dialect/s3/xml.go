@@ -102,7 +102,6 @@ func decode(b []byte, v any) error {
 	return nil
 }
 
-
 // stamp is a time as XML has it.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
