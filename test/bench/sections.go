@@ -39,6 +39,7 @@ var sections = []struct {
 	{"observe", observe},
 	{"signature", signature},
 	{"keystone", keystone},
+	{"objects", objects},
 	{"deploy", deploy},
 	{"builds", builds},
 }
