@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,7 +102,7 @@ func (c *client) deploy(name, tag string, more m) jobView {
 	}
 	var rows struct{ Items []component }
 	c.do("GET", components+"?name="+name, nil, &rows)
-	if len(rows.Items) == 0 {
+	if !slices.ContainsFunc(rows.Items, func(r component) bool { return r.Name == name }) { // the filter takes a part of a name
 		return c.finish("POST", components, m{"name": name, "spec": spec})
 	}
 	return c.finish("PATCH", components+"/"+name, m{"spec": spec})
