@@ -44,6 +44,7 @@ type cloud struct {
 	drop atomic.Int32 // requests for a job that are cut off, as by a restart
 	seen func(stdout string)
 	lose atomic.Int32 // parts of uploads after which the connection is lost
+	kept atomic.Int64 // parts that arrived
 }
 
 func start(t *testing.T) *cloud {

@@ -43,12 +43,20 @@ func (c *cloud) objectStore(b *bucket.Service) http.Handler {
 	c.t.Cleanup(b.Close)
 	api := s3.New(s3.Options{Buckets: b, Ident: c.k.Ident, Auth: &auth.Authenticator{Ident: c.k.Ident, Now: time.Now, OriginalPath: front.OriginalPath}, Region: "awan-1"})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut && r.URL.Query().Has("partNumber") && c.lose.Load() > 0 && c.lose.Add(-1) == 0 {
+		part := r.Method == http.MethodPut && r.URL.Query().Has("partNumber")
+		if part && c.lose.Load() > 0 && c.lose.Add(-1) == 0 {
 			c.lose.Store(1) // it stays lost
+			_, _ = io.Copy(io.Discard, r.Body)
+			for c.kept.Load() < 2 { // the parts before it are on their way: they arrive
+				time.Sleep(time.Millisecond)
+			}
 			panic(http.ErrAbortHandler)
 		}
 		r = r.WithContext(front.With(r.Context(), front.Info{Path: r.URL.EscapedPath(), Secure: true}))
 		http.StripPrefix("/s3", api).ServeHTTP(w, r)
+		if part {
+			c.kept.Add(1)
+		}
 	})
 }
 
