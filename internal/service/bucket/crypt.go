@@ -23,7 +23,11 @@ const (
 	readAhead  = 4 // blocks read at once
 )
 
-var blocks = sync.Pool{New: func() any { b := make([]byte, readAhead*object.Block); return &b }}
+// Readers take several blocks at once, writers one.
+var (
+	blocks = sync.Pool{New: func() any { b := make([]byte, readAhead*object.Block); return &b }}
+	single = sync.Pool{New: func() any { b := make([]byte, object.Block); return &b }}
+)
 
 // newKey makes a data key and wraps it.
 func (s *Service) newKey(b *bucket, customer []byte) (key, wrapped []byte, err error) {
@@ -96,9 +100,9 @@ func nonce(block int64) (n [12]byte) {
 
 // sealTo reads everything from body, encrypts it and writes it to w; see is shown the plain bytes. It gives their number.
 func sealTo(w io.Writer, body io.Reader, aead cipher.AEAD, see func([]byte)) (size int64, err error) {
-	pooled := blocks.Get().(*[]byte)
-	defer blocks.Put(pooled)
-	buf := (*pooled)[:object.Block]
+	pooled := single.Get().(*[]byte)
+	defer single.Put(pooled)
+	buf := *pooled
 	for i := int64(0); ; i++ {
 		n, err := readBlock(body, buf[:plainBlock])
 		end := errors.Is(err, io.EOF)
