@@ -205,20 +205,25 @@ func (r *request) position() (int64, error) {
 	return n, nil
 }
 
-// appendObject puts content behind what an object has (OBS).
-func (r *request) appendObject() error {
+// extend stores content at a position of an object; how says in what way.
+func (r *request) extend(how func(*bucket.PutInput)) (*bucket.Object, error) {
 	in, err := r.upload()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if in.At, err = r.position(); err != nil {
-		return err
+		return nil, err
 	}
-	in.Append = true
+	how(in)
 	if err := r.body(in); err != nil {
-		return err
+		return nil, err
 	}
-	o, err := r.api.Buckets.Put(r.Context(), r.caller, in)
+	return r.api.Buckets.Put(r.Context(), r.caller, in)
+}
+
+// appendObject puts content behind what an object has (OBS).
+func (r *request) appendObject() error {
+	o, err := r.extend(func(in *bucket.PutInput) { in.Append = true })
 	if err != nil {
 		return err
 	}
@@ -228,18 +233,7 @@ func (r *request) appendObject() error {
 
 // modifyObject overwrites a part of an object (OBS, buckets with a file interface).
 func (r *request) modifyObject() error {
-	in, err := r.upload()
-	if err != nil {
-		return err
-	}
-	if in.At, err = r.position(); err != nil {
-		return err
-	}
-	in.Modify = true
-	if err := r.body(in); err != nil {
-		return err
-	}
-	o, err := r.api.Buckets.Put(r.Context(), r.caller, in)
+	o, err := r.extend(func(in *bucket.PutInput) { in.Modify = true })
 	if err != nil {
 		return err
 	}

@@ -3,18 +3,18 @@ package bucket
 import "context"
 
 // API is what dialects use of buckets and objects. Every method asks the one door whether the caller may, and records
-// what it has to. Errors are fail errors; those with a Code() string method carry the word S3 has for it (NoSuchKey).
+// what it has to. CodeOf gives the word that S3 has for an error (NoSuchKey).
 //
-// The settings of a bucket are its row's spec: dialects read and change them through the door like any other kind, with
-// Call.Alias set to the action's name in OBS ("obs:bucket:PutBucketVersioning").
+// The settings of a bucket are its row's spec: Bucket reads and Change edits them, for a caller that may do the action
+// that OBS has for it ("obs:bucket:PutBucketVersioning").
 type API interface {
-	// Bucket finds a bucket for a caller that may do action ("obs:bucket:HeadBucket"); nil action: whoever.
+	// Bucket finds a bucket for a caller that may do action ("obs:bucket:HeadBucket"); no action: whoever.
 	Bucket(ctx context.Context, c *Caller, name, action string) (*Row, error)
 	Create(ctx context.Context, c *Caller, name string, spec BucketSpec, canned string, enterprise *string) (*Row, error)
 	// Change edits the spec (and tags) for a caller that may do action.
 	Change(ctx context.Context, c *Caller, name, action string, edit func(*Row) error) error
 	DeleteBucket(ctx context.Context, c *Caller, name string) error
-	Buckets(ctx context.Context, c *Caller) ([]*Row, error) // of the caller's project
+	Buckets(ctx context.Context, c *Caller) ([]*Row, error) // of the caller's domain, that it may list
 	Usage(ctx context.Context, c *Caller, name string) (Usage, error)
 
 	Put(ctx context.Context, c *Caller, in *PutInput) (*Object, error)

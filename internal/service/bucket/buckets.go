@@ -41,7 +41,7 @@ func (s *Service) Bucket(ctx context.Context, c *Caller, name, action string) (*
 // Create makes a bucket in the caller's project. A canned ACL that makes it public is an express wish: it is then not
 // blocked.
 func (s *Service) Create(ctx context.Context, c *Caller, name string, spec BucketSpec, canned string, enterprise *string) (*Row, error) {
-	project, err := s.projectOf(ctx, c)
+	project, err := s.projectOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (s *Service) Create(ctx context.Context, c *Caller, name string, spec Bucke
 
 // projectOf is the project of what a caller makes: the one it says or its credential is for, else the one that has the
 // region's name.
-func (s *Service) projectOf(ctx context.Context, c *Caller) (string, error) {
+func (s *Service) projectOf(c *Caller) (string, error) {
 	if c.Project != "" {
 		return c.Project, nil
 	}

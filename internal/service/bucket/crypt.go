@@ -204,7 +204,7 @@ func (p *plainReader) next() error {
 		var err error
 		if p.blob, err = p.blobs.Open(p.ctx, seg.Ref); err != nil {
 			p.blob = nil
-			return lost(err)
+			return gone(err)
 		}
 		if p.aead, err = segmentCipher(p.key, seg.Salt); err != nil {
 			return err
@@ -222,7 +222,7 @@ func (p *plainReader) next() error {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = fail.New(fail.DataLoss, "a stored object is shorter than it was")
 		}
-		return lost(err)
+		return gone(err)
 	}
 	plain := (*p.buf)[:0]
 	for i := int64(0); i < count; i++ {
@@ -242,8 +242,8 @@ func (p *plainReader) next() error {
 	return nil
 }
 
-// lost says in a reader's terms that a blob which a version names is not there.
-func lost(err error) error {
+// gone says in a reader's terms that a blob which a version names is not there.
+func gone(err error) error {
 	if fail.Is(err, fail.NotFound) {
 		return fail.Wrap(errors.New(err.Error()), fail.DataLoss, "the content of a stored object is not there")
 	}

@@ -67,11 +67,13 @@ type wish struct {
 }
 
 // enter asks the door whether the caller may do w with key ("" = the bucket) and runs fn in the same view, for what it
-// reads. version, when it is not nil, is what the wish is on.
+// reads.
 func (s *Service) enter(ctx context.Context, c *Caller, name, key string, w wish, fn func(tx store.Tx, b *bucket) error) (b *bucket, err error) {
 	return s.enterOn(ctx, c, name, key, w, nil, fn)
 }
 
+// enterOn is enter for what is there already: on finds it, and its own ACL and tags count. That it is missing is told only
+// to those who may list.
 func (s *Service) enterOn(ctx context.Context, c *Caller, name, key string, w wish, on func(tx store.Tx, b *bucket) (*record, error), fn func(tx store.Tx, b *bucket) error) (b *bucket, err error) {
 	cl := c.call(w)
 	err = s.Store.View(ctx, func(tx store.Tx) error {
@@ -93,7 +95,6 @@ func (s *Service) enterOn(ctx context.Context, c *Caller, name, key string, w wi
 			return err
 		}
 		if missing != nil {
-			// Whether something is there is told to those who may list.
 			w := s.listing(false)
 			if err := s.within(tx, c, c.call(w), b, "", w, nil); err != nil {
 				return fail.New(fail.Denied, "you may not see whether there is an object %q", key).Then("ask for the right to list the bucket")

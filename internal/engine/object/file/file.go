@@ -20,6 +20,7 @@ import (
 	"github.com/klauspost/reedsolomon"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/store/gate"
 	"github.com/awancloud/awan/internal/service/object"
 )
 
@@ -87,8 +88,7 @@ type Engine struct {
 	turn    atomic.Uint32 // whose lane is next
 	shelves [shelfCount]shelf
 
-	life   sync.RWMutex // held by each operation that changes something; taken by Close
-	closed bool
+	gate gate.Gate // holds each operation that Close must wait for
 
 	mu      sync.RWMutex
 	volumes map[uint64]*volume
@@ -105,21 +105,6 @@ type Engine struct {
 }
 
 var _ object.Blobs = (*Engine)(nil)
-
-// enter refuses what is not wanted any more; leave must follow its success.
-func (e *Engine) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return fail.From(err)
-	}
-	e.life.RLock()
-	if e.closed {
-		e.life.RUnlock()
-		return fail.New(fail.Unavailable, "the object engine is closed")
-	}
-	return nil
-}
-
-func (e *Engine) leave() { e.life.RUnlock() }
 
 // newID makes an id that no blob or volume of this engine ever had: milliseconds and a little chance.
 func (e *Engine) newID() uint64 {
@@ -157,10 +142,10 @@ func errNotFound() error { return fail.New(fail.NotFound, "no such blob") }
 
 // Delete marks a blob deleted, or removes its file.
 func (e *Engine) Delete(ctx context.Context, ref object.Ref) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	if p, ok := parsePacked(ref); ok {
 		if v := e.volume(p.volume); v != nil {
 			return e.deletePacked(v, p.seq)
@@ -175,10 +160,10 @@ func (e *Engine) Delete(ctx context.Context, ref object.Ref) error {
 
 // Space counts what the volumes and the files of large blobs hold.
 func (e *Engine) Space(ctx context.Context) (object.Space, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return object.Space{}, err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	var s object.Space
 	for _, v := range e.allVolumes() {
 		if err := e.count(v); err != nil {
@@ -208,13 +193,9 @@ func (e *Engine) Space(ctx context.Context) (object.Space, error) {
 
 // Close waits for what is being written, and leaves indexes behind with which the next start is quick.
 func (e *Engine) Close() error {
-	e.life.Lock()
-	if e.closed {
-		e.life.Unlock()
+	if !e.gate.Close() {
 		return nil
 	}
-	e.closed = true
-	e.life.Unlock()
 	e.stop()
 	<-e.stopped
 	var errs []error

@@ -49,10 +49,10 @@ func (e *Engine) parts() []part {
 }
 
 func (e *Engine) listPart(ctx context.Context, p part) ([]object.Info, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	var infos []object.Info
 	if v := p.volume; v != nil {
 		v.mu.Lock()

@@ -11,12 +11,13 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/store/gate"
 )
 
 // Open opens the store in opts.Dirs, or makes it. What a crash left is put in order before it returns.
 func Open(opts Options) (*Engine, error) {
 	opts = opts.withDefaults()
-	e := &Engine{opts: opts, disk: opts.Disk, volumes: map[uint64]*volume{}, poked: make(chan struct{}, 1), stopped: make(chan struct{})}
+	e := &Engine{gate: gate.Gate{What: "the object engine"}, opts: opts, disk: opts.Disk, volumes: map[uint64]*volume{}, poked: make(chan struct{}, 1), stopped: make(chan struct{})}
 	e.handles = newHandles(opts.Disk, opts.Handles)
 	if err := e.start(); err != nil {
 		e.handles.close()

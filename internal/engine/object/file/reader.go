@@ -29,10 +29,10 @@ type reader struct {
 
 // Open finds a blob.
 func (e *Engine) Open(ctx context.Context, ref object.Ref) (object.Reader, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	r, _, err := e.open(ref)
 	if err != nil {
 		return nil, err

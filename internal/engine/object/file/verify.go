@@ -15,11 +15,11 @@ import (
 
 // Verify reads a blob from the disks and checks every piece of every shard. It mends what parity allows.
 func (e *Engine) Verify(ctx context.Context, ref object.Ref) (int, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return 0, err
 	}
 	r, head, err := e.open(ref)
-	e.leave()
+	e.gate.Leave()
 	if err != nil {
 		return 0, err
 	}
@@ -34,13 +34,13 @@ func (e *Engine) Verify(ctx context.Context, ref object.Ref) (int, error) {
 	}
 	var bad []string
 	for b := int64(0); b < r.blocks; b++ {
-		if err := e.enter(ctx); err != nil {
+		if err := e.gate.Enter(ctx); err != nil {
 			return v.repaired, err
 		}
 		if !v.check(b) {
 			bad = append(bad, strconv.FormatInt(b, 10))
 		}
-		e.leave()
+		e.gate.Leave()
 	}
 	for i, dirty := range v.dirty {
 		if dirty {

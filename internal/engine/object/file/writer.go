@@ -25,10 +25,10 @@ type writer struct {
 
 // Create begins a blob.
 func (e *Engine) Create(ctx context.Context, size int64) (object.Writer, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	if err := e.room(max(size, 0)); err != nil {
 		return nil, err
 	}
@@ -142,10 +142,10 @@ func (w *writer) commit(ctx context.Context) (object.Ref, error) {
 	if w.size >= 0 && w.n != w.size {
 		return "", fail.New(fail.Invalid, "%d bytes were announced, %d written", w.size, w.n)
 	}
-	if err := w.e.enter(ctx); err != nil {
+	if err := w.e.gate.Enter(ctx); err != nil {
 		return "", err
 	}
-	defer w.e.leave()
+	defer w.e.gate.Leave()
 	if err := w.e.room(w.n); err != nil {
 		return "", err
 	}

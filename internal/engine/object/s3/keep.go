@@ -15,10 +15,10 @@ func (e *Engine) key(id string) string { return e.opts.Prefix + id }
 
 // Delete removes the object; while readers of this process have it open, it is only hidden, until the last is closed.
 func (e *Engine) Delete(ctx context.Context, ref object.Ref) error {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	n, ok := parse(ref)
 	if !ok {
 		return nil
@@ -79,11 +79,11 @@ func (e *Engine) released(key string) {
 // List asks for the objects under the prefix.
 func (e *Engine) List(ctx context.Context) iter.Seq2[object.Info, error] {
 	return func(yield func(object.Info, error) bool) {
-		if err := e.enter(ctx); err != nil {
+		if err := e.gate.Enter(ctx); err != nil {
 			yield(object.Info{}, err)
 			return
 		}
-		e.leave()
+		e.gate.Leave()
 		ctx, cancel := context.WithCancel(ctx) // ends the listing when the caller has enough
 		defer cancel()
 		for o := range e.core.Client.ListObjects(ctx, e.opts.Bucket, minio.ListObjectsOptions{Prefix: e.opts.Prefix, Recursive: true}) {
@@ -108,10 +108,10 @@ func (e *Engine) List(ctx context.Context) iter.Seq2[object.Info, error] {
 
 // Space counts once by listing; from then on the engine knows what came and went. What the store has room for, nobody says.
 func (e *Engine) Space(ctx context.Context) (object.Space, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return object.Space{}, err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	e.mu.Lock()
 	counted, came, cameLive := e.counted, e.blobs, e.live
 	e.mu.Unlock()

@@ -30,10 +30,10 @@ type reader struct {
 
 // Open asks whether the object is there.
 func (e *Engine) Open(ctx context.Context, ref object.Ref) (object.Reader, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	r, err := e.open(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -224,10 +224,10 @@ func (r *reader) damaged(blocks string) error {
 
 // Verify reads all of the object.
 func (e *Engine) Verify(ctx context.Context, ref object.Ref) (int, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return 0, err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	r, err := e.open(ctx, ref)
 	if err != nil {
 		return 0, err

@@ -21,6 +21,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/store/gate"
 	"github.com/awancloud/awan/internal/service/object"
 )
 
@@ -48,8 +49,7 @@ type Engine struct {
 	ending context.Context
 	tasks  sync.WaitGroup
 
-	life   sync.RWMutex
-	closed bool
+	gate gate.Gate // holds each operation that Close must wait for
 
 	mu      sync.Mutex
 	readers map[string]int // open readers, by key
@@ -91,7 +91,7 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fail.Wrap(err, fail.Invalid, "the S3 store cannot be used so")
 	}
-	e := &Engine{opts: opts, core: *core, log: opts.Log, idle: transport, readers: map[string]int{}, doomed: map[string]object.Ref{}}
+	e := &Engine{gate: gate.Gate{What: "the object engine"}, opts: opts, core: *core, log: opts.Log, idle: transport, readers: map[string]int{}, doomed: map[string]object.Ref{}}
 	there, err := core.BucketExists(ctx, opts.Bucket)
 	if err != nil {
 		return nil, refuse(err, "asking for the bucket "+opts.Bucket)
@@ -143,28 +143,9 @@ func refuse(err error, doing string) error {
 		Then("the operator finds the reason in the log").Because(err)
 }
 
-// enter refuses what is not wanted any more; leave must follow its success.
-func (e *Engine) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return fail.From(err)
-	}
-	e.life.RLock()
-	if e.closed {
-		e.life.RUnlock()
-		return fail.New(fail.Unavailable, "the object engine is closed")
-	}
-	return nil
-}
-
-func (e *Engine) leave() { e.life.RUnlock() }
-
 // Close waits for what is being written.
 func (e *Engine) Close() error {
-	e.life.Lock()
-	was := e.closed
-	e.closed = true
-	e.life.Unlock()
-	if !was {
+	if e.gate.Close() {
 		e.stop()
 		e.tasks.Wait()
 		e.idle.CloseIdleConnections()

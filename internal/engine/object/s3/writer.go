@@ -45,10 +45,10 @@ type writer struct {
 
 // Create begins a blob. Nothing reaches the store before a part is full.
 func (e *Engine) Create(ctx context.Context, size int64) (object.Writer, error) {
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	w := &writer{e: e, ctx: e.ending, id: newID(), size: size, part: parts.Get().(*[]byte), full: partSize}
 	*w.part = (*w.part)[:0]
 	if size > 0 {
@@ -104,10 +104,10 @@ func (w *writer) finishBlock() {
 
 // put uploads the part that was collected.
 func (w *writer) put() error {
-	if err := w.e.enter(w.ctx); err != nil {
+	if err := w.e.gate.Enter(w.ctx); err != nil {
 		return err
 	}
-	defer w.e.leave()
+	defer w.e.gate.Leave()
 	e := w.e
 	if len(w.done) == maxParts {
 		return fail.New(fail.TooLarge, "a blob of unknown size may have %d bytes here", w.n).Then("say its size beforehand")
@@ -152,10 +152,10 @@ func (w *writer) commit(ctx context.Context) (object.Ref, error) {
 		return "", fail.New(fail.Invalid, "%d bytes were announced, %d written", w.size, w.n)
 	}
 	e := w.e
-	if err := e.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		return "", err
 	}
-	defer e.leave()
+	defer e.gate.Leave()
 	if w.fill > 0 || w.n == 0 {
 		w.finishBlock()
 	}

@@ -1,8 +1,9 @@
-// Package gate lets calls into a store until it closes, and lets Close wait for those inside.
+// Package gate lets calls into a store, or an engine, until it closes, and lets Close wait for those inside.
 // It may import kernel/fail only.
 package gate
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -11,14 +12,18 @@ import (
 
 // Gate counts the calls inside. The zero value is open.
 type Gate struct {
+	What string // what is behind it, for those who come too late; "" = the state store
+
 	mu     sync.Mutex
 	closed bool
 	inside sync.WaitGroup
 }
 
 // Closed is what a call gets after Close.
-func Closed() error {
-	return fail.New(fail.Unavailable, "the state store is closed").Then("retry when the cloud has started again")
+func Closed() error { return closed("the state store") }
+
+func closed(what string) error {
+	return fail.New(fail.Unavailable, "%s is closed", what).Then("retry when the cloud has started again")
 }
 
 // Enter admits a call, which must Leave, unless the gate is closed or ctx has ended.
@@ -29,7 +34,7 @@ func (g *Gate) Enter(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		return Closed()
+		return closed(cmp.Or(g.What, "the state store"))
 	}
 	g.inside.Add(1)
 	return nil
