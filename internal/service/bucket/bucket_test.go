@@ -21,6 +21,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
+	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	memstore "github.com/awancloud/awan/internal/kernel/store/mem"
@@ -650,5 +651,34 @@ func TestCounters(t *testing.T) {
 	got := r.Row.(*bucket.Row).Status
 	if got.Versions != want.Versions || got.Bytes != want.Bytes || got.Objects != want.Objects {
 		t.Errorf("counted %+v, there are %+v", got, want)
+	}
+}
+
+// TestOperatorsLeaveATrace: who has rights in the whole cloud reads in the buckets of others, and they see it.
+func TestOperatorsLeaveATrace(t *testing.T) {
+	w, ctx := start(t), t.Context()
+	w.bucket("diary", bucket.BucketSpec{})
+	w.put("diary", "today", "dear diary")
+	operator := w.Root
+	operator.Domain, operator.Project = id.New(), ""
+	for _, c := range []*bucket.Caller{w.me, {Principal: operator, Source: "192.0.2.7"}} {
+		got, err := w.Get(ctx, c, &bucket.GetInput{Bucket: "diary", Key: "today"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = got.Body.Close()
+	}
+	entries, _, err := w.Door.Audit(ctx, &call.Call{Principal: w.Root}, ledger.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for _, e := range entries {
+		if e.Action == "bucket:object:get" {
+			seen = append(seen, e.Name+" from "+e.Source)
+		}
+	}
+	if !slices.Equal(seen, []string{"diary/today from 192.0.2.7"}) {
+		t.Errorf("the log says %q", seen)
 	}
 }

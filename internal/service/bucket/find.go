@@ -109,6 +109,10 @@ func (s *Service) enterOn(ctx context.Context, c *Caller, name, key string, w wi
 	if err != nil && b != nil {
 		err = s.door.Refused(ctx, cl, b.Row, err)
 	}
+	// What operators of the cloud do in the buckets of others, reading included, stands in the audit log of those.
+	if p := cl.Principal; err == nil && p.Cloud() && p.Method != ident.BySystem && p.Domain != b.Domain {
+		_, err = s.Store.Update(ctx, func(tx store.Tx) error { return s.record(tx, c, b, w, key) })
+	}
 	return b, err
 }
 
