@@ -287,6 +287,7 @@ func (s *Service) assemble(tx store.Tx, b *bucket, in *CompleteInput, r *record)
 	if err := r.total(in.Sums); err != nil {
 		return err
 	}
+	r.slim()
 	if err := tx.Delete(uploadAt(b.ID, in.Key, in.Upload)); err != nil {
 		return err
 	}
@@ -294,6 +295,19 @@ func (s *Service) assemble(tx store.Tx, b *bucket, in *CompleteInput, r *record)
 		c.Uploads--
 		c.hold(r.class(), -held) // place counts them as the object's
 	})
+}
+
+// manyParts is from how many parts on a record with the longest sums may not fit into a value of the store.
+const manyParts = 8000
+
+// slim drops the parts' own sums where the record would be too large with them; the whole's stays.
+func (r *record) slim() {
+	if len(r.Segments) <= manyParts || len(encode(r)) < store.MaxValue*9/10 {
+		return
+	}
+	for i := range r.Segments {
+		r.Segments[i].Sums = nil
+	}
 }
 
 // total works out the checksum of the whole from those of the parts.
