@@ -87,13 +87,13 @@ type Disk struct {
 	Serial string `json:"serial"` // what the guest sees, at most 20 characters
 	Drive  Drive  `json:"drive"`
 	// Limits, enforced outside the guest. 0: none.
-	IOPS        int64 `json:"iops"`
-	Bytes       int64 `json:"bytes"` // per second
-	IOPSBurst   int64 `json:"iops_burst"`
-	BytesBurst  int64 `json:"bytes_burst"`
-	ReadOnly    bool  `json:"read_only"`
-	SCSI        bool  `json:"scsi"` // virtio-scsi instead of virtio-blk
-	CDROM       bool  `json:"cdrom"`
+	IOPS         int64 `json:"iops"`
+	Bytes        int64 `json:"bytes"` // per second
+	IOPSBurst    int64 `json:"iops_burst"`
+	BytesBurst   int64 `json:"bytes_burst"`
+	ReadOnly     bool  `json:"read_only"`
+	SCSI         bool  `json:"scsi"` // virtio-scsi instead of virtio-blk
+	CDROM        bool  `json:"cdrom"`
 	WriteThrough bool  `json:"write_through"`
 }
 

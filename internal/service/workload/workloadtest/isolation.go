@@ -123,7 +123,9 @@ func hostAliases(t *testing.T, k *kit) {
 	w.Hostname = "web-1"
 	w.Network.HostAliases = map[string]netip.Addr{"db.internal": netip.MustParseAddr("10.1.2.3")}
 	i, s := k.start(w)
-	k.until(i, "its own name comes after the file", func(workload.Seen) bool { return strings.HasSuffix(texts(k.lines(i, workload.LogQuery{})), "stdout:web-1") })
+	k.until(i, "its own name comes after the file", func(workload.Seen) bool {
+		return strings.HasSuffix(texts(k.lines(i, workload.LogQuery{})), "stdout:web-1")
+	})
 	got := texts(k.lines(i, workload.LogQuery{}))
 	for _, want := range []string{"10.1.2.3\tdb.internal", s.Address.String() + "\tweb-1", "stdout:web-1"} {
 		if !strings.Contains(got, want) {
