@@ -32,7 +32,26 @@ func (d *Door) Make(ctx context.Context, of *kind.Meta, fullName, key, name stri
 	if err != nil {
 		return nil, err
 	}
-	return d.Ready(ctx, fullName, r.Row.M().ID)
+	ready, err := d.Ready(ctx, fullName, r.Row.M().ID)
+	if err != nil {
+		return r.Row, err
+	}
+	return ready, nil
+}
+
+// Made finds what Make made with a key: for taking back, after a crash, what was not written down yet. "" when there is nothing.
+func (d *Door) Made(ctx context.Context, of *kind.Meta, fullName, key string) (id.ID, error) {
+	k := d.kinds[fullName]
+	c := &Call{Kind: k, Idempotency: string(of.ID) + "." + key}
+	var was idem
+	err := d.Store.View(ctx, func(tx store.Tx) error {
+		b, ok, err := tx.Get(idemKey(c, scope{domain: of.Domain, project: of.Project}))
+		if err != nil || !ok {
+			return err
+		}
+		return json.Unmarshal(b, &was)
+	})
+	return was.Row, err
 }
 
 // Ready gives a row when nothing runs on it any more: a nap before that, the row's reason when it failed.
