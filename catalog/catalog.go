@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed bases stacks all:templates aliases.yaml quotas.json
+//go:embed bases stacks all:templates aliases.yaml quotas.json volumes.json images.json
 var files embed.FS
 
 // Files is the catalogue as it was built in.
