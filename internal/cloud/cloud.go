@@ -30,6 +30,7 @@ import (
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/disk"
+	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/image"
@@ -58,9 +59,11 @@ type Options struct {
 	// ACMEDirectory is the URL of the authority that tenants' names get certificates from, ACMEEmail whom it writes to.
 	// Empty: nobody is asked for certificates.
 	ACMEDirectory, ACMEEmail string
-	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
-	Version                  string
-	Log                      *slog.Logger
+	// DNSListen is the HOST:PORT of the name server for public zones; "": beside Listen; "off": there is none.
+	DNSListen string
+	TCPPorts  string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
+	Version   string
+	Log       *slog.Logger
 	// Mail is the server that alarms' e-mail goes by; without one there is none.
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
@@ -117,6 +120,8 @@ type Cloud struct {
 	Alarms     *alarm.Service
 	Scaling    *scaling.Service
 	Buckets    *bucket.Service
+	DNS        *dns.Service
+	NameServer netip.AddrPort // where public zones are answered; invalid: nowhere
 	Volumes    *volume.Service
 	Pictures   *image.Service // images of disks
 	sealer     *secret.Sealer
@@ -167,6 +172,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeVolumes(limits); err != nil {
 		return c, err
 	}
+	c.makeDNS()
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
@@ -207,6 +213,9 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	}
 	c.closing(func() error { c.Buckets.Close(); return nil })
 	if err := c.startVolumes(ctx); err != nil {
+		return c, err
+	}
+	if err := c.startDNS(ctx); err != nil {
 		return c, err
 	}
 	c.collectLogs(ctx)

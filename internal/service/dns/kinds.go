@@ -28,7 +28,7 @@ type ZoneStatus struct {
 // the final dot.
 type RecordSpec struct {
 	Zone        string   `json:"zone" doc:"zone that it is in" ref:"dns/zone" required:"true" immutable:"true"`
-	Type        string   `json:"type" doc:"type of the records" required:"true" enum:"A,AAAA,CNAME,MX,TXT,NS,SOA,SRV,CAA,PTR" immutable:"true"`
+	Type        string   `json:"type" doc:"type of the records" required:"true" enum:"A,AAAA,CNAME,MX,TXT,NS,SOA,SRV,CAA,PTR"`
 	TTL         int      `json:"ttl" doc:"how long others may keep the records" unit:"s" default:"300" min:"1" max:"2147483647"`
 	Values      []string `json:"values" doc:"the records' data as a zone file has it: 192.0.2.1; 10 mail.example.com.; \"some text\"" required:"true" max:"50"`
 	Weight      *int     `json:"weight" doc:"where several record sets have the same name and type: how often this one is the answer, beside the others; 0: only when the others have 0 too" max:"1000"`

@@ -58,7 +58,7 @@ func (s *Service) checkRecord(_ context.Context, tx store.Tx, old, r *recordRow)
 
 // checkOwn refuses changes of the zone's own records that would break it.
 func (s *Service) checkOwn(old, r *recordRow) error {
-	if old != nil && (r.Name != old.Name || r.Spec.Disabled || r.Spec.Weight != nil || !slices.Equal(r.Spec.Values, old.Spec.Values)) {
+	if old != nil && (r.Name != old.Name || r.Spec.Type != old.Spec.Type || r.Spec.Disabled || r.Spec.Weight != nil || !slices.Equal(r.Spec.Values, old.Spec.Values)) {
 		return fail.New(fail.Precondition, "the zone's own %s records are the cloud's to keep; only their ttl and description can change", r.Spec.Type)
 	}
 	return nil
