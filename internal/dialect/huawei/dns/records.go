@@ -178,7 +178,7 @@ func (a *API) setRecordStatus(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, recordView(r))
+	token.Write(x.W, http.StatusAccepted, recordView(r))
 	return nil
 }
 
