@@ -8,7 +8,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/store"
-	"github.com/awancloud/awan/internal/service/disk"
 	"github.com/awancloud/awan/internal/service/image"
 	"github.com/awancloud/awan/internal/service/volume"
 )
@@ -22,17 +21,15 @@ func (c *Cloud) makeVolumes(limits ledger.Limits) error {
 	if err != nil {
 		return err
 	}
-	if c.Engines.Disk == nil {
-		c.Engines.Disk = disk.Absent{}
-	}
 	c.Pictures = image.New(image.Deps{Store: c.Store, Engine: c.Engines.Disk, Maker: c.Engines.Images, Sealer: c.sealer, Limits: limits, Now: time.Now, Log: c.Log,
 		Project: c.projectOf,
 		Take: func(ctx context.Context, project id.ID, from image.Source, i id.ID) (image.Taken, error) {
 			return c.Volumes.Take(ctx, project, from, i)
 		},
 		Release: func(ctx context.Context, i id.ID) error { return c.Volumes.Release(ctx, i) }})
-	c.Volumes = volume.New(volume.Deps{Store: c.Store, Engine: c.Engines.Disk, Images: c.Pictures, Sealer: c.sealer, Limits: limits, Now: time.Now, Log: c.Log,
-		Unseal: host{c}.Unseal, Catalogue: types, Zones: []string{c.Region + "a"}, Retention: volumeRetention})
+	c.Volumes = volume.New(volume.Deps{Store: c.Store, Engine: c.Engines.Disk, Machines: c.Engines.Machine, Images: c.Pictures, Sealer: c.sealer, Limits: limits, Now: time.Now, Log: c.Log,
+		Unseal: host{c}.Unseal, Catalogue: types, Zones: []string{c.zone()}, Retention: volumeRetention,
+		Refit: func(ctx context.Context, server, _ id.ID) error { return c.Servers.Refit(ctx, server) }})
 	return nil
 }
 
