@@ -79,7 +79,7 @@ func (c *Groups) delegate() error {
 
 // Enter moves the calling thread, which must be locked, into a group of version 1, so that what it starts is in there from
 // the first moment; where version 2 is mounted it gives the open folder for SysProcAttr.CgroupFD, else nil. The thread must
-// end thereafter.
+// Leave, and end, thereafter.
 func (c *Groups) Enter(group string) (*os.File, error) {
 	done := map[string]bool{"": true}
 	for _, m := range c.V1 {
@@ -98,6 +98,13 @@ func (c *Groups) Enter(group string) (*os.File, error) {
 		return nil, nil
 	}
 	return os.OpenFile(filepath.Join(c.V2, c.Parent, group), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// Leave moves the calling thread into no group of ours.
+func (c *Groups) Leave() {
+	for _, m := range c.V1 {
+		_ = set(m, "tasks", strconv.Itoa(unix.Gettid()))
+	}
 }
 
 // seed gives a group of the cpuset controller what its parent has: it takes nobody in before that.

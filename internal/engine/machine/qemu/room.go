@@ -84,6 +84,7 @@ func (e *Engine) spawnHere(c *exec.Cmd, at cell) error {
 	if err := build(root, at); err != nil {
 		return fmt.Errorf("build the process's root: %w", err)
 	}
+	defer e.cg.Leave()
 	folder, err := e.cg.Enter(at.group)
 	if err != nil {
 		return fmt.Errorf("enter the control group: %w", err)
