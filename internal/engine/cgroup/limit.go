@@ -16,6 +16,7 @@ type Limits struct {
 	MilliCPU    int64
 	MemoryBytes int64
 	Pids        int64
+	Shares      int64 // of the processors when all are busy, beside others' 1024
 }
 
 // Make makes a group with its limits, or changes them.
@@ -30,17 +31,24 @@ func (c *Groups) Make(group string, l Limits) error {
 			return err
 		}
 		dir := c.Dir("", group)
-		return errors.Join(set(dir, "cpu.max", orMax(l.MilliCPU*100)+" 100000"), set(dir, "memory.max", orMax(l.MemoryBytes)),
+		weight := "100"
+		if l.Shares > 0 {
+			weight = strconv.FormatInt(min(10000, max(1, l.Shares*100/1024)), 10)
+		}
+		return errors.Join(set(dir, "cpu.weight", weight), set(dir, "cpu.max", orMax(l.MilliCPU*100)+" 100000"), set(dir, "memory.max", orMax(l.MemoryBytes)),
 			set(dir, "pids.max", orMax(l.Pids)))
 	}
-	quota, memory := "-1", "-1"
+	quota, memory, shares := "-1", "-1", "1024"
+	if l.Shares > 0 {
+		shares = strconv.FormatInt(max(2, l.Shares), 10)
+	}
 	if l.MilliCPU > 0 {
 		quota = strconv.FormatInt(l.MilliCPU*100, 10)
 	}
 	if l.MemoryBytes > 0 {
 		memory = strconv.FormatInt(l.MemoryBytes, 10)
 	}
-	return errors.Join(set(c.Dir("cpu", group), "cpu.cfs_period_us", "100000"), set(c.Dir("cpu", group), "cpu.cfs_quota_us", quota),
+	return errors.Join(set(c.Dir("cpu", group), "cpu.shares", shares), set(c.Dir("cpu", group), "cpu.cfs_period_us", "100000"), set(c.Dir("cpu", group), "cpu.cfs_quota_us", quota),
 		set(c.Dir("memory", group), "memory.limit_in_bytes", memory), set(c.Dir("pids", group), "pids.max", orMax(l.Pids)))
 }
 

@@ -138,7 +138,7 @@ func (e *Engine) launch(ctx context.Context, g *guest, want machine.Want, accele
 	if err := e.makeLive(i); err != nil {
 		return err
 	}
-	if err := e.limit(i, want); err != nil {
+	if err := e.limit(i, want, 0); err != nil {
 		return err
 	}
 	c := &command{keys: map[string][]byte{}}
@@ -166,7 +166,7 @@ func (e *Engine) launch(ctx context.Context, g *guest, want machine.Want, accele
 	if err := e.greet(ctx, g, cmd.Process.Pid, ended); err != nil {
 		return err
 	}
-	return forgetKeys(cmd.Process.Pid)
+	return errors.Join(forgetKeys(cmd.Process.Pid), e.limit(i, want, guestShares))
 }
 
 func exitCode(s *os.ProcessState) int {
@@ -236,13 +236,18 @@ func memory(name string, content []byte) (*os.File, error) {
 	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
 }
 
+// guestShares is how little of the processors a machine has for each of its own when all are busy: what serves the cloud, and
+// machines that only start, go first.
+const guestShares = 64
+
 // limit sets what a machine's group may use.
-func (e *Engine) limit(i id.ID, w machine.Want) error {
+func (e *Engine) limit(i id.ID, w machine.Want, shares int64) error {
 	milli := w.MilliCPU
 	if milli == 0 {
 		milli = w.CPUs * 1000
 	}
-	err := e.cg.Make(e.group(i), cgroup.Limits{MilliCPU: int64(milli), MemoryBytes: (w.MemoryMiB + overhead(w)) << 20, Pids: int64(64 + 2*w.CPUs + 32*len(w.Disks))})
+	err := e.cg.Make(e.group(i), cgroup.Limits{MilliCPU: int64(milli), MemoryBytes: (w.MemoryMiB + overhead(w)) << 20, Pids: int64(64 + 2*w.CPUs + 32*len(w.Disks)),
+		Shares: shares * int64(w.CPUs)})
 	if err != nil {
 		return fail.New(fail.Unavailable, "the machine's limits cannot be set").Because(err)
 	}

@@ -25,7 +25,7 @@ func (e *Engine) update(ctx context.Context, g *guest, q *qmp.Client, rec record
 		return err
 	}
 	if rec.Want.MilliCPU != want.MilliCPU || len(rec.Want.Disks) != len(want.Disks) {
-		if err := e.limit(g.id, want); err != nil {
+		if err := e.limit(g.id, want, guestShares); err != nil {
 			return err
 		}
 	}
