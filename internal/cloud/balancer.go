@@ -11,9 +11,6 @@ import (
 	"github.com/awancloud/awan/internal/service/network"
 )
 
-// balancerOwner is what ports of load balancers say to OpenStack's clients.
-const balancerOwner = "neutron:LOADBALANCERV2"
-
 // makeBalancer makes the load balancers, which begin in startBalancer.
 func (c *Cloud) makeBalancer() {
 	c.Balancer = balancer.New(balancer.Deps{Store: c.Store, Host: unmaker{c}, Networks: places{vpcs{c.IaaS.Networks}}, Fabric: c.IaaS.Fabric, Now: time.Now, Log: c.Log})
@@ -66,7 +63,7 @@ func (p places) FindSubnet(tx store.Tx, project id.ID, ref string) (subnet, vpc 
 
 // PortSpec describes a port that is never plugged: it keeps the address.
 func (p places) PortSpec(of *kind.Meta, subnet, address string) any {
-	spec := network.PortSpec{Subnet: subnet, Device: string(of.ID), DeviceOwner: balancerOwner}
+	spec := network.PortSpec{Subnet: subnet, Device: string(of.ID), DeviceOwner: network.BalancerOwner}
 	if address != "" {
 		spec.Addresses = []string{address}
 	}
@@ -79,7 +76,12 @@ func (p places) Seen(tx store.Tx, port id.ID) (out balancer.Place, err error) {
 	if err != nil || r == nil {
 		return out, err
 	}
-	return balancer.Place{Subnet: id.ID(r.Spec.Subnet), VPC: id.ID(r.Status.VPC), Addresses: r.Status.Addresses}, nil
+	out = balancer.Place{Subnet: id.ID(r.Spec.Subnet), VPC: id.ID(r.Status.VPC), Addresses: r.Status.Addresses}
+	sub, err := p.s.Subnet.Get(tx, out.Subnet)
+	if sub != nil {
+		out.IPv4Subnet = sub.Status.IPv4
+	}
+	return out, err
 }
 
 // PublicSpec describes a public address that leads to a port.

@@ -48,6 +48,7 @@ type Networks interface {
 // Place is where a port is.
 type Place struct {
 	Subnet, VPC id.ID
+	IPv4Subnet  string // its id for OpenStack clients
 	Addresses   []string
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -170,6 +171,12 @@ func (s *Service) poolUnused(_ context.Context, tx store.Tx, r *poolRow) error {
 }
 
 func (s *Service) poolShown(tx store.Tx, r *poolRow) error {
+	r.Status.VPC = r.Spec.VPC
+	if b, err := s.Balancer.Get(tx, id.ID(r.Spec.Balancer)); err != nil {
+		return err
+	} else if b != nil {
+		r.Status.VPC = b.Status.VPC
+	}
 	members, err := users(tx, s.Member, &r.Meta, "pool")
 	if err != nil || s.proxy == nil {
 		return err

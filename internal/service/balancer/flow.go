@@ -29,7 +29,17 @@ func (s *Service) balancerDefaults(_ context.Context, tx store.Tx, r *balancerRo
 		return fail.Field("spec.subnet", "there is no subnet %q", r.Spec.Subnet).Then("see awan subnet list")
 	}
 	r.Spec.Subnet, r.Status.Subnet, r.Status.VPC = string(subnet), string(subnet), string(vpc)
-	return nil
+	if r.Spec.VPC == "" {
+		return nil
+	}
+	want, err := s.Networks.FindVPC(tx, r.Project, r.Spec.VPC)
+	if err == nil && want != vpc {
+		err = fail.Field("spec.vpc", "the subnet is in another VPC, %s", vpc)
+	}
+	if err == nil {
+		r.Spec.VPC = string(want)
+	}
+	return err
 }
 
 func (s *Service) checkBalancer(_ context.Context, _ store.Tx, _, r *balancerRow) error {
@@ -66,7 +76,7 @@ func (s *Service) makePort(ctx context.Context, r *balancerRow) error {
 		if err != nil {
 			return err
 		}
-		r.Status.Subnet, r.Status.VPC = string(at.Subnet), string(at.VPC)
+		r.Status.Subnet, r.Status.VPC, r.Status.IPv4Subnet = string(at.Subnet), string(at.VPC), at.IPv4Subnet
 		for _, a := range at.Addresses {
 			if ip, err := netip.ParseAddr(a); err == nil && ip.Is4() && r.Status.Address == "" {
 				r.Status.Address = a

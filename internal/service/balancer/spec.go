@@ -14,6 +14,7 @@ type BalancerSpec struct {
 	PublicMbit  int    `json:"public_mbit" doc:"make a public address of this bandwidth for it" unit:"Mbit/s" max:"2000" immutable:"true"`
 	L4Flavor    string `json:"l4_flavor" doc:"size for tcp, udp and tls; kept for clients, for there is one machine" max:"64"`
 	L7Flavor    string `json:"l7_flavor" doc:"size for http and https; kept for clients" max:"64"`
+	VPC         string `json:"vpc" doc:"VPC that its subnet must be in; empty: whichever it is in" ref:"network/vpc" immutable:"true"`
 	Description string `json:"description" doc:"free text" max:"255"`
 	Disabled    bool   `json:"disabled" doc:"nothing is answered at its address"`
 }
@@ -23,6 +24,7 @@ type BalancerStatus struct {
 	Port       string          `json:"port" doc:"port that holds its address"`
 	Subnet     string          `json:"subnet" doc:"id of its subnet"`
 	VPC        string          `json:"vpc" doc:"id of its VPC"`
+	IPv4Subnet string          `json:"ipv4_subnet,omitempty" doc:"id of its IPv4 subnet for OpenStack clients"`
 	Address    string          `json:"address" doc:"its address in the VPC"`
 	Address6   string          `json:"address6,omitempty" doc:"its IPv6 address in the VPC"`
 	Public     []PublicAddress `json:"public,omitempty" doc:"public addresses that lead to it"`
@@ -70,6 +72,8 @@ type ListenerSpec struct {
 	ClientPort   bool      `json:"forward_client_port" doc:"for http and https: tell members the client's port in X-Forwarded-For-Port"`
 	RealIP       bool      `json:"real_ip" doc:"for http and https: tell members the client's address in X-Real-IP"`
 	ProxyLine    bool      `json:"proxy_protocol" doc:"for tcp and tls: tell members the client's address by the PROXY protocol, version 1"`
+	// Foreign is what clients of other APIs said and get back.
+	Foreign map[string]string `json:"foreign,omitempty" doc:"words of other APIs' clients, kept for them" max:"20"`
 }
 
 // ListenerStatus is what came of it.
@@ -108,10 +112,13 @@ type PoolSpec struct {
 	SlowStart    kind.Span `json:"slow_start" doc:"how long a member that has come up gets less than its share; empty: not at all" max:"1200"`
 	Drain        kind.Span `json:"drain" doc:"how long connections to a member that was taken out may go on" default:"5m" max:"4000"`
 	Description  string    `json:"description" doc:"free text" max:"255"`
+	// Foreign is what clients of other APIs said and get back.
+	Foreign map[string]string `json:"foreign,omitempty" doc:"words of other APIs' clients, kept for them" max:"20"`
 }
 
-// PoolStatus is empty: its members say how they are.
+// PoolStatus tells where it is and how it is.
 type PoolStatus struct {
+	VPC     string `json:"vpc" doc:"id of its VPC"`
 	Members int `json:"members" doc:"how many members it has"`
 	Online  int `json:"online" doc:"how many of them get something"`
 }
@@ -179,6 +186,8 @@ type RuleSpec struct {
 	Compare string   `json:"compare" doc:"how" enum:"equal,prefix,suffix,contains,regex" default:"equal"`
 	Values  []string `json:"values" doc:"one of these fits; a host may begin with *., a source is an address or a network" required:"true" max:"20"`
 	Invert  bool     `json:"invert" doc:"it fits when none of them does"`
+	// Foreign is what clients of other APIs said and get back.
+	Foreign map[string]string `json:"foreign,omitempty" doc:"words of other APIs' clients, kept for them" max:"20"`
 }
 
 // RuleStatus is empty: a rule is what it says.
