@@ -40,6 +40,11 @@ func (v vpcView) portRules(r *ruleset, name id.ID, p fabric.Port) {
 			private.elements[string(to.AsSlice())] = string(public.AsSlice())
 		}
 	}
+	if p.MaxMbit > 0 {
+		r.set(mapRates, nftables.TypeIFName, nftables.TypeVerdict).elements[device] = jumpTo("rate-" + string(name))
+		r.chain("rate-"+string(name)).add(over(p.MaxMbit), drop())
+		r.chain("rate-" + string(name)).add(accept())
+	}
 	refuse := r.chain(refuseChain(name))
 	if p.FlowLog {
 		refuse.add([]expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: 100, Unit: expr.LimitTimeSecond, Burst: 50}}, logTo("-"+string(name)))
@@ -223,7 +228,7 @@ func (v vpcView) metering(r *ruleset) {
 				r.set(of(way, a.Is6()), none, none).elements[string(a.AsSlice())] = jumpTo(chain)
 				m := r.chain(chain)
 				if mbit > 0 {
-					m.add(over(mbit), goOn(refuseChain(name)))
+					m.add(over(mbit), drop())
 				}
 				m.add(count(), accept())
 			}

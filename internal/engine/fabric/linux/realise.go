@@ -30,7 +30,7 @@ func (e *Engine) realise(s *space, p *plan) error {
 		if _, isTap := p.taps[name]; isTap {
 			continue
 		}
-		if _, isCable := p.cables[name]; !isCable && s.name != "" && name != "lo" {
+		if _, isCable := p.cables[name]; !isCable && s.name != "" && !builtin(l) {
 			if err := s.link.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {
 				return fmt.Errorf("remove the interface %s: %w", name, err)
 			}

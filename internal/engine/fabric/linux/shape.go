@@ -49,3 +49,14 @@ func bucket(l netlink.Link, mbit int) *netlink.Tbf {
 		Buffer:     uint32(float64(burst) / float64(rate) * 1e6 * netlink.TickInUsec()),
 	}
 }
+
+// limit is what shape last set.
+func (s *space) limit(l netlink.Link) (mbit int, err error) {
+	list, err := s.link.QdiscList(l)
+	for _, q := range list {
+		if have, ok := q.(*netlink.Tbf); ok && have.Parent == netlink.HANDLE_ROOT {
+			mbit = int(have.Rate / 125_000)
+		}
+	}
+	return mbit, err
+}

@@ -74,9 +74,6 @@ func (v vpcView) plan(e *Engine) *plan {
 			if g.cidr.IsValid() {
 				p.addresses = append(p.addresses, hostPrefix(g.gateway))
 				p.routes[route{to: g.cidr}] = true
-				if g.gateway.Is6() {
-					p.neighbors[neighbor{addr: g.gateway, proxy: true}] = ""
-				}
 			}
 		}
 	}
@@ -88,6 +85,7 @@ func (v vpcView) plan(e *Engine) *plan {
 	for _, name := range v.ports {
 		v.port(p, name)
 	}
+	v.answerSix(p)
 	for _, r := range v.want.Routes {
 		next := route{to: r.To.Masked()}
 		if h := v.holder(r.Via); h != "" {
@@ -133,10 +131,32 @@ func (v vpcView) port(p *plan, name id.ID) {
 		r := route{to: hostPrefix(a), device: device, source: s.Gateway}
 		if a.Is6() {
 			r.source = s.Gateway6
-			p.neighbors[neighbor{addr: a, proxy: true}] = ""
 		}
 		p.routes[r] = true
 		p.neighbors[neighbor{device: device, addr: a}] = mac.String()
+	}
+}
+
+// answerSix names the addresses for which the namespace answers on each tap. ARP is answered by the routing table, but
+// neighbour discovery by a list for each interface: the gateway, and the others of the subnet.
+func (v vpcView) answerSix(p *plan) {
+	for _, name := range v.ports {
+		want := v.w.Ports[name]
+		s := v.subnet(want.Subnet)
+		if want.Down || !s.CIDR6.IsValid() {
+			continue
+		}
+		answer := func(a netip.Addr) { p.neighbors[neighbor{device: tapName(name), addr: a, proxy: true}] = "" }
+		answer(s.Gateway6)
+		for _, other := range v.ports {
+			if o := v.w.Ports[other]; other != name && o.Subnet == want.Subnet && !o.Down {
+				for _, a := range reach.Hosts(o) {
+					if a.Is6() {
+						answer(a)
+					}
+				}
+			}
+		}
 	}
 }
 
