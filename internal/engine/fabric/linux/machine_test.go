@@ -112,14 +112,14 @@ func carry(from, to *os.File) {
 	buf := make([]byte, 70_000)
 	for {
 		n, err := from.Read(buf)
-		if errors.Is(err, os.ErrClosed) {
-			return
-		}
 		if err == nil {
 			_, err = to.Write(buf[:n])
 		}
-		if errors.Is(err, os.ErrClosed) {
+		switch {
+		case errors.Is(err, os.ErrClosed), errors.Is(err, unix.EBADFD):
 			return
+		case err != nil:
+			time.Sleep(time.Millisecond) // one of the two is switched off: its file knows no waiting for that
 		}
 	}
 }

@@ -175,6 +175,16 @@ func listNamespaces(prefix string) ([]string, error) {
 	return out, err
 }
 
+// setting reads one of the files that settings writes.
+func (s *space) setting(name string) (value string, err error) {
+	err = s.run(func() error {
+		b, err := os.ReadFile("/proc/sys/net/" + name)
+		value = strings.TrimSpace(string(b))
+		return err
+	})
+	return value, err
+}
+
 // settings writes below /proc/sys/net, of whose files each thread sees its own namespace's.
 func (s *space) settings(list ...string) error {
 	return s.run(func() error {

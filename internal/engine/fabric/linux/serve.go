@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/service/fabric"
 )
 
 // served is what this process answers and reads in a VPC, by what it is called in the log.
@@ -16,18 +17,24 @@ func (e *Engine) serve(vpc id.ID, s *space) {
 		e.served[vpc] = served{}
 	}
 	here, v := e.served[vpc], e.view(vpc)
-	four, six, logged := false, false, false
+	four, six := false, false
 	for _, s := range v.want.Subnets {
 		four = four || s.DHCP && s.CIDR.IsValid()
-		six = six || s.CIDR6.IsValid()
+		six = six || s.DHCP && s.CIDR6.IsValid()
 	}
-	logged = slices.ContainsFunc(v.ports, func(p id.ID) bool { return e.w.Ports[p].FlowLog })
+	shared := slices.ContainsFunc(v.ports, func(p id.ID) bool {
+		return slices.ContainsFunc(e.w.Ports[p].Allowed, func(a fabric.AddressPair) bool { return a.Prefix.IsSingleIP() })
+	})
+	logged := slices.ContainsFunc(v.ports, func(p id.ID) bool { return e.w.Ports[p].FlowLog })
 	for _, part := range []struct {
 		name   string
 		needed bool
 		start  func(id.ID, *space) (io.Closer, error)
 	}{
 		{"DHCP", four, e.serveDHCP},
+		{"DHCPv6", six, e.serveDHCP6},
+		{"router advertisements", six || shared, e.advertise},
+		{"address announcements", shared, e.overhear},
 		{"flow log", logged, e.watch},
 	} {
 		switch have := here[part.name]; {
@@ -43,7 +50,11 @@ func (e *Engine) serve(vpc id.ID, s *space) {
 			delete(here, part.name)
 		}
 	}
-	_ = six
+	if c, ok := here["DHCPv6"].(*socket6); ok {
+		if err := c.join(dhcpServers, e.indexes(vpc, s)); err != nil {
+			e.log.Error("DHCPv6 does not hear all machines", "vpc", vpc, "error", err)
+		}
+	}
 }
 
 func (e *Engine) unserve(vpc id.ID) {
