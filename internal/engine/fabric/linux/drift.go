@@ -166,7 +166,7 @@ func (e *Engine) mend() error {
 		if err != nil {
 			continue // refresh makes the edge
 		}
-		if err := s.dropForeign(); err != nil {
+		if err := errors.Join(s.dropForeign(), s.settings(routing...)); err != nil {
 			return err
 		}
 	}
@@ -282,9 +282,7 @@ func (s *space) compare(p *plan) ([]differs, error) {
 
 func (s *space) compareLinks(p *plan, links map[string]netlink.Link, note func(string, string, ...any)) {
 	for _, name := range slices.Sorted(maps.Keys(links)) {
-		_, isTap := p.taps[name]
-		_, isCable := p.cables[name]
-		if s.name != "" && !isTap && !isCable && !builtin(links[name]) {
+		if s.name != "" && !p.has(name) && !builtin(links[name]) {
 			note(name, "there is an interface that nobody ordered: %s", name)
 		}
 	}
@@ -303,12 +301,18 @@ func (s *space) compareLinks(p *plan, links map[string]netlink.Link, note func(s
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.taps)) {
 		t := p.taps[name]
-		if l, ok := links[name]; !ok {
+		if links[name] == nil {
 			note(name, "its interface %s is gone", name)
 		} else {
 			state(name, t.mtu, !t.down)
-			if limit, err := s.limit(l); err == nil && limit != t.mbit {
-				note(name, "the interface %s is limited to %d Mbit/s, not %d", name, limit, t.mbit)
+			for _, way := range []string{name, detour(name)} {
+				if l := links[way]; l == nil {
+					if t.mbit > 0 {
+						note(name, "what comes from the machine is not limited: the interface %s is gone", way)
+					}
+				} else if limit, err := s.limit(l); err == nil && limit != t.mbit {
+					note(name, "the interface %s is limited to %d Mbit/s, not %d", way, limit, t.mbit)
+				}
 			}
 		}
 	}
@@ -317,6 +321,9 @@ func (s *space) compareLinks(p *plan, links map[string]netlink.Link, note func(s
 			note(name, "the cable %s is gone", name)
 		} else {
 			state(name, p.cables[name].mtu, true)
+			if have, err := s.rates(links[name]); err == nil && !maps.Equal(have, p.cables[name].lanes.rates()) {
+				note(name, "the limits of public addresses on %s were changed", name)
+			}
 		}
 	}
 }

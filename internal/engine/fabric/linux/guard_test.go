@@ -141,12 +141,12 @@ func TestNobodySpeaksAsSomebodyElse(t *testing.T) {
 	}()
 	at := netip.MustParseAddrPort
 	other := net.HardwareAddr{2, 0, 0, 0, 0, 99}
-	a.spoof(frame(other, at("10.0.0.10:1"), at("10.0.0.11:68")))      // another's MAC
-	a.spoof(frame(want.MAC, at("10.0.0.12:2"), at("10.0.0.11:68")))   // another's address
-	a.spoof(frame(want.MAC, at("10.0.0.1:3"), at("10.0.0.11:68")))    // the gateway's
+	a.spoof(frame(other, at("10.0.0.10:1"), at("10.0.0.11:68")))       // another's MAC
+	a.spoof(frame(want.MAC, at("10.0.0.12:2"), at("10.0.0.11:68")))    // another's address
+	a.spoof(frame(want.MAC, at("10.0.0.1:3"), at("10.0.0.11:68")))     // the gateway's
 	a.spoof(frame(want.MAC, at("198.51.100.1:4"), at("10.0.0.11:68"))) // the outside's
-	a.spoof(frame(want.MAC, at("10.0.0.10:67"), at("10.0.0.11:68")))  // as a DHCP server
-	a.spoof(frame(want.MAC, at("10.0.0.10:5"), at("10.0.0.11:68")))   // its own
+	a.spoof(frame(want.MAC, at("10.0.0.10:67"), at("10.0.0.11:68")))   // as a DHCP server
+	a.spoof(frame(want.MAC, at("10.0.0.10:5"), at("10.0.0.11:68")))    // its own
 	until(t, "the honest packet", func() bool { return len(heard) > 0 })
 	if got := <-heard; got != "10.0.0.10:5" || len(heard) > 0 {
 		t.Errorf("heard %s, and %d more", got, len(heard))

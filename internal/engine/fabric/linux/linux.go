@@ -112,7 +112,9 @@ func (e *Engine) space(name string) (*space, error) {
 	var s *space
 	var err error
 	if name == "" {
-		s, err = host()
+		if s, err = host(); err == nil {
+			s.own = e.hostCable()
+		}
 	} else {
 		s, err = enter(name, false)
 	}

@@ -22,6 +22,7 @@ const namespaces = "/run/netns"
 // space is one network namespace that is ours, and the sockets that reach into it.
 type space struct {
 	name string // below namespaces; "" is the machine's own
+	own  string // in the machine's own, our interface there
 	fd   netns.NsHandle
 	link *netlink.Handle
 	flow *netlink.Handle // the connection table

@@ -40,11 +40,6 @@ func (v vpcView) portRules(r *ruleset, name id.ID, p fabric.Port) {
 			private.elements[string(to.AsSlice())] = string(public.AsSlice())
 		}
 	}
-	if p.MaxMbit > 0 {
-		r.set(mapRates, nftables.TypeIFName, nftables.TypeVerdict).elements[device] = jumpTo("rate-" + string(name))
-		r.chain("rate-"+string(name)).add(over(p.MaxMbit), drop())
-		r.chain("rate-" + string(name)).add(accept())
-	}
 	refuse := r.chain(refuseChain(name))
 	if p.FlowLog {
 		refuse.add([]expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: 100, Unit: expr.LimitTimeSecond, Burst: 50}}, logTo("-"+string(name)))
@@ -199,7 +194,7 @@ func (v vpcView) members(r *ruleset, group id.ID, six bool) string {
 	return name
 }
 
-// metering limits and counts what goes over public addresses.
+// metering counts what goes over public addresses.
 func (v vpcView) metering(r *ruleset) {
 	for _, six := range []bool{false, true} {
 		r.set(of("meterout", six), addressKey[six], nftables.TypeVerdict)
@@ -215,22 +210,14 @@ func (v vpcView) metering(r *ruleset) {
 	}
 	for _, name := range v.ports {
 		p := v.w.Ports[name]
-		limit := map[netip.Addr]int{}
 		for _, u := range p.Public {
-			to := p.PublicTo(u)
-			if old, ok := limit[to]; !ok || u.Mbit != 0 && (old == 0 || u.Mbit < old) {
-				limit[to] = u.Mbit
-			}
-		}
-		for a, mbit := range limit {
+			a := p.PublicTo(u)
 			for _, way := range []string{"meterout", "meterin"} {
 				chain := way + "-" + a.String()
 				r.set(of(way, a.Is6()), none, none).elements[string(a.AsSlice())] = jumpTo(chain)
-				m := r.chain(chain)
-				if mbit > 0 {
-					m.add(over(mbit), drop())
+				if m := r.chain(chain); len(m.rules) == 0 {
+					m.add(count(), accept())
 				}
-				m.add(count(), accept())
 			}
 		}
 	}

@@ -45,6 +45,19 @@ func (v vpcView) outward() bool {
 	return slices.ContainsFunc(v.ports, func(p id.ID) bool { return len(v.w.Ports[p].Public) > 0 })
 }
 
+// limits are those of public addresses.
+func (v vpcView) limits() map[netip.Addr]int {
+	out := map[netip.Addr]int{}
+	for _, name := range v.ports {
+		for _, u := range v.w.Ports[name].Public {
+			if u.Mbit > 0 && !v.w.Ports[name].Down {
+				out[u.Address] = u.Mbit
+			}
+		}
+	}
+	return out
+}
+
 func (v vpcView) subnet(name id.ID) fabric.Subnet {
 	for _, s := range v.want.Subnets {
 		if s.ID == name {
@@ -100,7 +113,7 @@ func (v vpcView) plan(e *Engine) *plan {
 		}
 	}
 	if v.outward() {
-		p.cables[outName] = cable{to: e.edgeSpace(), name: linkName(v.id), mtu: v.mtu}
+		p.cables[outName] = cable{to: e.edgeSpace(), name: linkName(v.id), mtu: v.mtu, lanes: lanes{v.limits(), true}}
 		p.addresses = append(p.addresses, hostPrefix(v.w.links[v.id]))
 		p.routes[route{to: netip.PrefixFrom(netip.IPv4Unspecified(), 0), device: outName, source: v.w.links[v.id]}] = true
 	}

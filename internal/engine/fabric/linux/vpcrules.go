@@ -32,7 +32,6 @@ const (
 	mapRefuse   = "refuse"   // interface → where its refused packets are counted
 	mapEgress   = "egress"   // interface → what may come out of it
 	mapIngress  = "ingress"  // interface → what may go in
-	mapRates    = "rates"    // interface → how much may come out of it
 	mapPublic   = "public"   // public address → address; public6
 	mapPrivate  = "private"  // the other way round
 )
@@ -130,10 +129,6 @@ func (v vpcView) spoofing(r *ruleset) {
 	h.add(family(false), protocol(unix.IPPROTO_UDP), is16(fromPort(reg1), 67), is16(toPort(reg1), 68), drop())
 	h.add(family(true), protocol(unix.IPPROTO_UDP), is16(fromPort(reg1), 547), is16(toPort(reg1), 546), drop())
 	h.add(family(true), protocol(unix.IPPROTO_ICMPV6), icmpIs(0, 134), drop())
-	if slices.ContainsFunc(v.ports, func(p id.ID) bool { return v.w.Ports[p].MaxMbit > 0 && !v.w.Ports[p].Down }) {
-		r.set(mapRates, nftables.TypeIFName, nftables.TypeVerdict)
-		h.add(choose(expr.MetaKeyIIFNAME, mapRates))
-	}
 	h.add(accept())
 }
 
