@@ -239,3 +239,15 @@ func groupsOf(key string) (out []string) {
 	}
 	return out
 }
+
+// encrypted makes an empty disk that key opens.
+func encrypted(t testing.TB, bytes int64, key []byte) machine.Drive {
+	t.Helper()
+	dir := t.TempDir()
+	p, secret := filepath.Join(dir, string(id.New())), filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte(machine.Passphrase(key)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	image(t, "create", "-q", "--object", "secret,id=s,file="+secret, "-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", p, fmt.Sprint(bytes))
+	return machine.Drive{Path: p, Format: "qcow2", Keys: map[string][]byte{p: key}}
+}
