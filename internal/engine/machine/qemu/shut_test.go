@@ -18,8 +18,8 @@ func TestProcessIsShutIn(t *testing.T) {
 	o.Accelerator = "tcg"
 	e := open(t, o)
 	t.Cleanup(func() { _ = e.Purge(context.Background()) })
-	secret := strings.Repeat("k", 32)
-	d := encrypted(t, 1<<20, []byte(secret))
+	secret := strings.Repeat("\xff\x01", 16)
+	d := encrypted(t, []byte(secret))
 	start := func() (machine.Seen, string) {
 		s, err := e.Ensure(t.Context(), id.New(), machine.Want{Name: "shut,in", CPUs: 1, MemoryMiB: 32, Running: true,
 			Disks: []machine.Disk{{ID: id.New(), Device: "vda", Drive: d}}, Seed: map[string][]byte{"user-data": []byte("password: seed-secret\n")}})
