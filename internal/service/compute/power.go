@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/service/machine"
 )
@@ -14,6 +15,13 @@ const grace = 60 * time.Second
 
 // converged makes the machine equal to the row.
 func (s *Service) converged(ctx context.Context, row *serverRow) error {
+	var volumes []id.ID
+	for _, d := range row.Status.Disks {
+		if d.Volume != "" {
+			volumes = append(volumes, d.Volume)
+		}
+	}
+	defer s.Volumes.Hold(volumes...)()
 	w, err := s.want(ctx, row)
 	if err != nil {
 		return err
@@ -125,4 +133,13 @@ func (s *Service) destroy(ctx context.Context, row *serverRow) error {
 	}
 	row.Status.Power = Off
 	return nil
+}
+
+// Refit gives a running server's machine what its row and its volumes say now: new limits, say.
+func (s *Service) Refit(ctx context.Context, server id.ID) error {
+	row, err := s.Get(ctx, server)
+	if err != nil || row.Job != "" || row.Spec.Stopped {
+		return err // whatever runs on it brings the new limits
+	}
+	return s.converged(ctx, row)
 }
