@@ -1,10 +1,14 @@
 package ecs
 
 import (
+	"strings"
+
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/compute"
 )
 
@@ -18,14 +22,25 @@ func (a *API) cardRoutes() []route {
 	}
 }
 
-func cardView(n *compute.NIC) map[string]any {
+func (a *API) cardView(x *exchange, n *compute.NIC) map[string]any {
 	state := "DOWN"
 	if n.Phase == compute.Attached {
 		state = "ACTIVE"
 	}
-	ips := []any{}
+	ips, four, six := []any{}, n.Subnet, n.Subnet
+	_ = a.Door.Store.View(x.R.Context(), func(tx store.Tx) error { // without it the subnet itself is named
+		r, err := a.Network.Subnet.Get(tx, n.Subnet)
+		if r != nil {
+			four, six = id.ID(r.Status.IPv4), id.ID(r.Status.IPv6)
+		}
+		return err
+	})
 	for _, addr := range n.Addresses {
-		ips = append(ips, map[string]any{"ip_address": addr, "subnet_id": dashed(n.Subnet)})
+		subnet := four
+		if strings.Contains(addr, ":") {
+			subnet = six
+		}
+		ips = append(ips, map[string]any{"ip_address": addr, "subnet_id": dashed(subnet)})
 	}
 	return map[string]any{"port_id": rest.ID(n.Port), "net_id": dashed(n.Subnet), "mac_addr": n.MAC, "port_state": state, "fixed_ips": ips,
 		"delete_on_termination": n.Own, "driver_mode": "virtio", "min_rate": 0, "multiqueue_num": 1, "pci_address": ""}
@@ -39,7 +54,7 @@ func (a *API) listCards(x *exchange) error {
 	out := []any{}
 	for i := range r.Status.Cards {
 		if n := &r.Status.Cards[i]; n.Port != "" && n.Phase != compute.Detaching {
-			out = append(out, cardView(n))
+			out = append(out, a.cardView(x, n))
 		}
 	}
 	return rest.OK(x, map[string]any{"interfaceAttachments": out, "attachableQuantity": map[string]int{"free_nic": max(0, mostCards-len(r.Status.Cards))}})

@@ -1,6 +1,6 @@
 // Package ecs serves Huawei Cloud's Elastic Cloud Server API v1, v1.1 and v2
 // (https://support.huaweicloud.com/intl/en-us/api-ecs/) over the compute service: a cloud server is a server's row, a job
-// what runs on it. It may import the kernel, services compute and keypair, and dialect/{auth,front,huawei/rest,huawei/kps}.
+// what runs on it. It may import the kernel, services compute and network, and dialect/{auth,front,huawei/rest,huawei/kps}.
 package ecs
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
-	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/service/compute"
+	"github.com/awancloud/awan/internal/service/network"
 )
 
 // Options are what the API stands on.
@@ -23,7 +23,7 @@ type Options struct {
 	Auth    *auth.Authenticator
 	Region  string
 	Compute *compute.Service
-	Limits  ledger.Limits // default quotas
+	Network *network.Service
 	// KeyPair is the kind of key pairs.
 	KeyPair *kind.Def
 	// Console is the address of the page that shows a server's screen; it gets the server's id.

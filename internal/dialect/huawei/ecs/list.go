@@ -115,17 +115,34 @@ func (a *API) brief(x *exchange, r *serverRow) map[string]any {
 	full := a.view(x, r)
 	v := map[string]any{"id": full["id"], "name": r.Name, "status": full["status"], "tenant_id": r.Project, "user_id": r.CreatedBy,
 		"availability_zone": r.Spec.Zone, "vm_state": full["OS-EXT-STS:vm_state"], "task_state": full["OS-EXT-STS:task_state"], "power_state": full["OS-EXT-STS:power_state"],
-		"created": full["created"], "updated": full["updated"], "in_recycle_bin": false, "spod_id": "", "flavor": full["flavor"], "fault": full["fault"]}
+		"created": full["created"], "updated": full["updated"], "in_recycle_bin": false, "spod_id": "", "fault": full["fault"],
+		"flavor": map[string]any{"id": r.Spec.Flavor, "name": r.Spec.Flavor, "vcpus": r.Spec.CPUs, "ram": r.Spec.Memory, "disk": 0, "gpus": []any{}, "asic_accelerators": []any{}}}
 	var want []string
 	for _, e := range x.Queries()["expect-fields"] {
 		want = append(want, strings.Split(e, ",")...)
 	}
 	for name, field := range map[string]string{"launched_at": "OS-SRV-USG:launched_at", "key_name": "key_name", "locked": "locked", "root_device_name": "OS-EXT-SRV-ATTR:root_device_name",
-		"enterprise_project_id": "enterprise_project_id", "metadata": "metadata", "tags": "tags", "addresses": "addresses", "security_groups": "security_groups",
-		"volumes_attached": "os-extended-volumes:volumes_attached", "image": "image", "description": "description"} {
+		"enterprise_project_id": "enterprise_project_id", "metadata": "metadata", "tags": "tags", "security_groups": "security_groups", "image": "image", "description": "description"} {
 		if slices.Contains(want, name) {
 			v[name] = full[field]
 		}
+	}
+	if slices.Contains(want, "addresses") { // versions are numbers here
+		for _, of := range full["addresses"].(map[string][]any) {
+			for _, a := range of {
+				a := a.(map[string]any)
+				a["version"] = map[any]int{"4": 4, "6": 6}[a["version"]]
+			}
+		}
+		v["addresses"] = full["addresses"]
+	}
+	if slices.Contains(want, "volumes_attached") { // and flags are flags
+		var out []any
+		for _, d := range present(r) {
+			disk := diskView(r, d)
+			out = append(out, map[string]any{"id": disk["id"], "delete_on_termination": d.Delete, "device": disk["device"], "size": d.Size, "bootIndex": map[bool]string{true: "0", false: "-1"}[d.Boot]})
+		}
+		v["volumes_attached"] = out
 	}
 	return v
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/compute"
 )
 
@@ -227,10 +228,26 @@ func index(r *serverRow) int {
 }
 
 // groupsOf are the security groups of a server's first card.
-func (a *API) groupsOf(_ *exchange, r *serverRow) []any {
+func (a *API) groupsOf(x *exchange, r *serverRow) []any {
 	out := []any{}
-	for _, g := range r.Spec.Groups {
-		out = append(out, map[string]any{"id": g, "name": g})
+	if len(r.Status.Cards) == 0 || r.Status.Cards[0].Port == "" {
+		return out
 	}
+	_ = a.Door.Store.View(x.R.Context(), func(tx store.Tx) error { // without it the server is shown without groups
+		port, err := a.Network.Port.Get(tx, r.Status.Cards[0].Port)
+		if err != nil || port == nil {
+			return err
+		}
+		for _, g := range port.Spec.Groups {
+			row, err := a.Network.Group.Find(tx, string(r.Project), g)
+			if err != nil {
+				return err
+			}
+			if row != nil {
+				out = append(out, map[string]any{"id": rest.ID(row.ID), "name": row.Name})
+			}
+		}
+		return nil
+	})
 	return out
 }
