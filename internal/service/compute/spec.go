@@ -110,6 +110,7 @@ type ServerStatus struct {
 	Resize  *Resize  `json:"resize,omitempty" doc:"a change of flavour that is under way or waits to be confirmed"`
 	Rebuild *Rebuild `json:"rebuild,omitempty" doc:"a new disk that is being put in"`
 	Reboot  string   `json:"reboot,omitempty" doc:"soft or hard, while it reboots"`
+	Unplug  bool     `json:"unplug,omitempty" doc:"it is switched off at once, not shut down"`
 }
 
 // NIC is a network card that the server has.
