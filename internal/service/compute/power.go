@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/service/machine"
 )
@@ -14,6 +15,13 @@ const grace = 60 * time.Second
 
 // converged makes the machine equal to the row.
 func (s *Service) converged(ctx context.Context, row *serverRow) error {
+	var volumes []id.ID
+	for _, d := range row.Status.Disks {
+		if d.Volume != "" {
+			volumes = append(volumes, d.Volume)
+		}
+	}
+	defer s.Volumes.Hold(volumes...)()
 	w, err := s.want(ctx, row)
 	if err != nil {
 		return err

@@ -67,6 +67,8 @@ type Volumes interface {
 	Attached(tx store.Tx, volume id.ID, server *kind.Meta, device string, boot bool) error
 	Detached(tx store.Tx, volume, server id.ID) error
 	Size(tx store.Tx, volume id.ID) (gib int, err error)
+	// Hold keeps volumes as they are, from before Drive until the machine has them open.
+	Hold(volumes ...id.ID) (release func())
 	// Drive opens the volume for a machine, with the limits of its type.
 	Drive(ctx context.Context, volume id.ID) (machine.Disk, error)
 }

@@ -1,4 +1,6 @@
-package containerd
+// Package cgroup limits, counts and kills by control group, version 1, version 2 or both mixed. Engines that start processes
+// share it; it may import kernel/fail.
+package cgroup
 
 import (
 	"bufio"
@@ -15,29 +17,31 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
-// cgroups reads and kills by control group, version 1, version 2 or both mixed.
-type cgroups struct {
-	parent string            // "/awan-KEY"
-	v1     map[string]string // controller -> where it is mounted
-	v2     string            // where the unified tree is mounted; may be empty
+// Groups are the control groups of one cloud on this machine.
+type Groups struct {
+	Parent string            // "/awan-KEY"
+	V1     map[string]string // controller -> where it is mounted
+	V2     string            // where the unified tree is mounted; may be empty
 }
 
-func findCgroups(key string) (*cgroups, error) {
+// Find looks where control groups are mounted; key names the cloud.
+func Find(key string) (*Groups, error) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	c := parseCgroups(bufio.NewScanner(f))
-	c.parent = "/awan-" + key
-	if c.v1["memory"] == "" && c.v2 == "" {
+	c := Parse(bufio.NewScanner(f))
+	c.Parent = "/awan-" + key
+	if c.V1["memory"] == "" && c.V2 == "" {
 		return nil, fail.New(fail.Unsupported, "this machine has no control groups").Then("mount cgroup2 at /sys/fs/cgroup")
 	}
 	return c, nil
 }
 
-func parseCgroups(s *bufio.Scanner) *cgroups {
-	c := &cgroups{v1: map[string]string{}}
+// Parse reads the mounts of /proc/self/mountinfo.
+func Parse(s *bufio.Scanner) *Groups {
+	c := &Groups{V1: map[string]string{}}
 	for s.Scan() {
 		left, right, ok := strings.Cut(s.Text(), " - ")
 		fields, tail := strings.Fields(left), strings.Fields(right)
@@ -46,52 +50,52 @@ func parseCgroups(s *bufio.Scanner) *cgroups {
 		}
 		switch tail[0] {
 		case "cgroup2":
-			c.v2 = fields[4]
+			c.V2 = fields[4]
 		case "cgroup":
 			for _, o := range strings.Split(tail[2], ",") {
-				c.v1[o] = fields[4]
+				c.V1[o] = fields[4]
 			}
 		}
 	}
 	return c
 }
 
-// unified tells whether limits are set by version 2.
-func (c *cgroups) unified() bool { return c.v1["memory"] == "" }
+// Unified tells whether limits are set by version 2.
+func (c *Groups) Unified() bool { return c.V1["memory"] == "" }
 
-// dir is a group's directory for a controller of version 1, or in the unified tree.
-func (c *cgroups) dir(controller, group string) string {
-	if c.unified() {
-		return filepath.Join(c.v2, c.parent, group)
+// Dir is a group's directory for a controller of version 1, or in the unified tree.
+func (c *Groups) Dir(controller, group string) string {
+	if c.Unified() {
+		return filepath.Join(c.V2, c.Parent, group)
 	}
-	return filepath.Join(c.v1[controller], c.parent, group)
+	return filepath.Join(c.V1[controller], c.Parent, group)
 }
 
-// dirs lists the group's directories in every tree.
-func (c *cgroups) dirs(group string) []string {
+// Dirs lists the group's directories in every tree.
+func (c *Groups) Dirs(group string) []string {
 	seen := map[string]bool{}
 	var out []string
 	add := func(mount string) {
 		if mount != "" && !seen[mount] {
 			seen[mount] = true
-			out = append(out, filepath.Join(mount, c.parent, group))
+			out = append(out, filepath.Join(mount, c.Parent, group))
 		}
 	}
-	for _, m := range c.v1 {
+	for _, m := range c.V1 {
 		add(m)
 	}
-	add(c.v2)
+	add(c.V2)
 	return out
 }
 
-// join moves a process out of the cloud's own groups, so that stopping those does not stop it.
-func (c *cgroups) join(group string, pid int) error {
-	mounts := []string{c.v2, c.v1["memory"], c.v1["pids"], c.v1["cpu"], c.v1["name=systemd"]}
+// Join moves a process out of the cloud's own groups, so that stopping those does not stop it.
+func (c *Groups) Join(group string, pid int) error {
+	mounts := []string{c.V2, c.V1["memory"], c.V1["pids"], c.V1["cpu"], c.V1["name=systemd"]}
 	for _, m := range mounts {
 		if m == "" {
 			continue
 		}
-		dir := filepath.Join(m, c.parent, group)
+		dir := filepath.Join(m, c.Parent, group)
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -102,31 +106,31 @@ func (c *cgroups) join(group string, pid int) error {
 	return nil
 }
 
-// usage reads CPU time, working set and number of processes of a group; what cannot be read is 0.
-func (c *cgroups) usage(group string) (cpu time.Duration, memory, pids int64) {
-	if c.unified() {
-		dir := c.dir("", group)
+// Usage reads CPU time, working set and number of processes of a group; what cannot be read is 0.
+func (c *Groups) Usage(group string) (cpu time.Duration, memory, pids int64) {
+	if c.Unified() {
+		dir := c.Dir("", group)
 		cpu = time.Duration(field(filepath.Join(dir, "cpu.stat"), "usage_usec")) * time.Microsecond
 		memory = number(filepath.Join(dir, "memory.current")) - field(filepath.Join(dir, "memory.stat"), "inactive_file")
 		return cpu, max(0, memory), number(filepath.Join(dir, "pids.current"))
 	}
-	mem := c.dir("memory", group)
+	mem := c.Dir("memory", group)
 	memory = number(filepath.Join(mem, "memory.usage_in_bytes")) - field(filepath.Join(mem, "memory.stat"), "total_inactive_file")
-	return time.Duration(number(filepath.Join(c.dir("cpuacct", group), "cpuacct.usage"))), max(0, memory),
-		number(filepath.Join(c.dir("pids", group), "pids.current"))
+	return time.Duration(number(filepath.Join(c.Dir("cpuacct", group), "cpuacct.usage"))), max(0, memory),
+		number(filepath.Join(c.Dir("pids", group), "pids.current"))
 }
 
-// oomKills counts the processes of a group that were killed at its memory limit.
-func (c *cgroups) oomKills(group string) int64 {
-	if c.unified() {
-		return field(filepath.Join(c.dir("", group), "memory.events"), "oom_kill")
+// OOMKills counts the processes of a group that were killed at its memory limit.
+func (c *Groups) OOMKills(group string) int64 {
+	if c.Unified() {
+		return field(filepath.Join(c.Dir("", group), "memory.events"), "oom_kill")
 	}
-	return field(filepath.Join(c.dir("memory", group), "memory.oom_control"), "oom_kill")
+	return field(filepath.Join(c.Dir("memory", group), "memory.oom_control"), "oom_kill")
 }
 
-// pidsOf lists the processes of a group.
-func (c *cgroups) pidsOf(group string) []int {
-	b, err := os.ReadFile(filepath.Join(c.dir("pids", group), "cgroup.procs"))
+// Pids lists the processes of a group.
+func (c *Groups) Pids(group string) []int {
+	b, err := os.ReadFile(filepath.Join(c.Dir("pids", group), "cgroup.procs"))
 	if err != nil {
 		return nil
 	}
@@ -139,10 +143,10 @@ func (c *cgroups) pidsOf(group string) []int {
 	return out
 }
 
-// clear kills what is in a group and removes it from every tree. It waits for the dead to leave, up to a second.
-func (c *cgroups) clear(group string) error {
+// Clear kills what is in a group and removes it from every tree. It waits for the dead to leave, up to a second.
+func (c *Groups) Clear(group string) error {
 	for end := time.Now().Add(time.Second); ; {
-		pids := c.pidsOf(group)
+		pids := c.Pids(group)
 		for _, pid := range pids {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
@@ -152,7 +156,7 @@ func (c *cgroups) clear(group string) error {
 		time.Sleep(5 * time.Millisecond)
 	}
 	var errs []error
-	for _, d := range c.dirs(group) {
+	for _, d := range c.Dirs(group) {
 		if err := removeTree(d); err != nil {
 			errs = append(errs, fmt.Errorf("remove %s: %w", d, err))
 		}
@@ -211,4 +215,22 @@ func field(path, name string) int64 {
 		}
 	}
 	return 0
+}
+
+// ClearAll removes the cloud's whole control group, killing what is in it.
+func (c *Groups) ClearAll() error {
+	var errs []error
+	for _, d := range c.Dirs("") {
+		entries, err := os.ReadDir(d)
+		if err != nil {
+			continue
+		}
+		for _, g := range entries {
+			if g.IsDir() {
+				errs = append(errs, c.Clear(g.Name()))
+			}
+		}
+		errs = append(errs, removeTree(d))
+	}
+	return errors.Join(errs...)
 }
