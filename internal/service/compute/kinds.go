@@ -88,7 +88,7 @@ func unlocked(r *serverRow) error {
 // defaults fills in what flavour, image and name say, and lists the devices that are to be made.
 func (s *Service) defaults(_ context.Context, tx store.Tx, row *serverRow) error {
 	spec, st := &row.Spec, &row.Status
-	f, err := s.flavor(tx, spec.Flavor, "spec.flavor")
+	f, err := s.flavor(tx, row.Project, spec.Flavor, "spec.flavor")
 	if err != nil {
 		return err
 	}
