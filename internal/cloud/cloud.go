@@ -29,13 +29,16 @@ import (
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/config"
+	"github.com/awancloud/awan/internal/service/disk"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/image"
 	"github.com/awancloud/awan/internal/service/metric"
 	"github.com/awancloud/awan/internal/service/object"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/scan"
+	"github.com/awancloud/awan/internal/service/volume"
 	"github.com/awancloud/awan/internal/service/workload"
 )
 
@@ -72,6 +75,8 @@ type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
 	Sources  Sources
+	Disk     disk.Engine // nil: this cloud keeps no volumes and images
+	Images   image.Maker // nil: it makes no images
 	// Gateway is the address at which instances reach the cloud, Inside where such connections arrive; nil: they do not.
 	Gateway netip.Addr
 	Inside  net.Listener
@@ -112,6 +117,8 @@ type Cloud struct {
 	Alarms     *alarm.Service
 	Scaling    *scaling.Service
 	Buckets    *bucket.Service
+	Volumes    *volume.Service
+	Pictures   *image.Service // images of disks
 	sealer     *secret.Sealer
 	calls      *calls
 }
@@ -157,6 +164,9 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeAccess(); err != nil {
 		return c, err
 	}
+	if err := c.makeVolumes(limits); err != nil {
+		return c, err
+	}
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
@@ -196,6 +206,9 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.Buckets.Close(); return nil })
+	if err := c.startVolumes(ctx); err != nil {
+		return c, err
+	}
 	c.collectLogs(ctx)
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err

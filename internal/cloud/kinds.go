@@ -19,10 +19,12 @@ import (
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/image"
 	"github.com/awancloud/awan/internal/service/keypair"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/scan"
+	"github.com/awancloud/awan/internal/service/volume"
 )
 
 // kinds is THE list of resources, in the order in which people meet them.
@@ -31,6 +33,8 @@ func (c *Cloud) kinds() []*kind.Def {
 		c.App.Kinds(),
 		c.Config.Kinds(),
 		c.Buckets.Kinds(),
+		c.Volumes.Kinds(),
+		c.Pictures.Kinds(),
 		c.Scaling.Kinds(),
 		c.Access.Kinds(),
 		c.Alarms.Kinds(),
@@ -47,7 +51,7 @@ func Describe() []kind.Desc {
 	var out []kind.Desc
 	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Buckets: bucket.New(bucket.Deps{}), Scaling: scaling.New(scaling.Deps{}), Access: access.New(access.Deps{}),
 		Alarms: alarm.New(alarm.Deps{}), Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
-		Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
+		Volumes: volume.New(volume.Deps{}), Pictures: image.New(image.Deps{}), Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
 	for _, k := range c.kinds() {
 		out = append(out, k.Desc)
 	}

@@ -43,7 +43,7 @@ type Networks interface {
 	Attached(tx store.Tx, port id.ID, server *kind.Meta) error
 	Detached(tx store.Tx, port, server id.ID) error
 	// Publish binds a public address that is there to a port, in the caller's transaction; PublicOf gives those of a port.
-	Publish(tx store.Tx, project id.ID, address string, port id.ID) error
+	Publish(ctx context.Context, tx store.Tx, project id.ID, address string, port id.ID) error
 	PublicOf(tx store.Tx, port id.ID) ([]PublicAddress, error)
 	// Plug makes the port carry packets and says where a machine finds it; Unplug takes it back.
 	Plug(ctx context.Context, port id.ID) (machine.NIC, error)
