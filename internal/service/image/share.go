@@ -48,8 +48,6 @@ func (s *Service) share(tx store.Tx, r *Row, to string) error {
 		return fail.New(fail.Exists, "the image is shared with project %s already (%s)", project, r.Status.Members[at].State)
 	case len(r.Status.Members) >= mostMembers:
 		return fail.New(fail.Quota, "an image is shared with at most %d projects", mostMembers).Then("take it back from one")
-	case r.Status.Phase == Queued || r.Status.Phase == Saving:
-		return fail.New(fail.Precondition, "image %s has no content yet", r.Name).Then("upload it first")
 	}
 	now := s.Now().UTC()
 	r.Status.Members = append(r.Status.Members, Member{Project: project, State: Pending, Created: now, Updated: now})

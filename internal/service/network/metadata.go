@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,21 +21,32 @@ import (
 // metadata answers http://169.254.169.254 in one network: EC2's tree and OpenStack's. Who asks is known by the address.
 func (s *Service) metadata(at place) http.Handler {
 	m := &metadataServer{s: s, at: at, tokens: map[string]time.Time{}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("PUT /latest/api/token", m.token)
-	mux.HandleFunc("GET /{$}", m.versions)
-	mux.HandleFunc("GET /openstack/{$}", m.text("2018-08-27\n2020-10-14\nlatest"))
-	mux.HandleFunc("GET /openstack", m.text("2018-08-27\n2020-10-14\nlatest"))
-	mux.HandleFunc("GET /openstack/{version}/{$}", m.text("meta_data.json\nuser_data\nnetwork_data.json\nvendor_data.json\nvendor_data2.json\nsecuritykey\n"))
-	mux.HandleFunc("GET /openstack/{version}/{file}", m.openstack)
-	mux.HandleFunc("GET /{version}/{$}", m.text("meta-data/\nuser-data\ndynamic/\n"))
-	mux.HandleFunc("GET /{version}/user-data", m.with(func(w http.ResponseWriter, v view) { m.bytes(w, "application/octet-stream", v.UserData) }))
-	mux.HandleFunc("GET /{version}/meta-data/", m.ec2)
-	mux.HandleFunc("GET /{version}/meta-data", m.ec2)
-	mux.HandleFunc("GET /{version}/dynamic/instance-identity/{what}", m.identity)
-	mux.HandleFunc("GET /{version}/dynamic/{$}", m.text("instance-identity/\n"))
-	mux.HandleFunc("GET /{version}/dynamic/instance-identity/{$}", m.text("document\nsignature\ncertificate\n"))
-	return m.guard(mux)
+	stack, ec2 := http.NewServeMux(), http.NewServeMux() // their patterns overlap
+	for _, p := range []string{"/openstack", "/openstack/{$}"} {
+		stack.HandleFunc("GET "+p, m.text("2018-08-27\n2020-10-14\nlatest"))
+	}
+	for _, p := range []string{"/openstack/{version}", "/openstack/{version}/{$}"} {
+		stack.HandleFunc("GET "+p, m.text("meta_data.json\nuser_data\nnetwork_data.json\nvendor_data.json\nvendor_data2.json\nsecuritykey\n"))
+	}
+	stack.HandleFunc("GET /openstack/{version}/{file}", m.openstack)
+	ec2.HandleFunc("PUT /latest/api/token", m.token)
+	ec2.HandleFunc("GET /{$}", m.versions)
+	for _, p := range []string{"/{version}", "/{version}/{$}"} {
+		ec2.HandleFunc("GET "+p, m.text("meta-data/\nuser-data\ndynamic/\n"))
+	}
+	ec2.HandleFunc("GET /{version}/user-data", m.with(func(w http.ResponseWriter, v view) { m.bytes(w, "application/octet-stream", v.UserData) }))
+	ec2.HandleFunc("GET /{version}/meta-data/", m.ec2)
+	ec2.HandleFunc("GET /{version}/meta-data", m.ec2)
+	ec2.HandleFunc("GET /{version}/dynamic/{$}", m.text("instance-identity/\n"))
+	ec2.HandleFunc("GET /{version}/dynamic/instance-identity/{$}", m.text("document\nsignature\ncertificate\n"))
+	ec2.HandleFunc("GET /{version}/dynamic/instance-identity/{what}", m.identity)
+	return m.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/openstack" || strings.HasPrefix(r.URL.Path, "/openstack/") {
+			stack.ServeHTTP(w, r)
+			return
+		}
+		ec2.ServeHTTP(w, r)
+	}))
 }
 
 type metadataServer struct {

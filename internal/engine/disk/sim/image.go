@@ -3,10 +3,6 @@ package sim
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
 	"errors"
 	"io"
 	"iter"
@@ -63,8 +59,9 @@ func (l *layer) load(content []byte) {
 }
 
 func sums(content []byte) disk.SeenImage {
-	m, s, l := md5.Sum(content), sha256.Sum256(content), sha512.Sum512(content)
-	return disk.SeenImage{Size: int64(len(content)), MD5: hex.EncodeToString(m[:]), SHA256: hex.EncodeToString(s[:]), SHA512: hex.EncodeToString(l[:])}
+	all := disk.NewSums()
+	_, _ = all.Write(content)
+	return all.Seen()
 }
 
 // Capture makes an image of what a disk or a snapshot holds.
