@@ -140,6 +140,9 @@ func Do(x *Exchange, k *kind.Def, verb, target string, edit func(*call.Call)) (c
 		elsewhere && (fail.Is(err, fail.Denied) || fail.Is(err, fail.NotFound)) {
 		return r, Absent(k, target)
 	}
+	if err == nil && r.Row != nil && r.Row.M().State == kind.Trashed && verb == call.Get {
+		return call.Reply{}, Absent(k, target) // a trash is nothing that these clients know
+	}
 	return r, err
 }
 
