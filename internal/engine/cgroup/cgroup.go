@@ -128,7 +128,7 @@ func (c *Groups) OOMKills(group string) int64 {
 	return field(filepath.Join(c.Dir("memory", group), "memory.oom_control"), "oom_kill")
 }
 
-// Pids lists the processes of a group.
+// Pids lists the processes of a group, never ourselves.
 func (c *Groups) Pids(group string) []int {
 	b, err := os.ReadFile(filepath.Join(c.Dir("pids", group), "cgroup.procs"))
 	if err != nil {
@@ -136,7 +136,8 @@ func (c *Groups) Pids(group string) []int {
 	}
 	var out []int
 	for _, s := range strings.Fields(string(b)) {
-		if pid, err := strconv.Atoi(s); err == nil && pid > 1 {
+		// We ourselves are listed while a thread of ours is in there to start something.
+		if pid, err := strconv.Atoi(s); err == nil && pid > 1 && pid != os.Getpid() {
 			out = append(out, pid)
 		}
 	}

@@ -16,6 +16,7 @@ type Limits struct {
 	MilliCPU    int64
 	MemoryBytes int64
 	Pids        int64
+	Shares      int64 // of the processors when all are busy, beside others' 1024
 }
 
 // Make makes a group with its limits, or changes them.
@@ -30,17 +31,24 @@ func (c *Groups) Make(group string, l Limits) error {
 			return err
 		}
 		dir := c.Dir("", group)
-		return errors.Join(set(dir, "cpu.max", orMax(l.MilliCPU*100)+" 100000"), set(dir, "memory.max", orMax(l.MemoryBytes)),
+		weight := "100"
+		if l.Shares > 0 {
+			weight = strconv.FormatInt(min(10000, max(1, l.Shares*100/1024)), 10)
+		}
+		return errors.Join(set(dir, "cpu.weight", weight), set(dir, "cpu.max", orMax(l.MilliCPU*100)+" 100000"), set(dir, "memory.max", orMax(l.MemoryBytes)),
 			set(dir, "pids.max", orMax(l.Pids)))
 	}
-	quota, memory := "-1", "-1"
+	quota, memory, shares := "-1", "-1", "1024"
+	if l.Shares > 0 {
+		shares = strconv.FormatInt(max(2, l.Shares), 10)
+	}
 	if l.MilliCPU > 0 {
 		quota = strconv.FormatInt(l.MilliCPU*100, 10)
 	}
 	if l.MemoryBytes > 0 {
 		memory = strconv.FormatInt(l.MemoryBytes, 10)
 	}
-	return errors.Join(set(c.Dir("cpu", group), "cpu.cfs_period_us", "100000"), set(c.Dir("cpu", group), "cpu.cfs_quota_us", quota),
+	return errors.Join(set(c.Dir("cpu", group), "cpu.shares", shares), set(c.Dir("cpu", group), "cpu.cfs_period_us", "100000"), set(c.Dir("cpu", group), "cpu.cfs_quota_us", quota),
 		set(c.Dir("memory", group), "memory.limit_in_bytes", memory), set(c.Dir("pids", group), "pids.max", orMax(l.Pids)))
 }
 
@@ -79,7 +87,7 @@ func (c *Groups) delegate() error {
 
 // Enter moves the calling thread, which must be locked, into a group of version 1, so that what it starts is in there from
 // the first moment; where version 2 is mounted it gives the open folder for SysProcAttr.CgroupFD, else nil. The thread must
-// end thereafter.
+// Leave, and end, thereafter.
 func (c *Groups) Enter(group string) (*os.File, error) {
 	done := map[string]bool{"": true}
 	for _, m := range c.V1 {
@@ -98,6 +106,13 @@ func (c *Groups) Enter(group string) (*os.File, error) {
 		return nil, nil
 	}
 	return os.OpenFile(filepath.Join(c.V2, c.Parent, group), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// Leave moves the calling thread into no group of ours.
+func (c *Groups) Leave() {
+	for _, m := range c.V1 {
+		_ = set(m, "tasks", strconv.Itoa(unix.Gettid()))
+	}
 }
 
 // seed gives a group of the cpuset controller what its parent has: it takes nobody in before that.

@@ -132,3 +132,12 @@ func (s *Service) destroy(ctx context.Context, row *serverRow) error {
 	row.Status.Power = Off
 	return nil
 }
+
+// Refit gives a running server's machine what its row and its volumes say now: new limits, say.
+func (s *Service) Refit(ctx context.Context, server id.ID) error {
+	row, err := s.Get(ctx, server)
+	if err != nil || row.Job != "" || row.Spec.Stopped {
+		return err // whatever runs on it brings the new limits
+	}
+	return s.converged(ctx, row)
+}

@@ -4,6 +4,7 @@ package machine
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"iter"
 	"net"
@@ -106,6 +107,7 @@ type Drive struct {
 	Path   string `json:"path"`
 	Format string `json:"format"` // "qcow2", "raw"
 	// Keys open encrypted layers, by path: this one and those it stands on. Never logged, never on a command line.
+	// LUKS gets Passphrase(key).
 	Keys map[string][]byte `json:"-"`
 	// Backing are the layers below, nearest first: every one of them, none is found by itself.
 	Backing []string `json:"backing,omitempty"`
@@ -184,3 +186,6 @@ type Capabilities struct {
 	Why         string            // how that was decided, for people
 	Missing     map[string]string // feature → why
 }
+
+// Passphrase is what LUKS is given for a data key: text, as LUKS wants, whatever bytes the key has.
+func Passphrase(key []byte) string { return base64.StdEncoding.EncodeToString(key) }

@@ -102,6 +102,23 @@ func consoles(t *testing.T, k *kit) {
 	}
 }
 
+// logged waits until the serial log has a text.
+func (k *kit) logged(i id.ID, text string) {
+	k.Helper()
+	for {
+		log, err := k.Engine.Log(k.ctx, i, 0)
+		k.must("Log", err)
+		if strings.Contains(string(log), text) {
+			return
+		}
+		select {
+		case <-k.ctx.Done():
+			k.Fatalf("the log never had %q: %q", text, log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // system is one machine's life with a system in it: booting takes seconds without KVM, so it is booted once.
 func system(t *testing.T, k *kit) {
 	w := k.want()
@@ -122,12 +139,8 @@ func system(t *testing.T, k *kit) {
 		b.expect(k.Prompt)
 		t.Logf("booted in %v", time.Since(booting).Round(10*time.Millisecond))
 	}
-	log, err := k.Engine.Log(k.ctx, i, 0)
-	k.must("Log", err)
-	if !strings.Contains(string(log), k.Prompt) {
-		t.Fatalf("the log does not have the prompt %q: %q", k.Prompt, log)
-	}
-	if tail, err := k.Engine.Log(k.ctx, i, 5); err != nil || string(tail) != string(log[len(log)-5:]) && !booted {
+	k.logged(i, k.Prompt)
+	if tail, err := k.Engine.Log(k.ctx, i, 5); err != nil || len(tail) != 5 {
 		t.Fatalf("the log's end is %q, %v", tail, err)
 	}
 	a.send("hello\r")
