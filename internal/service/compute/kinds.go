@@ -91,7 +91,7 @@ func (s *Service) defaults(_ context.Context, tx store.Tx, row *serverRow) error
 	if st.Hostname != "" { // not a new one
 		return nil
 	}
-	f, err := s.flavor(tx, spec.Flavor, "spec.flavor")
+	f, err := s.flavor(tx, row.Project, spec.Flavor, "spec.flavor")
 	if err != nil {
 		return err
 	}
