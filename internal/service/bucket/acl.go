@@ -6,8 +6,10 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/policy"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 // What a permission of an ACL stands for, as policies: on a bucket, and on an object.
@@ -82,6 +84,23 @@ func (g Grant) to(p ident.Principal) bool {
 		return false
 	}
 	return !p.Nobody() && g.To == string(p.Domain)
+}
+
+// known refuses grants to domains that are not there.
+func (s *Service) known(tx store.Tx, grants []Grant) error {
+	for _, g := range grants {
+		if public(g.To) || g.To == LogGroup {
+			continue
+		}
+		name, err := s.DomainName(tx, id.ID(g.To))
+		if err != nil {
+			return err
+		}
+		if name == "" || name == g.To {
+			return failed("InvalidArgument", fail.Field("acl", "there is no domain with the id %q", g.To).Then("write a domain's id, or a group"))
+		}
+	}
+	return nil
 }
 
 func public(to string) bool { return to == Everyone || to == Users }
