@@ -62,7 +62,8 @@ type Options struct {
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
 	WebhookAllow []netip.Prefix
-	Blobs        object.Blobs // where the bytes of objects lie; nil: files in the data folder
+	Blobs        object.Blobs // where the bytes of objects lie; nil: where Objects says
+	Objects      ObjectPlace
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -56,14 +57,14 @@ func (s *Service) notifications() *outbox {
 			if n := b.notification(receiver); n != nil {
 				to = n.URL
 			}
-			return s.note(tx, b.ID, event.Error, "NotificationsDropped", fmt.Sprintf("%d events could not be delivered to %s within a day and are dropped: %s", len(batch), to, unreachable(err)))
+			return s.note(tx, b.ID, event.Error, "NotificationsDropped", fmt.Sprintf("%d events could not be delivered to %s within a day and are dropped: %s", len(batch), to, outward.Why(err)))
 		},
 		failing: func(tx store.Tx, b *bucket, receiver string, err error) error {
 			n := b.notification(receiver)
 			if n == nil {
 				return nil
 			}
-			return s.note(tx, b.ID, event.Warning, "NotificationsWait", fmt.Sprintf("events cannot be delivered to %s, and wait for up to a day: %s", n.URL, unreachable(err)))
+			return s.note(tx, b.ID, event.Warning, "NotificationsWait", fmt.Sprintf("events cannot be delivered to %s, and wait for up to a day: %s", n.URL, outward.Why(err)))
 		}}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -138,10 +139,10 @@ func (s *Service) replicator() *outbox {
 					return derr
 				}
 			}
-			return s.note(tx, b.ID, event.Error, "ReplicationFailed", fmt.Sprintf("%d objects could not be copied to %s within a day and stay uncopied: %s", len(batch), where(b, receiver), unreachable(err)))
+			return s.note(tx, b.ID, event.Error, "ReplicationFailed", fmt.Sprintf("%d objects could not be copied to %s within a day and stay uncopied: %s", len(batch), where(b, receiver), outward.Why(err)))
 		},
 		failing: func(tx store.Tx, b *bucket, receiver string, err error) error {
-			return s.note(tx, b.ID, event.Warning, "ReplicationWaits", fmt.Sprintf("objects cannot be copied to %s, and wait for up to a day: %s", where(b, receiver), unreachable(err)))
+			return s.note(tx, b.ID, event.Warning, "ReplicationWaits", fmt.Sprintf("objects cannot be copied to %s, and wait for up to a day: %s", where(b, receiver), outward.Why(err)))
 		}}
 }
 
@@ -180,7 +181,7 @@ func (s *Service) copyAll(ctx context.Context, b *bucket, receiver string, batch
 		}
 		_, uerr := s.Store.Update(ctx, func(tx store.Tx) error {
 			if err != nil {
-				text := fmt.Sprintf("%q cannot be copied to bucket %s: %s", c.Key, rule.Bucket, unreachable(err))
+				text := fmt.Sprintf("%q cannot be copied to bucket %s: %s", c.Key, rule.Bucket, outward.Why(err))
 				if err := s.note(tx, b.ID, event.Error, "ReplicationFailed", text); err != nil {
 					return err
 				}
