@@ -205,7 +205,7 @@ func (r *request) completeUpload() error {
 	if err != nil {
 		return err
 	}
-	if o.Versioned {
+	if o.Versioned && (r.obs || o.Version != "null") {
 		r.set("Version-Id", o.Version)
 	}
 	r.setProtect(o.Protect, o.CustomerMD5)

@@ -162,7 +162,11 @@ func (b *bucket) grants(c *Caller, acl *ACL, canned string) ([]Grant, error) {
 		}
 	} else {
 		var err error
-		if out, err = Canned(canned, string(c.Principal.Domain), string(b.Domain)); err != nil {
+		owner := c.Principal.Domain
+		if c.Principal.Nobody() { // what nobody uploads is the bucket's owner's
+			owner = b.Domain
+		}
+		if out, err = Canned(canned, string(owner), string(b.Domain)); err != nil {
 			return nil, err
 		}
 	}

@@ -94,7 +94,7 @@ func TestCeph(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), python, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "S3TEST_CONF="+file, "REQUESTS_CA_BUNDLE="+c.CAFile, "PYTHONPATH="+work, "PYTHONWARNINGS=ignore")
+	cmd.Env = append(os.Environ(), "S3TEST_CONF="+file, "REQUESTS_CA_BUNDLE="+c.CAFile, "SSL_CERT_FILE="+c.CAFile, "PYTHONPATH="+work, "PYTHONWARNINGS=ignore")
 	name := os.Getenv("AWAN_S3TESTS_LOG")
 	if name == "" {
 		name = filepath.Join(work, "log")
