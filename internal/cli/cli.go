@@ -51,6 +51,10 @@ type UpOptions struct {
 	WebhookAllow                               []string // addresses and networks beside public ones that notifications may go to
 	AllowSources                               []string // hosts and networks that sources may come from beside public addresses
 	Registries                                 []string // other registries that images may be named from
+
+	ObjectDirs                                  []string // folders on disks of their own that objects are spread over; none: in Data
+	ObjectS3                                    string   // https://HOST/BUCKET/PREFIX of the store that objects lie in instead
+	ObjectS3Region, ObjectS3CA, ObjectS3KeyFile string   // of that store
 }
 
 // DownOptions are what awan down was told.

@@ -77,7 +77,8 @@ type Options struct {
 	PublicIPs []network.Pool
 	// Overcommit is how much more servers are promised than there is; zero: compute.DefaultOvercommit.
 	Overcommit compute.Overcommit
-	Blobs      object.Blobs // where the bytes of objects lie; nil: files in the data folder
+	Blobs      object.Blobs // where the bytes of objects lie; nil: where Objects says
+	Objects    ObjectPlace
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }

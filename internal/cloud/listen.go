@@ -10,6 +10,7 @@ import (
 	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/front"
 	huaweidns "github.com/awancloud/awan/internal/dialect/huawei/dns"
+	"github.com/awancloud/awan/internal/dialect/huawei/elb"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
@@ -75,7 +76,8 @@ func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Config: c.Config, Access: c.Access, Region: c.Region})
 	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Host: c.registryName})
 	names := huaweidns.New(huaweidns.Options{Options: o, DNS: c.DNS})
-	return append(append(iam.New(o).Services(), stage.Services()...), names.Service(), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
+	balancers := elb.New(elb.Options{Options: o, Balancer: c.Balancer})
+	return append(append(append(iam.New(o).Services(), stage.Services()...), c.huaweiServers(a)...), names.Service(), balancers.Service(), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(), images.Service(c.Registry),
 		prometheus.New(prometheus.Options{Metrics: c.Metrics, Alarms: c.Alarms, Door: c.Door, User: c.imageUser}).Service(),
 		front.Service{Name: "git", Handler: withRequestID(c.gitHandler()), MaxBody: -1},
