@@ -36,6 +36,7 @@ import (
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/image"
 	"github.com/awancloud/awan/internal/service/machine"
 	"github.com/awancloud/awan/internal/service/metric"
 	"github.com/awancloud/awan/internal/service/network"
