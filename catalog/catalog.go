@@ -1,5 +1,5 @@
 // Package catalog holds what is data in Awan: base images, stacks' build recipes, starters of apps, aliases of well-known
-// images. It imports the standard library only; who reads a folder says how in its own package.
+// images, default quotas, flavours of servers. It imports the standard library only; who reads a folder says how in its own package.
 package catalog
 
 import (
@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed bases stacks all:templates aliases.yaml quotas.json
+//go:embed bases stacks all:templates aliases.yaml *.json
 var files embed.FS
 
 // Files is the catalogue as it was built in.

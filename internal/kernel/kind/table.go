@@ -18,6 +18,8 @@ import (
 //	rowname/<service/kind>/<scope>/<name>       its id, for names that must not repeat
 //	rowindex/<service/kind>/<index>/<scope>/<value>/<id>
 //
+// Names that may repeat are in the index "@name" instead.
+//
 // The scope is the project's or domain's id, or "-" for the cloud.
 
 // ScopeOf is the scope part of a row's keys.
@@ -72,11 +74,26 @@ func (d *Def) Find(tx store.Tx, scope, idOrName string) (AnyRow, error) {
 			return r, err
 		}
 	}
+	if d.AnyName {
+		return d.onlyOne(tx, scope, idOrName)
+	}
 	row, ok, err := tx.Get(d.nameKey(scope, idOrName))
 	if err != nil || !ok {
 		return nil, err
 	}
 	return d.read(tx, d.key(scope, id.ID(row)))
+}
+
+// onlyOne reads the row of a name that may repeat; it is an error when it does.
+func (d *Def) onlyOne(tx store.Tx, scope, name string) (AnyRow, error) {
+	rows, _, err := d.List(tx, scope, Filter{Exact: name, Limit: 2})
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	if len(rows) > 1 {
+		return nil, fail.New(fail.Conflict, "more than one %s is called %s", d.Name, name).Then("say its id: awan %s list", d.Name)
+	}
+	return rows[0], nil
 }
 
 func (d *Def) read(tx store.Tx, key string) (AnyRow, error) {
@@ -156,9 +173,9 @@ func (d *Def) reindex(tx store.Tx, scope string, old, row AnyRow) error {
 	var was, is map[string][]string
 	m := row.M()
 	if old != nil {
-		was = d.Indexes(old)
+		was = d.indexes(old)
 	}
-	is = d.Indexes(row)
+	is = d.indexes(row)
 	for index, values := range was {
 		for _, v := range values {
 			if err := tx.Delete(d.indexPrefix(index, scope, v) + string(m.ID)); err != nil {
@@ -176,6 +193,21 @@ func (d *Def) reindex(tx store.Tx, scope string, old, row AnyRow) error {
 	return nil
 }
 
+// nameIndex holds the names of kinds whose names may repeat.
+const nameIndex = "@name"
+
+func (d *Def) indexes(r AnyRow) map[string][]string {
+	is := d.Indexes(r)
+	if !d.AnyName {
+		return is
+	}
+	if is == nil {
+		is = map[string][]string{}
+	}
+	is[nameIndex] = []string{r.M().Name}
+	return is
+}
+
 // Remove deletes the row, its name and its indexes.
 func (d *Def) Remove(tx store.Tx, row AnyRow) error {
 	m := row.M()
@@ -184,7 +216,7 @@ func (d *Def) Remove(tx store.Tx, row AnyRow) error {
 	if !d.AnyName {
 		keys = append(keys, d.nameKey(scope, m.Name))
 	}
-	for index, values := range d.Indexes(row) {
+	for index, values := range d.indexes(row) {
 		for _, v := range values {
 			keys = append(keys, d.indexPrefix(index, scope, v)+string(m.ID))
 		}
@@ -231,6 +263,9 @@ func (d *Def) List(tx store.Tx, scope string, f Filter) ([]AnyRow, id.ID, error)
 	var err error
 	if f.Exact != "" && !d.AnyName && scope != "" {
 		err = d.byName(tx, scope, f, take)
+	} else if f.Exact != "" && f.Index == "" && scope != "" {
+		f.Index, f.Value = nameIndex, f.Exact
+		err = d.scanIndex(tx, scope, f, take)
 	} else if f.Index != "" {
 		err = d.scanIndex(tx, scope, f, take)
 	} else {

@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -49,46 +47,10 @@ func (s *Service) serveForward(ctx context.Context, row *componentRow, in any, s
 	if err != nil {
 		return err
 	}
-	conn := duplex.NewConn(pipe)
-	defer func() { _ = conn.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = target.Close(); _ = conn.Close() })()
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		feed(conn, target.(*net.TCPConn))
-	}()
-	_, err = io.Copy(conn.Writer(duplex.Stdout), target)
-	end, _ := json.Marshal(map[string]any{"code": 0})
-	if werr := conn.WriteFrame(duplex.Exit, end); werr == nil && err == nil {
-		select { // the client may still send
-		case <-gone:
-		case <-time.After(time.Minute):
-		}
-	}
-	_ = conn.Close()
-	<-gone
-	if err != nil && !errors.Is(err, net.ErrClosed) && ctx.Err() == nil {
+	if err := duplex.Carry(ctx, pipe, target); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the connection to the instance broke off")
 	}
 	return nil
-}
-
-// feed passes on what the client sends until the client goes away.
-func feed(conn *duplex.Conn, target *net.TCPConn) {
-	for {
-		kind, p, err := conn.ReadFrame()
-		switch {
-		case err != nil:
-			_ = target.Close()
-			return
-		case kind == duplex.StdinEOF:
-			_ = target.CloseWrite()
-		case kind == duplex.Stdin:
-			if _, err := target.Write(p); err != nil {
-				continue // its end is on the way
-			}
-		}
-	}
 }
 
 // CopyIn names a folder of an instance.
