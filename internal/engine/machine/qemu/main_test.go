@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -175,7 +174,7 @@ func leftovers(t testing.TB, o qemu.Options) {
 	if strings.Contains(string(mounts), "/run/awan-"+o.Key) {
 		t.Error("a mount is left")
 	}
-	for _, p := range []string{"/run/awan-" + o.Key, filepath.Join(o.Dir, "machines"), "/sys/fs/cgroup/memory/awan-" + o.Key, "/sys/fs/cgroup/awan-" + o.Key} {
+	for _, p := range []string{"/run/awan-" + o.Key + "-machines", filepath.Join(o.Dir, "machines"), "/sys/fs/cgroup/memory/awan-" + o.Key, "/sys/fs/cgroup/awan-" + o.Key} {
 		if _, err := os.Stat(p); err == nil {
 			t.Errorf("%s is left", p)
 		}
@@ -194,16 +193,13 @@ type space struct{ name string }
 func namespace(t testing.TB) space {
 	t.Helper()
 	s := space{"awan-test-" + strings.ToLower(rand.Text()[:8])}
-	done := make(chan error)
-	go func() { // the thread is elsewhere afterwards and ends
-		runtime.LockOSThread()
+	if err := qemu.Elsewhere(func() error {
 		ns, err := netns.NewNamed(s.name)
 		if err == nil {
-			ns.Close()
+			err = ns.Close()
 		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = netns.DeleteNamed(s.name) })
@@ -213,19 +209,17 @@ func namespace(t testing.TB) space {
 // in does something in the namespace.
 func (s space) in(t testing.TB, do func() error) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	if err := qemu.Elsewhere(func() error {
 		ns, err := netns.GetFromName(s.name)
-		if err == nil {
-			defer ns.Close()
-			if err = netns.Set(ns); err == nil {
-				err = do()
-			}
+		if err != nil {
+			return err
 		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+		defer ns.Close()
+		if err := netns.Set(ns); err != nil {
+			return err
+		}
+		return do()
+	}); err != nil {
 		t.Fatal(err)
 	}
 }
