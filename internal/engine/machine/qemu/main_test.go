@@ -66,6 +66,7 @@ func TestContract(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts some twenty machines")
 	}
+	t.Parallel()
 	machinetest.Run(t, harness)
 }
 
@@ -151,20 +152,30 @@ func hasSize(t testing.TB, d machine.Drive, bytes int64) error {
 }
 
 // nic makes a tap in a namespace of its own.
-func nic(t testing.TB) machine.NIC {
+func nic(t testing.TB) machine.NIC { return nicOf(t, 1) }
+
+// nicOf makes one with so many queues.
+func nicOf(t testing.TB, queues int) machine.NIC {
 	t.Helper()
 	n := namespace(t)
 	mac := net.HardwareAddr{0xfa, 0x16, 0x3e, 0, 0, 0}
 	_, _ = rand.Read(mac[3:])
 	tap := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tap" + strings.ToLower(rand.Text()[:6])}, Mode: netlink.TUNTAP_MODE_TAP,
-		Flags: netlink.TUNTAP_NO_PI | netlink.TUNTAP_VNET_HDR | netlink.TUNTAP_ONE_QUEUE}
+		Flags: netlink.TUNTAP_NO_PI | netlink.TUNTAP_VNET_HDR}
+	if queues > 1 {
+		tap.Flags |= netlink.TUNTAP_MULTI_QUEUE
+		tap.Queues = queues
+	}
 	n.in(t, func() error {
 		if err := netlink.LinkAdd(tap); err != nil {
 			return err
 		}
+		for _, f := range tap.Fds {
+			_ = f.Close() // the device stays
+		}
 		return netlink.LinkSetUp(tap)
 	})
-	return machine.NIC{ID: id.New(), MAC: mac, Device: tap.Name, Namespace: n.name, MTU: 1500}
+	return machine.NIC{ID: id.New(), MAC: mac, Device: tap.Name, Namespace: n.name, MTU: 1500, Queues: queues}
 }
 
 // leftovers fails the test when something of a purged engine is left.
