@@ -26,7 +26,9 @@ func (c *Cloud) makeVolumes(limits ledger.Limits) error {
 		Take: func(ctx context.Context, project id.ID, from image.Source, i id.ID) (image.Taken, error) {
 			return c.Volumes.Take(ctx, project, from, i)
 		},
-		Release: func(ctx context.Context, i id.ID) error { return c.Volumes.Release(ctx, i) }})
+		Release: func(ctx context.Context, project id.ID, from image.Source, i id.ID) error {
+			return c.Volumes.Release(ctx, project, from, i)
+		}})
 	c.Volumes = volume.New(volume.Deps{Store: c.Store, Engine: c.Engines.Disk, Machines: c.Engines.Machine, Images: c.Pictures, Sealer: c.sealer, Limits: limits, Now: time.Now, Log: c.Log,
 		Unseal: host{c}.Unseal, Catalogue: types, Zones: []string{c.zone()}, Retention: volumeRetention,
 		Refit: func(ctx context.Context, server, _ id.ID) error { return c.Servers.Refit(ctx, server) }})
