@@ -315,11 +315,13 @@ func (e *Engine) convert(ctx context.Context, work string, f disk.File) (string,
 	script := `set -e
 root=$1 box=$2 user=$3 size=$4; shift 4
 mount --make-rprivate /
-mount -t tmpfs -o size=1m,mode=755,nodev tmpfs "$root"
+mount -t tmpfs -o size=1m,mode=755 tmpfs "$root"
 for d in usr lib lib64 bin; do
 	if [ -L /$d ]; then cp -P /$d "$root/$d"; elif [ -d /$d ]; then mkdir "$root/$d"; fi
 done
-mkdir -p "$root/usr" "$root/box"
+mkdir -p "$root/usr" "$root/box" "$root/dev"
+touch "$root/dev/null"
+mount --bind /dev/null "$root/dev/null"
 mount --bind /usr "$root/usr"
 mount -o remount,bind,ro,nosuid,nodev "$root/usr"
 for d in lib lib64; do [ -L /$d ] || [ ! -d /$d ] || { mount --bind /$d "$root/$d"; mount -o remount,bind,ro,nosuid,nodev "$root/$d"; }; done

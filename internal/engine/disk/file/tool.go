@@ -137,7 +137,7 @@ func explain(ctx context.Context, err error, doing, said string) error {
 	switch {
 	case strings.Contains(said, "No space left on device"), strings.Contains(said, "File too large"), strings.Contains(said, "Disk quota exceeded"):
 		return full(errors.Join(unix.ENOSPC, cause), doing)
-	case strings.Contains(said, "lock"):
+	case strings.Contains(said, "Failed to get "): // … "write" lock
 		return fail.New(fail.Conflict, "%s: a machine has the disk open", doing).Then("try again when it is stopped").Because(cause)
 	}
 	return fail.New(fail.Internal, "%s", doing).Because(cause)
