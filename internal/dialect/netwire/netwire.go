@@ -1,4 +1,4 @@
-// Package netwire is what Huawei Cloud's network APIs (VPC, EIP, NAT) have in common on the wire: how bodies are read, how
+// Package netwire is what the APIs of networks (Huawei Cloud's VPC, EIP and NAT, OpenStack's Neutron) have in common: how bodies are read, how
 // errors, ids and times are written, how lists are paged. It may import the kernel, dialect/front and
 // dialect/openstack/{keystone,token}.
 package netwire
@@ -203,7 +203,7 @@ func List[S, T any](x *keystone.Exchange, t kind.Table[S, T], plural string, f k
 
 // Rows reads the rows that fit, as far as limit and marker go.
 func Rows[S, T any](x *keystone.Exchange, t kind.Table[S, T], f kind.Filter, match func(*kind.Row[S, T]) bool) ([]*kind.Row[S, T], bool, error) {
-	limit, err := number(x, "limit")
+	limit, err := Number(x, "limit")
 	if err != nil {
 		return nil, false, err
 	}
@@ -253,7 +253,8 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-func number(x *keystone.Exchange, name string) (int, error) {
+// Number reads a number of the query; 0 when there is none.
+func Number(x *keystone.Exchange, name string) (int, error) {
 	s := x.Query(name)
 	if s == "" {
 		return 0, nil
