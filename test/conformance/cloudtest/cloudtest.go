@@ -23,6 +23,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/neutron"
 	"github.com/awancloud/awan/internal/dialect/s3"
 	"github.com/awancloud/awan/internal/engine/object/mem"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -103,11 +104,12 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 		t.Fatal(err)
 	}
 	a := &auth.Authenticator{Ident: c.Ident, Now: c.Clock.Now, OriginalPath: front.OriginalPath}
-	o := keystone.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends}
+	o := keystone.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends, Services: []keystone.CatalogEntry{neutron.CatalogEntry()}}
+	networks := neutron.New(neutron.Options{Options: o, Network: c.Network})
 	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service(),
 		swr.New(swr.Options{Options: o, Kinds: c.Images, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry),
-		vpc.New(vpc.Options{Options: o, Network: c.Network}).Service())
+		vpc.New(vpc.Options{Options: o, Network: c.Network, More: networks.Native()}).Service(), networks.Service())
 	objects := s3.New(s3.Options{Buckets: between(c.Buckets), Ident: c.Ident, Auth: a, Region: "awan-1", Now: c.Clock.Now,
 		DomainName: func(ctx context.Context, domain string) (name string) {
 			_ = c.Store.View(ctx, func(tx store.Tx) (err error) {

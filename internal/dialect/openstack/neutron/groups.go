@@ -8,6 +8,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -159,18 +160,18 @@ func (a *API) updateGroup(x *keystone.Exchange) error {
 }
 
 type ruleBody struct {
-	Group        string `json:"security_group_id"`
-	Description  string `json:"description"`
-	Direction    string `json:"direction"`
-	Ethertype    string `json:"ethertype"`
-	Protocol     any    `json:"protocol"`
-	Min          *int   `json:"port_range_min"`
-	Max          *int   `json:"port_range_max"`
-	Prefix       string `json:"remote_ip_prefix"`
-	RemoteGroup  string `json:"remote_group_id"`
-	AddressGroup string `json:"remote_address_group_id"`
-	Project      string `json:"project_id"`
-	Tenant       string `json:"tenant_id"`
+	Group        string       `json:"security_group_id"`
+	Description  string       `json:"description"`
+	Direction    string       `json:"direction"`
+	Ethertype    string       `json:"ethertype"`
+	Protocol     any          `json:"protocol"`
+	Min          *netwire.Int `json:"port_range_min"`
+	Max          *netwire.Int `json:"port_range_max"`
+	Prefix       string       `json:"remote_ip_prefix"`
+	RemoteGroup  string       `json:"remote_group_id"`
+	AddressGroup string       `json:"remote_address_group_id"`
+	Project      string       `json:"project_id"`
+	Tenant       string       `json:"tenant_id"`
 }
 
 func (b *ruleBody) spec() (keystone.Spec, error) {
@@ -197,28 +198,58 @@ func (b *ruleBody) spec() (keystone.Spec, error) {
 	case b.Min != nil && b.Max != nil && *b.Min != *b.Max:
 		s["ports"] = fmt.Sprintf("%d-%d", *b.Min, *b.Max)
 	case b.Min != nil:
-		s["ports"] = strconv.Itoa(*b.Min)
+		s["ports"] = strconv.Itoa(int(*b.Min))
 	case b.Max != nil:
-		s["ports"] = strconv.Itoa(*b.Max)
+		s["ports"] = strconv.Itoa(int(*b.Max))
 	}
 	return s, nil
 }
 
+// createRule makes a rule, or several at once; what fails takes those before it back.
 func (a *API) createRule(x *keystone.Exchange) error {
-	var b ruleBody
-	if _, err := body(x, "security_group_rule", &b); err != nil {
+	var in struct {
+		One  ruleBody   `json:"security_group_rule"`
+		Many []ruleBody `json:"security_group_rules"`
+	}
+	if err := netwire.Body(x, "", &in); err != nil {
 		return err
 	}
+	if in.Many == nil {
+		r, err := a.makeRule(x, &in.One)
+		if err != nil {
+			return err
+		}
+		return one(x, http.StatusCreated, "security_group_rule", ruleView(r))
+	}
+	made := []any{}
+	var rows []*ruleRow
+	for i := range in.Many {
+		r, err := a.makeRule(x, &in.Many[i])
+		if err != nil {
+			for _, m := range rows {
+				if _, derr := x.Do(a.n.Rule.D, call.Delete, string(m.ID), nil); derr != nil {
+					return derr
+				}
+			}
+			return err
+		}
+		rows, made = append(rows, r), append(made, ruleView(r))
+	}
+	token.Write(x.W, http.StatusCreated, map[string]any{"security_group_rules": made})
+	return nil
+}
+
+func (a *API) makeRule(x *keystone.Exchange, b *ruleBody) (*ruleRow, error) {
 	inProject(x, b.Project, b.Tenant)
 	s, err := b.spec()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r, err := netwire.Create(x, a.n.Rule.D, "", "", s)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return one(x, http.StatusCreated, "security_group_rule", ruleView(r.(*ruleRow)))
+	return r.(*ruleRow), nil
 }
 
 func (a *API) listRules(x *keystone.Exchange) error {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
@@ -21,6 +22,8 @@ func (a *API) networkRoutes() []keystone.Route {
 		{Method: "GET", Path: "/v2.0/networks/{network_id}", Kind: k, Verb: call.Get, Do: a.showNetwork},
 		{Method: "PUT", Path: "/v2.0/networks/{network_id}", Kind: k, Verb: call.Update, Do: a.updateNetwork},
 		{Method: "DELETE", Path: "/v2.0/networks/{network_id}", Kind: k, Verb: call.Delete, Do: a.deleteNetwork},
+		{Method: "GET", Path: "/v2.0/network-ip-availabilities", Kind: k, Verb: call.List, Do: a.listAvailability},
+		{Method: "GET", Path: "/v2.0/network-ip-availabilities/{network_id}", Kind: k, Verb: call.Get, Do: a.showAvailability},
 	}
 }
 
@@ -64,15 +67,15 @@ func (a *API) networkView(r *netRow) map[string]any {
 }
 
 type networkBody struct {
-	Name        maybe[string] `json:"name"`
-	Description maybe[string] `json:"description"`
-	Up          *bool         `json:"admin_state_up"`
-	MTU         maybe[int]    `json:"mtu"`
-	Security    *bool         `json:"port_security_enabled"`
-	Domain      maybe[string] `json:"dns_domain"`
-	Project     string        `json:"project_id"`
-	Tenant      string        `json:"tenant_id"`
-	Zones       []string      `json:"availability_zone_hints"`
+	Name        maybe[string]      `json:"name"`
+	Description maybe[string]      `json:"description"`
+	Up          *bool              `json:"admin_state_up"`
+	MTU         maybe[netwire.Int] `json:"mtu"`
+	Security    *bool              `json:"port_security_enabled"`
+	Domain      maybe[string]      `json:"dns_domain"`
+	Project     string             `json:"project_id"`
+	Tenant      string             `json:"tenant_id"`
+	Zones       []string           `json:"availability_zone_hints"`
 }
 
 // strange are attributes of networks that nothing here would act on.
@@ -256,7 +259,7 @@ type subnetBody struct {
 	Name        maybe[string]         `json:"name"`
 	Description maybe[string]         `json:"description"`
 	Network     string                `json:"network_id"`
-	Version     int                   `json:"ip_version"`
+	Version     netwire.Int           `json:"ip_version"`
 	CIDR        string                `json:"cidr"`
 	Gateway     maybe[string]         `json:"gateway_ip"`
 	Pools       maybe[[]addressRange] `json:"allocation_pools"`
@@ -436,6 +439,9 @@ func (a *API) changeSubnet(x *keystone.Exchange, f func(r *netRow, six bool) (ke
 		if err != nil {
 			return nil, err
 		}
+		if x.Call.IfRevision != 0 {
+			r.Revision, try = x.Call.IfRevision, 9
+		}
 		now, err := x.Do(a.n.Subnet.D, call.Update, string(r.ID), func(c *call.Call) { c.Spec, c.IfRevision = s.JSON(), r.Revision })
 		if err == nil {
 			return now.(*netRow), nil
@@ -492,4 +498,59 @@ func (a *API) deleteSubnet(x *keystone.Exchange) error {
 		return err
 	}
 	return x.NoContent()
+}
+
+// availability counts the addresses of a network.
+func (a *API) availability(x *keystone.Exchange, r *netRow) (map[string]any, error) {
+	ports, err := all(x, a.n.Port, "subnet", string(r.ID))
+	if err != nil {
+		return nil, err
+	}
+	used := map[bool]int64{}
+	for _, p := range ports {
+		for _, at := range p.Status.Addresses {
+			used[strings.Contains(at, ":")]++
+		}
+	}
+	var subs []any
+	total := int64(0)
+	for _, v := range subnetViews(r) {
+		six := v["ip_version"] == 6
+		n := used[six] + r.Status.Free
+		if six {
+			n = 1 << 62 // of a /64, as far as numbers go here
+		}
+		total += n
+		subs = append(subs, map[string]any{"subnet_id": v["id"], "subnet_name": v["name"], "cidr": v["cidr"], "ip_version": v["ip_version"], "used_ips": used[six], "total_ips": n})
+	}
+	return map[string]any{"network_id": netwire.ID(r.ID), "network_name": netwire.NameOf(&r.Meta), "tenant_id": r.Project, "project_id": r.Project, "used_ips": used[false] + used[true], "total_ips": total,
+		"subnet_ip_availability": append([]any{}, subs...)}, nil
+}
+
+func (a *API) listAvailability(x *keystone.Exchange) error {
+	rows, err := all(x, a.n.Subnet, "", "")
+	if err != nil {
+		return err
+	}
+	var items []map[string]any
+	for _, r := range rows {
+		v, err := a.availability(x, r)
+		if err != nil {
+			return err
+		}
+		items = append(items, v)
+	}
+	return list(x, "network_ip_availabilities", items)
+}
+
+func (a *API) showAvailability(x *keystone.Exchange) error {
+	r, err := keystone.Get(x, a.n.Subnet, x.Param("network_id"))
+	if err != nil {
+		return err
+	}
+	v, err := a.availability(x, r)
+	if err != nil {
+		return err
+	}
+	return one(x, http.StatusOK, "network_ip_availability", v)
 }

@@ -3,7 +3,7 @@
 // A router is a VPC. A network is a subnet of ours: one broadcast domain, with at most one IPv4 and one IPv6 subnet; one that
 // no router joins is a network of its own. The pools of public addresses are external networks, and a router has a gateway
 // there when its VPC reaches the outside. It may import the kernel, service/network, dialect/{front,netwire} and
-// dialect/openstack/{keystone,token}.
+// dialect/openstack/{keystone,rest,token}.
 package neutron
 
 import (
@@ -14,11 +14,13 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -41,7 +43,7 @@ type API struct {
 
 // New makes the API.
 func New(o Options) *API {
-	o.Options.Enter, o.Fail = enter, netwire.Fail
+	o.Options.Enter, o.Fail = enter, Fail
 	a := &API{API: keystone.Bare(o.Options), n: o.Network}
 	for _, r := range append(a.discovery(), a.Native()...) {
 		a.Add(r)
@@ -63,8 +65,18 @@ func (a *API) Service() front.Service {
 }
 
 // CatalogEntry is the service in the catalog.
-func CatalogEntry(base func(*http.Request) string) keystone.CatalogEntry {
-	return keystone.CatalogEntry{Type: "network", Name: "neutron", URL: func(r *http.Request, _ id.ID) string { return base(r) + "/network" }}
+func CatalogEntry() keystone.CatalogEntry {
+	return rest.Service{Name: "neutron", Prefix: "network", Type: "network"}.Entry()
+}
+
+// Fail writes an error. A change that was to hold for one revision only, and met another, has a status of its own.
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Header.Get("If-Match") != "" && fail.Is(err, fail.Conflict) {
+		e := fail.From(err)
+		token.Write(w, http.StatusPreconditionFailed, map[string]any{"NeutronError": map[string]string{"type": "RevisionNumberConstraintFailed", "message": e.Public(), "detail": ""}})
+		return
+	}
+	netwire.Fail(w, r, err)
 }
 
 // enter takes the project from the token, or from a query that names another.
@@ -77,6 +89,13 @@ func enter(x *keystone.Exchange) error {
 	}
 	if x.Call.Project == "" && x.Who.Project == "" {
 		x.Call.Project = x.API.Region
+	}
+	if n, ok := strings.CutPrefix(x.R.Header.Get("If-Match"), "revision_number="); ok {
+		rev, err := strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+		if err != nil {
+			return fail.Field("If-Match", "%q is not a revision", n)
+		}
+		x.Call.IfRevision = rev
 	}
 	return nil
 }
