@@ -14,6 +14,7 @@ import (
 
 	"github.com/awancloud/awan/catalog"
 	"github.com/awancloud/awan/internal/adminenv"
+	"github.com/awancloud/awan/internal/cloud/iaas"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -35,7 +36,6 @@ import (
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/image"
-	"github.com/awancloud/awan/internal/service/keypair"
 	"github.com/awancloud/awan/internal/service/machine"
 	"github.com/awancloud/awan/internal/service/metric"
 	"github.com/awancloud/awan/internal/service/network"
@@ -43,7 +43,6 @@ import (
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/scan"
-	"github.com/awancloud/awan/internal/service/volume"
 	"github.com/awancloud/awan/internal/service/workload"
 )
 
@@ -128,11 +127,7 @@ type Cloud struct {
 	Alarms     *alarm.Service
 	Scaling    *scaling.Service
 	Buckets    *bucket.Service
-	Networks   *network.Service
-	Servers    *compute.Service
-	Keypairs   kind.Table[keypair.Spec, keypair.Status]
-	Volumes    *volume.Service
-	Pictures   *image.Service // images of disks
+	IaaS       *iaas.IaaS
 	sealer     *secret.Sealer
 	calls      *calls
 }
@@ -178,11 +173,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeAccess(); err != nil {
 		return c, err
 	}
-	c.makeNetworks()
-	if err := c.makeVolumes(limits); err != nil {
-		return c, err
-	}
-	if err := c.makeServers(); err != nil {
+	if err := c.makeIaaS(limits); err != nil {
 		return c, err
 	}
 	c.Endpoints = endpoint.New()
@@ -224,9 +215,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.Buckets.Close(); return nil })
-	if err := c.startMachines(ctx); err != nil {
+	if err := c.IaaS.Start(ctx); err != nil {
 		return c, err
 	}
+	c.closing(func() error { c.IaaS.Close(); return nil })
 	c.collectLogs(ctx)
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/catalog"
+	"github.com/awancloud/awan/internal/cloud/iaas"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
@@ -16,17 +17,12 @@ import (
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/bucket"
-	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
-	"github.com/awancloud/awan/internal/service/image"
-	"github.com/awancloud/awan/internal/service/keypair"
-	"github.com/awancloud/awan/internal/service/network"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/scan"
-	"github.com/awancloud/awan/internal/service/volume"
 )
 
 // kinds is THE list of resources, in the order in which people meet them.
@@ -35,16 +31,12 @@ func (c *Cloud) kinds() []*kind.Def {
 		c.App.Kinds(),
 		c.Config.Kinds(),
 		c.Buckets.Kinds(),
-		c.Servers.Kinds(),
-		c.Networks.Kinds(),
-		c.Volumes.Kinds(),
-		c.Pictures.Kinds(),
+		c.IaaS.Kinds(),
 		c.Scaling.Kinds(),
 		c.Access.Kinds(),
 		c.Alarms.Kinds(),
 		c.Images.All(),
 		c.Scan.All(),
-		[]*kind.Def{c.Keypairs.D},
 		c.Federation.Kinds(),
 		c.Endpoints.All(),
 		c.Ident.Kinds.All())
@@ -53,10 +45,13 @@ func (c *Cloud) kinds() []*kind.Def {
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
+	machines, err := iaas.New(iaas.Deps{})
+	if err != nil {
+		panic(err) // the catalogue is built in
+	}
 	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Buckets: bucket.New(bucket.Deps{}), Scaling: scaling.New(scaling.Deps{}), Access: access.New(access.Deps{}),
 		Alarms: alarm.New(alarm.Deps{}), Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
-		Servers: compute.New(compute.Deps{}), Networks: network.New(network.Deps{}), Keypairs: kind.TableOf[keypair.Spec, keypair.Status](keypair.Kind()),
-		Volumes: volume.New(volume.Deps{}), Pictures: image.New(image.Deps{}), Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
+		IaaS: machines, Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
 	for _, k := range c.kinds() {
 		out = append(out, k.Desc)
 	}

@@ -1,70 +1,19 @@
-package cloud
+package iaas
 
 import (
 	"cmp"
 	"context"
-	"os"
-	"time"
 
-	"github.com/awancloud/awan/catalog"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/image"
-	"github.com/awancloud/awan/internal/service/keypair"
 	"github.com/awancloud/awan/internal/service/machine"
 	"github.com/awancloud/awan/internal/service/network"
 	"github.com/awancloud/awan/internal/service/volume"
 )
-
-// makeServers makes the compute service over the machine engine, and hands it networks, volumes and images.
-func (c *Cloud) makeServers() error {
-	flavors, err := compute.ReadFlavors(catalog.Files())
-	if err != nil {
-		return err
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "awan"
-	}
-	c.Keypairs = kind.TableOf[keypair.Spec, keypair.Status](keypair.Kind())
-	c.Servers = compute.New(compute.Deps{Store: c.Store, Engine: c.Engines.Machine, Host: children{c}, Networks: cards{c.Networks}, Volumes: disks{c.Volumes},
-		Images: pictures{c.Pictures}, PublicKey: c.publicKey, Flavors: flavors, Overcommit: c.Overcommit, Zone: c.zone(), HostName: host, Now: time.Now, Log: c.Log})
-	return nil
-}
-
-// zone is the one availability zone.
-func (c *Cloud) zone() string { return c.Region + "a" }
-
-func (c *Cloud) publicKey(tx store.Tx, project id.ID, name string) (string, error) {
-	row, err := c.Keypairs.Find(tx, string(project), name)
-	if err != nil || row == nil {
-		return "", err
-	}
-	return row.Spec.PublicKey, nil
-}
-
-// children gives services the door's way of making rows that their rows need.
-type children struct{ *Cloud }
-
-func (h children) Unseal(m *kind.Meta, part, path, sealed string) (string, error) {
-	return h.unseal(m, part, path, sealed)
-}
-func (h children) Wake(kind string) { host(h).Wake(kind) }
-func (h children) Make(ctx context.Context, of *kind.Meta, fullName, key, name string, spec any) (kind.AnyRow, error) {
-	return h.Door.Make(ctx, of, fullName, key, name, spec)
-}
-func (h children) Made(ctx context.Context, of *kind.Meta, fullName, key string) (id.ID, error) {
-	return h.Door.Made(ctx, of, fullName, key)
-}
-func (h children) Ready(ctx context.Context, fullName string, row id.ID) (kind.AnyRow, error) {
-	return h.Door.Ready(ctx, fullName, row)
-}
-func (h children) Unmake(ctx context.Context, fullName string, row id.ID) error {
-	return h.Door.Unmake(ctx, fullName, row)
-}
 
 // cards are ports of the network service as servers see them.
 type cards struct{ s *network.Service }
@@ -215,18 +164,3 @@ func (p pictures) Locate(tx store.Tx, project id.ID, nameOrID string) (*compute.
 		User: cmp.Or(row.Spec.User, content.Spec.User)}, nil
 }
 func (p pictures) Ready(ctx context.Context, i id.ID) error { return p.s.Ready(ctx, i) }
-
-// instance is what the metadata service tells a server about itself.
-func (c *Cloud) instance(ctx context.Context, server id.ID) (*network.Instance, error) {
-	row, err := c.Servers.Get(ctx, server)
-	if err != nil {
-		return nil, err
-	}
-	in := &network.Instance{ID: row.ID, Domain: row.Domain, Project: row.Project, Name: row.Name, Hostname: row.Status.Hostname, Flavor: row.Spec.Flavor,
-		Image: row.Spec.Image, ImageID: row.Status.Image, Zone: row.Spec.Zone, CPUs: row.Spec.CPUs, MemoryMiB: row.Spec.Memory, UserData: []byte(row.Spec.UserData),
-		Metadata: row.Spec.Metadata, Tags: row.Tags, Agency: row.Spec.Agency, Created: row.Created, EnterpriseProject: row.EnterpriseProject}
-	if row.Status.PublicKey != "" {
-		in.Keys = map[string]string{cmp.Or(row.Spec.KeyPair, "key"): row.Status.PublicKey}
-	}
-	return in, nil
-}
