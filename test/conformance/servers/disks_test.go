@@ -49,7 +49,7 @@ func TestDisks(t *testing.T) {
 
 	t.Run("grown, retyped and described", func(t *testing.T) {
 		diskDone(t, c, must[*model.ResizeVolumeResponse](t)(c.ResizeVolume(&model.ResizeVolumeRequest{VolumeId: data, Body: &model.ResizeVolumeRequestBody{OsExtend: &model.OsExtend{NewSize: 20}}})).JobId)
-		diskDone(t, c, must[*model.RetypeVolumeResponse](t)(c.RetypeVolume(&model.RetypeVolumeRequest{VolumeId: data, Body: &model.RetypeVolumeRequestBody{OsRetype: &model.OsRetype{NewType: "GPSSD2", Iops: ptr(int32(4000))}}})).JobId)
+		diskDone(t, c, must[*model.RetypeVolumeResponse](t)(c.RetypeVolume(&model.RetypeVolumeRequest{VolumeId: data, Body: &model.RetypeVolumeRequestBody{OsRetype: &model.RetypeVolume{NewType: "GPSSD2", Iops: ptr(int32(4000))}}})).JobId)
 		diskDone(t, c, must[*model.ModifyVolumeQoSResponse](t)(c.ModifyVolumeQoS(&model.ModifyVolumeQoSRequest{VolumeId: data, Body: &model.ModifyVolumeQoSRequestBody{QosModify: &model.ModifyVolumeQoSOption{Iops: 5000, Throughput: ptr(int32(200))}}})).JobId)
 		must[*model.UpdateVolumeResponse](t)(c.UpdateVolume(&model.UpdateVolumeRequest{VolumeId: data, Body: &model.UpdateVolumeRequestBody{Volume: &model.UpdateVolumeOption{Name: ptr("library"), Description: ptr("")}}}))
 		if v := show(data); v.Size != 20 || v.VolumeType != "GPSSD2" || v.Iops.TotalVal != 5000 || v.Throughput.TotalVal != 200 || v.Name != "library" || v.Description != "" {
