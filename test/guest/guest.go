@@ -61,7 +61,7 @@ func Make(ctx context.Context, dir string) (Guest, error) {
 	}
 	home := filepath.Join(dir, "guest-"+version())
 	g := Guest{Kernel: filepath.Join(home, "vmlinuz"), Initrd: filepath.Join(home, "initrd.gz"),
-		Command: "console=ttyS0 panic=-1 quiet mitigations=off no_timer_check tsc=reliable"}
+		Command: "console=ttyS0 panic=-1 quiet mitigations=off"}
 	if _, err := os.Stat(g.Initrd); err == nil {
 		return g, nil
 	}

@@ -86,33 +86,38 @@ func (c *Groups) delegate() error {
 }
 
 // Enter moves the calling thread, which must be locked, into a group of version 1, so that what it starts is in there from
-// the first moment; where version 2 is mounted it gives the open folder for SysProcAttr.CgroupFD, else nil. The thread must
-// Leave, and end, thereafter.
-func (c *Groups) Enter(group string) (*os.File, error) {
+// the first moment; where version 2 is mounted it gives the open folder for SysProcAttr.CgroupFD, else nil. Leave takes the
+// thread out again, also from another root. The thread must end thereafter.
+func (c *Groups) Enter(group string) (folder *os.File, leave func(), err error) {
+	var outside []*os.File
+	leave = func() {
+		for _, f := range outside {
+			_, _ = f.WriteString("0")
+			_ = f.Close()
+		}
+	}
 	done := map[string]bool{"": true}
 	for _, m := range c.V1 {
 		if done[m] {
 			continue
 		}
 		done[m] = true
+		out, err := os.OpenFile(filepath.Join(m, "tasks"), os.O_WRONLY, 0)
+		if err != nil {
+			return nil, leave, err
+		}
+		outside = append(outside, out)
 		if err := c.seed(m, group); err != nil {
-			return nil, err
+			return nil, leave, err
 		}
 		if err := set(filepath.Join(m, c.Parent, group), "tasks", strconv.Itoa(unix.Gettid())); err != nil {
-			return nil, err
+			return nil, leave, err
 		}
 	}
-	if c.V2 == "" {
-		return nil, nil
+	if c.V2 != "" {
+		folder, err = os.OpenFile(filepath.Join(c.V2, c.Parent, group), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	}
-	return os.OpenFile(filepath.Join(c.V2, c.Parent, group), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-}
-
-// Leave moves the calling thread into no group of ours.
-func (c *Groups) Leave() {
-	for _, m := range c.V1 {
-		_ = set(m, "tasks", strconv.Itoa(unix.Gettid()))
-	}
+	return folder, leave, err
 }
 
 // seed gives a group of the cpuset controller what its parent has: it takes nobody in before that.

@@ -163,6 +163,9 @@ func (s *Service) claim(_ context.Context, tx store.Tx, row *serverRow) error {
 }
 
 func (s *Service) disclaim(ctx context.Context, row *serverRow) error {
+	if err := s.unplugAll(ctx, row); err != nil {
+		return err
+	}
 	_, err := s.Store.Update(ctx, func(tx store.Tx) error { return s.disclaimTx(ctx, tx, row) })
 	return err
 }

@@ -101,19 +101,21 @@ func (s *Service) power(ctx context.Context, row *serverRow) error {
 	case resized && seen.Phase != machine.PhaseStopped:
 		job.Note(ctx, "the system shuts down")
 		return s.Engine.Stop(ctx, row.ID, grace)
+	case row.Spec.Stopped && row.Status.Unplug:
+		err = s.Engine.Stop(ctx, row.ID, 0)
 	case row.Status.Reboot == "soft":
 		job.Note(ctx, "the system shuts down")
 		err = s.Engine.Stop(ctx, row.ID, grace)
 	case row.Status.Reboot == "hard":
 		err = s.Engine.Reset(ctx, row.ID)
 	}
-	row.Status.Reboot = ""
+	row.Status.Reboot, row.Status.Unplug = "", false
 	return err
 }
 
 // backToPower leaves the machine as it was before a change that failed: the loop starts what should run.
 func (s *Service) backToPower(ctx context.Context, row *serverRow) error {
-	row.Status.Reboot = ""
+	row.Status.Reboot, row.Status.Unplug = "", false
 	if row.Status.Rebuild != nil {
 		return s.swapBack(ctx, row)
 	}

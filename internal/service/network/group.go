@@ -34,10 +34,11 @@ type RuleStatus struct{}
 
 // AddressGroupSpec describes a set of addresses that rules name.
 type AddressGroupSpec struct {
-	Description string   `json:"description" doc:"free text" max:"255"`
-	Addresses   []string `json:"addresses" doc:"addresses, ranges (A-B) and prefixes" max:"100" example:"192.0.2.0/24"`
-	IPv6        bool     `json:"ipv6" doc:"holds IPv6 addresses; else IPv4" immutable:"true"`
-	Max         int      `json:"max" doc:"how many it may hold" default:"20" min:"1" max:"100"`
+	Description string            `json:"description" doc:"free text" max:"255"`
+	Addresses   []string          `json:"addresses" doc:"addresses, ranges (A-B) and prefixes" max:"100" example:"192.0.2.0/24"`
+	IPv6        bool              `json:"ipv6" doc:"holds IPv6 addresses; else IPv4" immutable:"true"`
+	Remarks     map[string]string `json:"remarks,omitempty" doc:"free text for some of the addresses" max:"100"`
+	Max         int               `json:"max" doc:"how many it may hold" default:"20" min:"1" max:"100"`
 }
 
 // AddressGroupStatus is empty: an address group is what it says.

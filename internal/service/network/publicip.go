@@ -11,6 +11,7 @@ type PublicIPSpec struct {
 	Bandwidth     string `json:"bandwidth" doc:"the shared bandwidth that it belongs to" ref:"network/bandwidth"`
 	BandwidthName string `json:"bandwidth_name" doc:"what clients that know bandwidths only as things call its own" max:"64"`
 	ChargeMode    string `json:"charge_mode" doc:"what is charged: bandwidth or traffic" enum:"bandwidth,traffic" default:"bandwidth"`
+	Type          string `json:"type" doc:"what a client called the type of line; kept for it" max:"36" immutable:"true"`
 }
 
 // PublicIPStatus is what came of it.

@@ -1,9 +1,9 @@
 package linux
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -18,8 +18,8 @@ import (
 )
 
 // serveDHCP answers DHCP in a VPC. Each tap leads to one machine, and only that machine sees the answer.
-func (e *Engine) serveDHCP(ctx context.Context, vpc id.ID, s *space) (net.PacketConn, error) {
-	conn, err := listenPacket(ctx, s, "udp4", ":67", true)
+func (e *Engine) serveDHCP(vpc id.ID, s *space) (io.Closer, error) {
+	conn, err := listenPacket(e.ctx, s, "udp4", ":67", true)
 	if err != nil {
 		return nil, fmt.Errorf("listen for DHCP: %w", err)
 	}

@@ -49,6 +49,7 @@ type way struct {
 	vpc     id.ID
 	link    netip.Addr
 	publics []netip.Addr
+	limits  map[netip.Addr]int
 }
 
 func (e *Engine) ways() []way {
@@ -74,7 +75,7 @@ func (e *Engine) ways() []way {
 				found[f.Public.Addr()] = true
 			}
 		}
-		out = append(out, way{vpc, e.w.links[vpc], slices.SortedFunc(maps.Keys(found), netip.Addr.Compare)})
+		out = append(out, way{vpc, e.w.links[vpc], slices.SortedFunc(maps.Keys(found), netip.Addr.Compare), v.limits()})
 	}
 	return out
 }
@@ -173,7 +174,7 @@ func (e *Engine) edgePlan(ways []way, own netip.Addr) *plan {
 	sources := r.set(setSources, key, none)
 	for _, w := range ways {
 		device := linkName(w.vpc)
-		p.cables[device] = cable{to: e.vpcSpace(w.vpc), name: outName, mtu: e.mtu}
+		p.cables[device] = cable{to: e.vpcSpace(w.vpc), name: outName, mtu: e.mtu, lanes: lanes{mbit: w.limits}}
 		for _, a := range append([]netip.Addr{w.link}, w.publics...) {
 			p.routes[route{to: hostPrefix(a), device: device, source: own}] = true
 			sources.elements[string(ifname(device))+string(a.AsSlice())] = ""

@@ -46,13 +46,18 @@ type Engine struct {
 	outside []netip.Prefix
 	mtu     int
 
-	mu     sync.Mutex
-	w      *wants
-	spaces map[string]*space
-	ends   map[id.ID]map[netip.Addr]int // listeners by VPC and address
-	served map[id.ID]*served            // DHCP and router announcements
-	closed bool
+	mu      sync.Mutex
+	w       *wants
+	spaces  map[string]*space
+	ends    map[id.ID]map[netip.Addr]int // listeners by VPC and address
+	served  map[id.ID]served             // DHCP and router announcements
+	readers map[chan fabric.Flow]bool
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	closed  bool
 }
+
+var _ fabric.Engine = (*Engine)(nil)
 
 // Open adopts what a process before this one left. It changes nothing until it is told something.
 func Open(ctx context.Context, o Options) (*Engine, error) {
@@ -73,7 +78,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, fail.Wrap(err, fail.Internal, "cannot read what the network was told")
 	}
 	e := &Engine{key: o.Key, log: o.Log, outside: o.Outside, w: w, spaces: map[string]*space{}, ends: map[id.ID]map[netip.Addr]int{},
-		served: map[id.ID]*served{}, mtu: uplinkMTU()}
+		served: map[id.ID]served{}, readers: map[chan fabric.Flow]bool{}, mtu: uplinkMTU()}
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for vpc := range w.VPCs {
 		if s, err := e.space(e.vpcSpace(vpc)); err == nil {
 			e.serve(vpc, s)
@@ -87,6 +93,7 @@ func (e *Engine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
+	e.cancel()
 	for vpc := range e.served {
 		e.unserve(vpc)
 	}
@@ -105,7 +112,9 @@ func (e *Engine) space(name string) (*space, error) {
 	var s *space
 	var err error
 	if name == "" {
-		s, err = host()
+		if s, err = host(); err == nil {
+			s.own = e.hostCable()
+		}
 	} else {
 		s, err = enter(name, false)
 	}

@@ -115,8 +115,8 @@ func TestTwoMachinesOfASubnetTalk(t *testing.T) {
 	if !a.pings(s.Gateway) {
 		t.Error("no ping to the gateway")
 	}
-	b.serve(80)
-	if got := a.asks("tcp", "10.0.0.11:80"); got != "10.0.0.10" {
+	b.serve("b", 80)
+	if _, got := a.asks("tcp", "10.0.0.11:80"); got != "10.0.0.10" {
 		t.Errorf("tcp: it is seen as %q", got)
 	}
 }

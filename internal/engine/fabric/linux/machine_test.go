@@ -112,14 +112,14 @@ func carry(from, to *os.File) {
 	buf := make([]byte, 70_000)
 	for {
 		n, err := from.Read(buf)
-		if errors.Is(err, os.ErrClosed) {
-			return
-		}
 		if err == nil {
 			_, err = to.Write(buf[:n])
 		}
-		if errors.Is(err, os.ErrClosed) {
+		switch {
+		case errors.Is(err, os.ErrClosed), errors.Is(err, unix.EBADFD):
 			return
+		case err != nil:
+			time.Sleep(time.Millisecond) // one of the two is switched off: its file knows no waiting for that
 		}
 	}
 }
@@ -165,8 +165,8 @@ func (m *machine) address(p netip.Prefix) {
 // in runs f with sockets of the machine.
 func (m *machine) in(f func() error) error { return m.s.run(f) }
 
-// serve answers every connection, and every datagram, with the address from which it came.
-func (m *machine) serve(port uint16) {
+// serve answers every connection, and every datagram, with its own name and the address from which it came.
+func (m *machine) serve(name string, port uint16) {
 	m.t.Helper()
 	var l net.Listener
 	var u net.PacketConn
@@ -180,11 +180,11 @@ func (m *machine) serve(port uint16) {
 		m.t.Fatal(err)
 	}
 	m.t.Cleanup(func() { l.Close(); u.Close() })
-	go answerAll(l)
-	go echoAll(u)
+	go answerAll(name, l)
+	go echoAll(name, u)
 }
 
-func answerAll(l net.Listener) {
+func answerAll(name string, l net.Listener) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -192,30 +192,28 @@ func answerAll(l net.Listener) {
 		}
 		go func() {
 			defer c.Close()
-			fmt.Fprintln(c, c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap())
+			fmt.Fprintln(c, name, c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap())
 			_, _ = io.Copy(c, c)
 		}()
 	}
 }
 
-func echoAll(u net.PacketConn) {
+func echoAll(name string, u net.PacketConn) {
 	buf := make([]byte, 2000)
 	for {
 		_, from, err := u.ReadFrom(buf)
 		if err != nil {
 			return
 		}
-		_, _ = fmt.Fprintln(u.(*net.UDPConn), "")
-		_, _ = u.WriteTo([]byte(from.(*net.UDPAddr).AddrPort().Addr().Unmap().String()+"\n"), from)
+		_, _ = u.WriteTo(fmt.Appendln(nil, name, from.(*net.UDPAddr).AddrPort().Addr().Unmap()), from)
 	}
 }
 
 // patience is how long a test waits for what should not come.
-const patience = 300 * time.Millisecond
+const patience = 250 * time.Millisecond
 
-// asks connects over "tcp" or "udp" and tells as whom the other side saw it; "" when nothing came back.
-func (m *machine) asks(network, to string) string {
-	var as string
+// asks connects over "tcp" or "udp" and tells who answered, and as whom it was seen; "" when nothing came back.
+func (m *machine) asks(network, to string) (by, as string) {
 	_ = m.in(func() error {
 		d := net.Dialer{Timeout: patience, FallbackDelay: -1}
 		c, err := d.Dial(network, to)
@@ -229,12 +227,12 @@ func (m *machine) asks(network, to string) string {
 				return err
 			}
 		}
-		buf := make([]byte, 100)
+		buf := make([]byte, 200)
 		n, err := c.Read(buf)
-		as = strings.TrimSpace(string(buf[:n]))
+		by, as, _ = strings.Cut(strings.TrimSpace(string(buf[:n])), " ")
 		return err
 	})
-	return as
+	return by, as
 }
 
 // pings tells whether an echo request is answered.

@@ -179,9 +179,3 @@ func goOn(chain string) []expr.Any {
 func reject() []expr.Any {
 	return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
 }
-
-// over matches what goes beyond a rate, given in Mbit/s.
-func over(mbit int) []expr.Any {
-	rate := uint64(mbit) * 125_000
-	return []expr.Any{&expr.Limit{Type: expr.LimitTypePktBytes, Rate: rate, Over: true, Unit: expr.LimitTimeSecond, Burst: uint32(max(rate/20, 256<<10))}}
-}

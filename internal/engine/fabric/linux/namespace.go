@@ -22,6 +22,7 @@ const namespaces = "/run/netns"
 // space is one network namespace that is ours, and the sockets that reach into it.
 type space struct {
 	name string // below namespaces; "" is the machine's own
+	own  string // in the machine's own, our interface there
 	fd   netns.NsHandle
 	link *netlink.Handle
 	flow *netlink.Handle // the connection table
@@ -173,6 +174,16 @@ func listNamespaces(prefix string) ([]string, error) {
 		}
 	}
 	return out, err
+}
+
+// setting reads one of the files that settings writes.
+func (s *space) setting(name string) (value string, err error) {
+	err = s.run(func() error {
+		b, err := os.ReadFile("/proc/sys/net/" + name)
+		value = strings.TrimSpace(string(b))
+		return err
+	})
+	return value, err
 }
 
 // settings writes below /proc/sys/net, of whose files each thread sees its own namespace's.

@@ -16,6 +16,18 @@ type plan struct {
 	tables    map[string]*ruleset
 }
 
+// has tells whether the plan has an interface of that name.
+func (p *plan) has(name string) bool {
+	if _, ok := p.taps[name]; ok {
+		return true
+	}
+	if _, ok := p.cables[name]; ok {
+		return true
+	}
+	t, ok := p.taps["p"+name[1:]]
+	return ok && t.mbit > 0 && name == detour("p"+name[1:])
+}
+
 // tap is where a machine plugs in.
 type tap struct {
 	mtu    int
@@ -30,6 +42,8 @@ type cable struct {
 	to   string // the other namespace; "" is the machine's own
 	name string // the other end's name
 	mtu  int
+	// lanes limit what goes into the cable here.
+	lanes lanes
 }
 
 // route leads to a device; without one it leads nowhere.

@@ -194,7 +194,7 @@ func (v vpcView) members(r *ruleset, group id.ID, six bool) string {
 	return name
 }
 
-// metering limits and counts what goes over public addresses.
+// metering counts what goes over public addresses.
 func (v vpcView) metering(r *ruleset) {
 	for _, six := range []bool{false, true} {
 		r.set(of("meterout", six), addressKey[six], nftables.TypeVerdict)
@@ -210,22 +210,14 @@ func (v vpcView) metering(r *ruleset) {
 	}
 	for _, name := range v.ports {
 		p := v.w.Ports[name]
-		limit := map[netip.Addr]int{}
 		for _, u := range p.Public {
-			to := p.PublicTo(u)
-			if old, ok := limit[to]; !ok || u.Mbit != 0 && (old == 0 || u.Mbit < old) {
-				limit[to] = u.Mbit
-			}
-		}
-		for a, mbit := range limit {
+			a := p.PublicTo(u)
 			for _, way := range []string{"meterout", "meterin"} {
 				chain := way + "-" + a.String()
 				r.set(of(way, a.Is6()), none, none).elements[string(a.AsSlice())] = jumpTo(chain)
-				m := r.chain(chain)
-				if mbit > 0 {
-					m.add(over(mbit), goOn(refuseChain(name)))
+				if m := r.chain(chain); len(m.rules) == 0 {
+					m.add(count(), accept())
 				}
-				m.add(count(), accept())
 			}
 		}
 	}

@@ -106,42 +106,42 @@ func baseText(c *nftables.Chain) string {
 }
 
 // difference tells in words what a table has that it should not have, and what it lacks.
-func difference(seen *seenRules, want *ruleset) []string {
-	var out []string
+func difference(seen *seenRules, want *ruleset) []differs {
+	var out []differs
 	for _, name := range slices.Sorted(maps.Keys(want.chains)) {
 		w := want.chains[name]
 		s, ok := seen.chains[name]
 		if !ok {
-			out = append(out, "the chain "+name+" is missing")
+			out = append(out, differs{name, "the chain " + name + " is missing"})
 			continue
 		}
 		if b := baseText(w.object(&nftables.Table{}, name)); b != s.base {
-			out = append(out, fmt.Sprintf("the chain %s is %s, not %s", name, s.base, b))
+			out = append(out, differs{name, fmt.Sprintf("the chain %s is %s, not %s", name, s.base, b)})
 		}
 		var rules []string
 		for _, r := range w.rules {
 			rules = append(rules, canonical(want.family, r))
 		}
 		if foreign := without(s.rules, rules); foreign > 0 {
-			out = append(out, fmt.Sprintf("the chain %s has %d rules that nobody ordered", name, foreign))
+			out = append(out, differs{name, fmt.Sprintf("the chain %s has %d rules that nobody ordered", name, foreign)})
 		}
 		if lost := without(rules, s.rules); lost > 0 {
-			out = append(out, fmt.Sprintf("the chain %s lacks %d of its rules", name, lost))
+			out = append(out, differs{name, fmt.Sprintf("the chain %s lacks %d of its rules", name, lost)})
 		}
 		if without(s.rules, rules)+without(rules, s.rules) == 0 && !slices.Equal(s.rules, rules) {
-			out = append(out, "the chain "+name+" has its rules in another order")
+			out = append(out, differs{name, "the chain " + name + " has its rules in another order"})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(seen.chains)) {
 		if want.chains[name] == nil {
-			out = append(out, "there is a chain "+name+" that nobody ordered")
+			out = append(out, differs{name, "there is a chain " + name + " that nobody ordered"})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(want.sets)) {
 		w := want.sets[name]
 		s, ok := seen.sets[name]
 		if !ok {
-			out = append(out, "the set "+name+" is missing")
+			out = append(out, differs{name, "the set " + name + " is missing"})
 			continue
 		}
 		elements := map[string]bool{}
@@ -164,15 +164,15 @@ func difference(seen *seenRules, want *ruleset) []string {
 			}
 		}
 		if foreign > 0 {
-			out = append(out, fmt.Sprintf("the set %s has %d elements that nobody ordered", name, foreign))
+			out = append(out, differs{name, fmt.Sprintf("the set %s has %d elements that nobody ordered", name, foreign)})
 		}
 		if lost > 0 {
-			out = append(out, fmt.Sprintf("the set %s lacks %d of its elements", name, lost))
+			out = append(out, differs{name, fmt.Sprintf("the set %s lacks %d of its elements", name, lost)})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(seen.sets)) {
 		if want.sets[name] == nil {
-			out = append(out, "there is a set "+name+" that nobody ordered")
+			out = append(out, differs{name, "there is a set " + name + " that nobody ordered"})
 		}
 	}
 	return out

@@ -26,17 +26,6 @@ func (e *Engine) realise(s *space, p *plan) error {
 	if err != nil {
 		return err
 	}
-	for name, l := range links {
-		if _, isTap := p.taps[name]; isTap {
-			continue
-		}
-		if _, isCable := p.cables[name]; !isCable && s.name != "" && name != "lo" {
-			if err := s.link.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {
-				return fmt.Errorf("remove the interface %s: %w", name, err)
-			}
-			delete(links, name)
-		}
-	}
 	for name, t := range p.taps {
 		if err := s.tap(name, t, links[name]); err != nil {
 			return fmt.Errorf("make the tap %s: %w", name, err)
@@ -49,6 +38,14 @@ func (e *Engine) realise(s *space, p *plan) error {
 	}
 	if links, err = s.links(); err != nil {
 		return err
+	}
+	for name, l := range links {
+		if s.name != "" && !p.has(name) && !builtin(l) {
+			if err := s.link.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {
+				return fmt.Errorf("remove the interface %s: %w", name, err)
+			}
+			delete(links, name)
+		}
 	}
 	if err := s.setAddresses(p.addresses, links); err != nil {
 		return err
@@ -196,7 +193,7 @@ func (e *Engine) cable(s *space, name string, c cable, have netlink.Link) error 
 			return err
 		}
 	}
-	return nil
+	return s.divide(have, c.lanes)
 }
 
 func (s *space) finish(l netlink.Link, mtu int, up bool) error {
@@ -335,7 +332,7 @@ func (s *space) routes(links map[string]netlink.Link) (map[route]*netlink.Route,
 			return nil, fmt.Errorf("list the routes: %w", err)
 		}
 		for _, r := range list {
-			if r.Protocol == unix.RTPROT_KERNEL || r.Protocol == unix.RTPROT_RA || s.name == "" && r.Protocol != mark {
+			if r.Protocol == unix.RTPROT_KERNEL || r.Protocol == unix.RTPROT_RA || s.name == "" && (r.Protocol != mark || names[r.LinkIndex] != s.own) {
 				continue
 			}
 			to, ok := prefixOf(r.Dst)

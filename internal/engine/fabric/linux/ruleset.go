@@ -291,6 +291,10 @@ func canonical(family nftables.TableFamily, rule []expr.Any) string {
 			y := *x
 			y.SetID = 0
 			e = &y
+		case *expr.NAT: // the kernel gives back the end of a range of one, too
+			y := *x
+			y.RegAddrMax, y.RegProtoMax = max(y.RegAddrMin, y.RegAddrMax), max(y.RegProtoMin, y.RegProtoMax)
+			e = &y
 		case *expr.Dynset:
 			y := *x
 			y.SetID = 0

@@ -45,6 +45,19 @@ func (v vpcView) outward() bool {
 	return slices.ContainsFunc(v.ports, func(p id.ID) bool { return len(v.w.Ports[p].Public) > 0 })
 }
 
+// limits are those of public addresses.
+func (v vpcView) limits() map[netip.Addr]int {
+	out := map[netip.Addr]int{}
+	for _, name := range v.ports {
+		for _, u := range v.w.Ports[name].Public {
+			if u.Mbit > 0 && !v.w.Ports[name].Down {
+				out[u.Address] = u.Mbit
+			}
+		}
+	}
+	return out
+}
+
 func (v vpcView) subnet(name id.ID) fabric.Subnet {
 	for _, s := range v.want.Subnets {
 		if s.ID == name {
@@ -74,9 +87,6 @@ func (v vpcView) plan(e *Engine) *plan {
 			if g.cidr.IsValid() {
 				p.addresses = append(p.addresses, hostPrefix(g.gateway))
 				p.routes[route{to: g.cidr}] = true
-				if g.gateway.Is6() {
-					p.neighbors[neighbor{addr: g.gateway, proxy: true}] = ""
-				}
 			}
 		}
 	}
@@ -88,6 +98,7 @@ func (v vpcView) plan(e *Engine) *plan {
 	for _, name := range v.ports {
 		v.port(p, name)
 	}
+	v.answerSix(p)
 	for _, r := range v.want.Routes {
 		next := route{to: r.To.Masked()}
 		if h := v.holder(r.Via); h != "" {
@@ -102,7 +113,7 @@ func (v vpcView) plan(e *Engine) *plan {
 		}
 	}
 	if v.outward() {
-		p.cables[outName] = cable{to: e.edgeSpace(), name: linkName(v.id), mtu: v.mtu}
+		p.cables[outName] = cable{to: e.edgeSpace(), name: linkName(v.id), mtu: v.mtu, lanes: lanes{v.limits(), true}}
 		p.addresses = append(p.addresses, hostPrefix(v.w.links[v.id]))
 		p.routes[route{to: netip.PrefixFrom(netip.IPv4Unspecified(), 0), device: outName, source: v.w.links[v.id]}] = true
 	}
@@ -133,10 +144,32 @@ func (v vpcView) port(p *plan, name id.ID) {
 		r := route{to: hostPrefix(a), device: device, source: s.Gateway}
 		if a.Is6() {
 			r.source = s.Gateway6
-			p.neighbors[neighbor{addr: a, proxy: true}] = ""
 		}
 		p.routes[r] = true
 		p.neighbors[neighbor{device: device, addr: a}] = mac.String()
+	}
+}
+
+// answerSix names the addresses for which the namespace answers on each tap. ARP is answered by the routing table, but
+// neighbour discovery by a list for each interface: the gateway, and the others of the subnet.
+func (v vpcView) answerSix(p *plan) {
+	for _, name := range v.ports {
+		want := v.w.Ports[name]
+		s := v.subnet(want.Subnet)
+		if want.Down || !s.CIDR6.IsValid() {
+			continue
+		}
+		answer := func(a netip.Addr) { p.neighbors[neighbor{device: tapName(name), addr: a, proxy: true}] = "" }
+		answer(s.Gateway6)
+		for _, other := range v.ports {
+			if o := v.w.Ports[other]; other != name && o.Subnet == want.Subnet && !o.Down {
+				for _, a := range reach.Hosts(o) {
+					if a.Is6() {
+						answer(a)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -182,8 +182,8 @@ func (v vpcView) forwarding(r *ruleset) {
 	v.metering(r)
 	if logged := slices.ContainsFunc(v.ports, func(p id.ID) bool { return v.w.Ports[p].FlowLog }); logged {
 		log := r.hook("log", base{kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, priority: 15})
-		log.add(fresh(), iifIn(setLogged), logTo("+"))
-		log.add(fresh(), oifIn(setLogged), logTo("+"))
+		log.add(fresh(), iifIn(setLogged), logTo("+out"))
+		log.add(fresh(), oifIn(setLogged), logTo("+in"))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -238,4 +239,49 @@ func groupsOf(key string) (out []string) {
 		}
 	}
 	return out
+}
+
+// encrypted makes an empty disk that key opens.
+func encrypted(t testing.TB, key []byte) machine.Drive {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), string(id.New()))
+	if err := os.WriteFile(p, encryptedImage(t, key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return machine.Drive{Path: p, Format: "qcow2", Keys: map[string][]byte{p: key}}
+}
+
+// layerWithKey is a new layer over an encrypted one, with the same key. What its header says of others is not read.
+func layerWithKey(t testing.TB, over machine.Drive, key []byte) machine.Drive {
+	t.Helper()
+	d := encrypted(t, key)
+	d.Keys[over.Path], d.Backing = key, append([]string{over.Path}, over.Backing...)
+	return d
+}
+
+var (
+	encryptedOnce sync.Mutex
+	encryptedFile = map[string][]byte{}
+)
+
+// encryptedImage makes an image of 4 MiB, once for each key: that takes seconds of computing by design.
+func encryptedImage(t testing.TB, key []byte) []byte {
+	t.Helper()
+	encryptedOnce.Lock()
+	defer encryptedOnce.Unlock()
+	if b := encryptedFile[string(key)]; b != nil {
+		return b
+	}
+	dir := t.TempDir()
+	secret, p := filepath.Join(dir, "secret"), filepath.Join(dir, "image")
+	if err := os.WriteFile(secret, []byte(machine.Passphrase(key)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	image(t, "create", "-q", "--object", "secret,id=s,file="+secret, "-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", p, "4M")
+	b, err := os.ReadFile(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encryptedFile[string(key)] = b
+	return b
 }

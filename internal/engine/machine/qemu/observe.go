@@ -153,5 +153,9 @@ func hostMemory() (int64, error) {
 // Capabilities implements machine.Engine. It does not wait for the probe.
 func (e *Engine) Capabilities(context.Context) machine.Capabilities {
 	accelerator, why := e.probe.state()
-	return machine.Capabilities{Name: "qemu", Version: e.probe.version, Accelerator: accelerator, Why: why, Missing: map[string]string{}}
+	c := machine.Capabilities{Name: "qemu", Version: e.probe.version, Accelerator: accelerator, Why: why, Missing: map[string]string{}}
+	if accelerator != "kvm" {
+		c.Missing["kvm"] = why
+	}
+	return c
 }

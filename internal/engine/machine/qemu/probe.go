@@ -116,7 +116,7 @@ func (e *Engine) tryKVM() (accelerator, why string) {
 		return "tcg", "this host offers no KVM: " + reason(err)
 	}
 	f.Close()
-	took, err := bootSector(e.ctx, e.qemu, "kvm")
+	took, err := bootSector(e.ctx, e.qemu, "kvm", probeTime)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "tcg", fmt.Sprintf("/dev/kvm opens, but a guest did not boot under it within %v", probeTime)
@@ -135,8 +135,8 @@ func reason(err error) string {
 }
 
 // bootSector boots the probe's sector and tells how long it took.
-func bootSector(ctx context.Context, qemu, accelerator string) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+func bootSector(ctx context.Context, qemu, accelerator string, most time.Duration) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	disk, err := memory("probe", sector)
 	if err != nil {
@@ -146,7 +146,7 @@ func bootSector(ctx context.Context, qemu, accelerator string) (time.Duration, e
 	began := time.Now()
 	c := exec.CommandContext(ctx, qemu, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc,usb=off", "-accel", accelerator, "-m", "16",
 		"-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-add-fd", "fd=3,set=1",
-		"-drive", "file=/dev/fdset/1,format=raw,if=ide,readonly=on,file.locking=off",
+		"-drive", "file=/dev/fdset/1,format=raw,if=floppy,readonly=on,file.locking=off",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 	c.ExtraFiles = []*os.File{disk}
 	c.WaitDelay = time.Second
@@ -159,5 +159,5 @@ func bootSector(ctx context.Context, qemu, accelerator string) (time.Duration, e
 		return took, nil
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	return took, fmt.Errorf("%s (%w)", lines[len(lines)-1], errors.Join(err, errors.New("it ended otherwise than it should")))
+	return took, fmt.Errorf("it ended with %v: %s", err, lines[len(lines)-1])
 }

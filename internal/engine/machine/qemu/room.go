@@ -84,13 +84,15 @@ func (e *Engine) spawnHere(c *exec.Cmd, at cell) error {
 	if err := build(root, at); err != nil {
 		return fmt.Errorf("build the process's root: %w", err)
 	}
-	defer e.cg.Leave()
-	folder, err := e.cg.Enter(at.group)
+	folder, leave, err := e.cg.Enter(at.group)
+	defer leave()
 	if err != nil {
 		return fmt.Errorf("enter the control group: %w", err)
 	}
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Chroot: root,
-		Credential: &syscall.Credential{Uid: at.user, Gid: at.user},
+	if err := pivot(root); err != nil {
+		return fmt.Errorf("go into the process's root: %w", err)
+	}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{Uid: at.user, Gid: at.user},
 		Cloneflags: unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS}
 	if folder != nil {
 		defer folder.Close()
@@ -98,6 +100,20 @@ func (e *Engine) spawnHere(c *exec.Cmd, at cell) error {
 	}
 	c.Dir = "/"
 	return c.Start()
+}
+
+// pivot makes root the thread's root and lets go of all other mounts: those of other machines must not live on in here.
+func pivot(root string) error {
+	if err := unix.Chdir(root); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return err
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	return unix.Chdir("/")
 }
 
 // build makes the process's root in the thread's own mounts: programs and libraries for reading, the few devices that it

@@ -166,6 +166,12 @@ func (e *Engine) launch(ctx context.Context, g *guest, want machine.Want, accele
 	if err := e.greet(ctx, g, cmd.Process.Pid, ended); err != nil {
 		return err
 	}
+	if len(c.keys) > 0 {
+		_, q, _ := g.view()
+		for name := range c.keys {
+			_ = q.Do(ctx, "object-del", object{"id": name}, nil) // it needs it no more
+		}
+	}
 	return errors.Join(forgetKeys(cmd.Process.Pid), e.limit(i, want, guestShares))
 }
 

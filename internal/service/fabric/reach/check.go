@@ -15,8 +15,7 @@ func (w World) CheckVPC(vpc id.ID, want fabric.VPC) error {
 	if err := want.Check(); err != nil {
 		return err
 	}
-	for _, name := range sorted(w.Ports) {
-		p := w.Ports[name]
+	for name, p := range w.Ports {
 		if p.VPC != vpc {
 			continue
 		}
@@ -48,8 +47,8 @@ func (w World) CheckVPC(vpc id.ID, want fabric.VPC) error {
 
 // CheckDestroyVPC tells what stands against destroying a VPC.
 func (w World) CheckDestroyVPC(vpc id.ID) error {
-	for _, name := range sorted(w.Ports) {
-		if w.Ports[name].VPC == vpc {
+	for name, p := range w.Ports {
+		if p.VPC == vpc {
 			return fail.New(fail.Precondition, "the port %s is in it", name).Then("remove its ports first")
 		}
 	}
@@ -58,8 +57,8 @@ func (w World) CheckDestroyVPC(vpc id.ID) error {
 
 // CheckDestroyGroup tells what stands against destroying a group.
 func (w World) CheckDestroyGroup(group id.ID) error {
-	for _, name := range sorted(w.Ports) {
-		if slices.Contains(w.Ports[name].Groups, group) {
+	for name, p := range w.Ports {
+		if slices.Contains(p.Groups, group) {
 			return fail.New(fail.Precondition, "the port %s is a member of it", name).Then("take its members out first")
 		}
 	}
@@ -92,8 +91,8 @@ func (w World) CheckPort(name id.ID, want fabric.Port) error {
 		if isGateway(v, a) {
 			return fail.Field(at, "%s is the gateway's", a)
 		}
-		for _, other := range sorted(w.Ports) {
-			if o := w.Ports[other]; other != name && o.VPC == want.VPC && slices.Contains(o.Addresses, a) {
+		for other, o := range w.Ports {
+			if other != name && o.VPC == want.VPC && slices.Contains(o.Addresses, a) {
 				return fail.New(fail.Conflict, "the port %s has %s", other, a)
 			}
 		}
@@ -114,14 +113,12 @@ func (w World) free(a netip.Addr, vpc, port id.ID) error {
 	if !a.IsValid() {
 		return nil
 	}
-	for _, name := range sorted(w.Ports) {
-		p := w.Ports[name]
+	for name, p := range w.Ports {
 		if slices.ContainsFunc(p.Public, func(u fabric.Public) bool { return u.Address == a }) && name != port && (port != "" || p.VPC != vpc) {
 			return fail.New(fail.Conflict, "the port %s has the public address %s", name, a)
 		}
 	}
-	for _, name := range sorted(w.VPCs) {
-		v := w.VPCs[name]
+	for name, v := range w.VPCs {
 		if name != vpc && (slices.ContainsFunc(v.NAT, func(n fabric.NAT) bool { return n.Public == a }) ||
 			slices.ContainsFunc(v.Forward, func(f fabric.Forward) bool { return f.Public.Addr() == a })) {
 			return fail.New(fail.Conflict, "the VPC %s has the public address %s", name, a)

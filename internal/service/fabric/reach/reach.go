@@ -48,8 +48,9 @@ func Ping(six bool) Packet {
 type Verdict struct {
 	Passes bool
 	Why    string // a sentence for people
-	// To is the port that gets it: "" when it is the cloud itself or the outside.
-	To id.ID
+	// To is the port that gets it: "" when it is the cloud itself or, with Outside, whoever is there.
+	To      id.ID
+	Outside bool
 	// Egress and Ingress are the rules that decided, where rules did.
 	Egress, Ingress id.ID
 	// Source is what the receiver takes for the sender, Target where the packet ends up.
@@ -177,6 +178,10 @@ func (w World) route(vpc, from id.ID, p Packet, v Verdict) Verdict {
 		in.Checked = append(v.Checked, in.Checked...)
 		in.Egress = v.Egress
 		return in
+	}
+	v.Outside = true
+	if !public.IsValid() {
+		return v.yes("it leaves with this machine's address")
 	}
 	return v.yes("it leaves as %s", public)
 }

@@ -137,7 +137,7 @@ func system(t *testing.T, k *kit) {
 	if booted {
 		a.expect(k.Prompt)
 		b.expect(k.Prompt)
-		t.Logf("booted in %v", time.Since(booting).Round(10*time.Millisecond))
+		t.Logf("booted in %v, %v of the processor", time.Since(booting).Round(10*time.Millisecond), k.observe(i).Usage.CPU.Round(10*time.Millisecond))
 	}
 	k.logged(i, k.Prompt)
 	if tail, err := k.Engine.Log(k.ctx, i, 5); err != nil || len(tail) != 5 {

@@ -2,6 +2,7 @@ package qmp_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -162,7 +163,7 @@ func TestAgentIsSynchronised(t *testing.T) {
 				Execute   string
 				Arguments struct{ ID int64 }
 			}
-			_ = json.Unmarshal([]byte(strings.TrimLeft(s.Text(), "\xff")), &q)
+			_ = json.Unmarshal(bytes.TrimPrefix(s.Bytes(), []byte{0xff}), &q)
 			asked = append(asked, q.Execute)
 			switch q.Execute {
 			case "guest-sync-delimited":
