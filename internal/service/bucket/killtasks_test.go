@@ -34,7 +34,7 @@ func tasksAt(ctx context.Context, svc *bucket.Service, me *bucket.Caller, hook s
 		}
 	}
 	return svc.Change(ctx, me, "source", "", func(r *bucket.Row) error {
-		r.Spec.Notifications = []bucket.Notification{{ID: "hook", URL: hook, Events: []string{"ObjectCreated:*", "ObjectRemoved:*"}}}
+		r.Spec.Notifications = []bucket.Notification{{ID: "hook", URL: hook, Events: []string{"ObjectCreated:*", "ObjectRemoved:*", "LifecycleExpiration:*"}}}
 		r.Spec.Replication = []bucket.Replication{{ID: "copy", Bucket: "target", Deletes: true}}
 		r.Spec.Lifecycle = []bucket.Rule{{ID: "tmp", Prefix: "tmp/", ExpireAt: time.Now().UTC().AddDate(0, 0, -2).Truncate(24 * time.Hour)}}
 		r.Spec.Inventory = append(r.Spec.Inventory, bucket.Inventory{ID: fmt.Sprint("i", os.Getpid()), Bucket: "lists", Versions: true})
@@ -157,11 +157,17 @@ func afterKills(t *testing.T, svc *bucket.Service, me *bucket.Caller, hook *hook
 	t.Helper()
 	ctx := t.Context()
 	all := func(name string) []bucket.Object {
-		l, err := svc.List(ctx, me, &bucket.ListInput{Bucket: name, Versions: true, Max: 100000})
-		if err != nil || l.Truncated {
-			t.Fatal(err, l.Truncated)
+		var out []bucket.Object
+		for in := (&bucket.ListInput{Bucket: name, Versions: true, Max: 1000}); ; {
+			l, err := svc.List(ctx, me, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, l.Objects...)
+			if in.After, in.AfterVersion = l.Next, l.NextVersion; !l.Truncated {
+				return out
+			}
 		}
-		return l.Objects
 	}
 	read := func(name string, o *bucket.Object) string {
 		if o.Marker {
