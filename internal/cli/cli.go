@@ -44,6 +44,7 @@ type UpOptions struct {
 	Upstream                 string // registry that images this cloud lacks are pulled from
 	ACMEDirectory, ACMEEmail string
 	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from
+	DNS                      string // HOST:PORT of the name server for public zones; off: none
 	Bases                    string // registry and path that base images are pulled from, instead of being made
 
 	SMTP, SMTPFrom, SMTPUser, SMTPPasswordFile string   // the server that alarms' e-mail goes by

@@ -14,6 +14,7 @@ import (
 
 	"github.com/awancloud/awan/catalog"
 	"github.com/awancloud/awan/internal/adminenv"
+	"github.com/awancloud/awan/internal/cloud/iaas"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -28,10 +29,16 @@ import (
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
+	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/config"
+	"github.com/awancloud/awan/internal/service/disk"
+	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/endpoint"
+	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/machine"
 	"github.com/awancloud/awan/internal/service/metric"
+	"github.com/awancloud/awan/internal/service/network"
 	"github.com/awancloud/awan/internal/service/object"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/scaling"
@@ -55,15 +62,21 @@ type Options struct {
 	// ACMEDirectory is the URL of the authority that tenants' names get certificates from, ACMEEmail whom it writes to.
 	// Empty: nobody is asked for certificates.
 	ACMEDirectory, ACMEEmail string
-	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
-	Version                  string
-	Log                      *slog.Logger
+	// DNSListen is the HOST:PORT of the name server for public zones; "": beside Listen; "off": there is none.
+	DNSListen string
+	TCPPorts  string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
+	Version   string
+	Log       *slog.Logger
 	// Mail is the server that alarms' e-mail goes by; without one there is none.
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
 	WebhookAllow []netip.Prefix
-	Blobs        object.Blobs // where the bytes of objects lie; nil: where Objects says
-	Objects      ObjectPlace
+	// PublicIPs are the ranges that public addresses are taken from; none: network.DefaultPublic.
+	PublicIPs []network.Pool
+	// Overcommit is how much more servers are promised than there is; zero: compute.DefaultOvercommit.
+	Overcommit compute.Overcommit
+	Blobs      object.Blobs // where the bytes of objects lie; nil: where Objects says
+	Objects    ObjectPlace
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -73,6 +86,10 @@ type Engines struct {
 	Workload workload.Engine
 	Builder  app.Builder
 	Sources  Sources
+	Fabric   fabric.Engine  // nil: no packets are carried
+	Machine  machine.Engine // nil: no servers run
+	Disk     disk.Engine    // nil: this cloud keeps no volumes and images
+	Images   image.Maker    // nil: it makes no images
 	// Gateway is the address at which instances reach the cloud, Inside where such connections arrive; nil: they do not.
 	Gateway netip.Addr
 	Inside  net.Listener
@@ -113,6 +130,9 @@ type Cloud struct {
 	Alarms     *alarm.Service
 	Scaling    *scaling.Service
 	Buckets    *bucket.Service
+	IaaS       *iaas.IaaS
+	DNS        *dns.Service
+	NameServer netip.AddrPort // where public zones are answered; invalid: nowhere
 	sealer     *secret.Sealer
 	calls      *calls
 }
@@ -158,6 +178,10 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeAccess(); err != nil {
 		return c, err
 	}
+	if err := c.makeIaaS(limits); err != nil {
+		return c, err
+	}
+	c.makeDNS()
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
@@ -197,6 +221,13 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.Buckets.Close(); return nil })
+	if err := c.IaaS.Start(ctx); err != nil {
+		return c, err
+	}
+	c.closing(func() error { c.IaaS.Close(); return nil })
+	if err := c.startDNS(ctx); err != nil {
+		return c, err
+	}
 	c.collectLogs(ctx)
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err
@@ -269,6 +300,15 @@ func (c *Cloud) openEngines(ctx context.Context) (err error) {
 	}
 	if c.Engines.Close != nil {
 		c.closing(c.Engines.Close)
+	}
+	if c.Engines.Fabric == nil {
+		c.Engines.Fabric = fabric.Absent{}
+	}
+	if c.Engines.Machine == nil {
+		c.Engines.Machine = machine.Absent{}
+	}
+	if c.Engines.Disk == nil {
+		c.Engines.Disk = disk.Absent{}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/catalog"
+	"github.com/awancloud/awan/internal/cloud/iaas"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
@@ -17,9 +18,9 @@ import (
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/config"
+	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
-	"github.com/awancloud/awan/internal/service/keypair"
 	"github.com/awancloud/awan/internal/service/registry"
 	"github.com/awancloud/awan/internal/service/scaling"
 	"github.com/awancloud/awan/internal/service/scan"
@@ -31,12 +32,13 @@ func (c *Cloud) kinds() []*kind.Def {
 		c.App.Kinds(),
 		c.Config.Kinds(),
 		c.Buckets.Kinds(),
+		c.IaaS.Kinds(),
 		c.Scaling.Kinds(),
 		c.Access.Kinds(),
+		c.DNS.Kinds(),
 		c.Alarms.Kinds(),
 		c.Images.All(),
 		c.Scan.All(),
-		[]*kind.Def{keypair.Kind()},
 		c.Federation.Kinds(),
 		c.Endpoints.All(),
 		c.Ident.Kinds.All())
@@ -45,9 +47,13 @@ func (c *Cloud) kinds() []*kind.Def {
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
+	machines, err := iaas.New(iaas.Deps{})
+	if err != nil {
+		panic(err) // the catalogue is built in
+	}
 	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Buckets: bucket.New(bucket.Deps{}), Scaling: scaling.New(scaling.Deps{}), Access: access.New(access.Deps{}),
 		Alarms: alarm.New(alarm.Deps{}), Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
-		Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
+		IaaS: machines, DNS: dns.New(dns.Deps{}), Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
 	for _, k := range c.kinds() {
 		out = append(out, k.Desc)
 	}

@@ -37,8 +37,10 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 	if err != nil {
 		return Engines{}, errors.Join(err, close(), run.Close())
 	}
-	return Engines{Workload: run, Builder: &builder{maker, c.Registry}, Sources: sources, Gateway: run.Gateway(), Inside: run.Inside(),
-		Close: func() error { return errors.Join(closeSources(), close(), run.Close()) }}, nil
+	e := Engines{Workload: run, Builder: &builder{maker, c.Registry}, Sources: sources, Gateway: run.Gateway(), Inside: run.Inside()}
+	closeMachines := c.machines(ctx, &e)
+	e.Close = func() error { return errors.Join(closeMachines(), closeSources(), close(), run.Close()) }
+	return e, nil
 }
 
 // maker wires builds: base images from the machine's packages, recipes from the catalogue, BuildKit.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
+	huaweidns "github.com/awancloud/awan/internal/dialect/huawei/dns"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
@@ -106,6 +107,15 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"registry/scan-policies", "lax", `{"block":"critical","environment":"elsewhere"}`)
 	w.load(root, "none", `[{"id":"CVE-0","affected":[{"package":{"ecosystem":"Debian:12","name":"nothing"},"versions":["1"]}]}]`)
 	w.make(root, inProject+"bucket/buckets", "photos", `{"versioning":"enabled"}`)
+	w.make(root, inProject+"volume/volumes", "data", `{"size":1}`)
+	w.make(root, inProject+"volume/snapshots", "before", `{"volume":"data"}`)
+	w.make(root, inProject+"volume/volumes", "gift", `{"size":1}`)
+	w.make(root, inProject+"volume/volume-transfers", "", `{"volume":"gift"}`)
+	w.make(root, inProject+"image/images", "golden", `{}`)
+	w.make(root, inDomain+"identity/projects", "annex", `{}`)
+	there := w.logIn(d, w.admin["AWAN_USER"], w.admin["AWAN_PASSWORD"], "annex")
+	theirs := w.make(there, "/projects/annex/image/images", "theirs", `{}`).Resource.ID
+	w.native(there, "POST", "/projects/annex/image/images/"+theirs+"/actions/share", map[string]string{"project": v.project}, nil)
 	w.make(root, inProject+"config/config-groups", "shop", `{}`)
 	w.make(root, inProject+"config/configs", "settings", `{"content":"a=1"}`)
 	w.make(root, inProject+"config/secrets", "db", `{"values":{"password":"hush"}}`)
@@ -121,6 +131,7 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/deploy-tokens", "ci", `{"component":"web"}`)
 	w.make(root, inProject+"access/custom-domains", "shop.example.org", `{"component":"web"}`)
 	w.make(root, inProject+"access/access-rules", "web", `{"component":"web","rate":1000}`)
+	zone := w.make(root, inProject+"dns/zones", "shop.example.org", `{}`).Resource.ID
 	w.make(root, inProject+"access/tcp-ports", "web", `{"component":"web","target":80}`)
 
 	w.make(root, inDomain+"identity/users", fresh, `{`+password+`}`)
@@ -147,6 +158,7 @@ func openTown(t *testing.T) *town {
 		v.values[name] = v.rows[k]
 	}
 	v.values["job_id"], v.values["cluster_id"] = strings.Repeat("0", 32), "c"
+	v.values["zone_id"], v.values["recordset_id"] = zone, v.rows["dns/record-set"]
 	v.values["agency_id"], v.values["enterprise_project_id"] = v.rows["identity/agency"], v.rows["identity/enterprise-project"]
 	return v
 }
@@ -277,6 +289,9 @@ func proveS18(t *testing.T) {
 	t.Run("swr", func(t *testing.T) {
 		images := swr.New(swr.Options{Options: o, Kinds: v.Images, Host: func(r *http.Request) string { return r.Host }})
 		v.coverDialect(t, "/swr", images.Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
+	})
+	t.Run("dns", func(t *testing.T) {
+		v.coverDialect(t, "/dns", huaweidns.New(huaweidns.Options{Options: o, DNS: v.DNS}).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("metrics", v.coverMetrics)
 	t.Run("git", v.coverGit)

@@ -40,17 +40,31 @@ func Start(t testing.TB, limits ledger.Limits, kinds ...*kind.Def) *Kernel {
 // StartOn is Start over a store of the caller's, which it closes.
 func StartOn(t testing.TB, on store.Store, limits ledger.Limits, kinds ...*kind.Def) *Kernel {
 	t.Helper()
-	k := &Kernel{Store: on, Clock: clock.NewManual(time.Now())}
+	c := clock.NewManual(time.Now())
+	k := start(t, on, c.Now, limits, kinds)
+	k.Clock = c
+	return k
+}
+
+// StartNow is StartOn with the time of day, for flows that nap. There is no Clock.
+func StartNow(t testing.TB, on store.Store, limits ledger.Limits, kinds ...*kind.Def) *Kernel {
+	t.Helper()
+	return start(t, on, time.Now, limits, kinds)
+}
+
+func start(t testing.TB, on store.Store, now clock.Clock, limits ledger.Limits, kinds []*kind.Def) *Kernel {
+	t.Helper()
+	k := &Kernel{Store: on}
 	sealer, err := secret.OpenSealer(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Ident = ident.New(k.Store, secret.NewPasswords(Cheap), sealer, k.Clock.Now)
+	k.Ident = ident.New(k.Store, secret.NewPasswords(Cheap), sealer, now)
 	if k.Admin, err = k.Ident.Bootstrap(t.Context(), "awan", "awan-1"); err != nil {
 		t.Fatal(err)
 	}
 	k.Door = call.NewDoor(call.Options{Store: k.Store, Ident: k.Ident, Kinds: append(k.Ident.Kinds.All(), kinds...), Region: "awan-1",
-		Limits: limits, Now: k.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+		Limits: limits, Now: now, Log: slog.New(slog.DiscardHandler)})
 	if err := k.Door.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

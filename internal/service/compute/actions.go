@@ -13,12 +13,17 @@ type RebootIn struct {
 	Hard bool `json:"hard" doc:"at once, as the reset button does; otherwise the system shuts down first"`
 }
 
+// StopIn is the input of stopping.
+type StopIn struct {
+	Hard bool `json:"hard" doc:"at once, as pulling the plug does; otherwise the system shuts down"`
+}
+
 type action = kind.Action[ServerSpec, ServerStatus]
 
 func (s *Service) actions() []action {
 	return []action{
 		{Verb: "start", Doc: "switch it on", Level: kind.Write, Change: s.startIt},
-		{Verb: "stop", Doc: "shut it down; its disks and addresses stay", Level: kind.Write, Change: s.stopIt},
+		{Verb: "stop", Doc: "shut it down; its disks and addresses stay", Level: kind.Write, In: StopIn{}, Change: s.stopIt},
 		{Verb: "reboot", Doc: "start its system anew", Level: kind.Write, In: RebootIn{}, Change: s.rebootIt},
 		{Verb: "resize", Doc: "change its flavour; a running system is shut down for it", Level: kind.Write, In: ResizeIn{}, Change: s.resize},
 		{Verb: "confirm-resize", Doc: "keep the new flavour", Level: kind.Write, Change: s.confirmResize},
@@ -28,6 +33,8 @@ func (s *Service) actions() []action {
 		{Verb: "detach-volume", Doc: "take a volume away from it, running or not", Level: kind.Write, In: DetachVolume{}, Change: s.detachVolume},
 		{Verb: "attach-interface", Doc: "give it a network card, running or not", Level: kind.Write, In: AttachInterface{}, Change: s.attachInterface},
 		{Verb: "detach-interface", Doc: "take a network card away from it, running or not", Level: kind.Write, In: DetachInterface{}, Change: s.detachInterface},
+		{Verb: "delete-with", Doc: "say what is deleted with it", Level: kind.Write, In: DeleteWith{}, Change: s.deleteWith},
+		{Verb: "set-group", Doc: "put it into a server group, or take it out", Level: kind.Write, In: SetGroup{}, Change: s.setGroup},
 		{Verb: "lock", Doc: "let nobody stop, change or delete it", Level: kind.Write, Change: func(_ context.Context, _ store.Tx, r *serverRow, _ any) (string, error) {
 			r.Spec.Locked = true
 			return "", nil
@@ -59,11 +66,11 @@ func (s *Service) startIt(_ context.Context, tx store.Tx, row *serverRow, _ any)
 	return "update", s.place(tx, &old, row)
 }
 
-func (s *Service) stopIt(_ context.Context, _ store.Tx, row *serverRow, _ any) (string, error) {
+func (s *Service) stopIt(_ context.Context, _ store.Tx, row *serverRow, in any) (string, error) {
 	if err := unlocked(row); err != nil {
 		return "", err
 	}
-	row.Spec.Stopped = true
+	row.Spec.Stopped, row.Status.Unplug = true, in.(*StopIn).Hard
 	return "update", nil
 }
 

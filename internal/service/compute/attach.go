@@ -42,7 +42,7 @@ func (s *Service) attachVolume(_ context.Context, tx store.Tx, row *serverRow, i
 		return "", fail.Field("volume", "there is no volume %q", a.Volume).Then("choose one from awan volume list")
 	}
 	for _, d := range row.Status.Disks {
-		if d.Volume == v && d.Phase != Detaching {
+		if d.Volume == v && !d.Phase.leaves() {
 			return "", fail.Field("volume", "the server has it already, at %s", d.Device)
 		}
 	}
@@ -130,7 +130,7 @@ func (s *Service) withoutNew(ctx context.Context, row *serverRow) error {
 	for i := range row.Status.Cards {
 		switch n := &row.Status.Cards[i]; n.Phase {
 		case Attaching:
-			n.Phase = Detaching
+			n.Phase = Withdrawn
 		case Detaching: // it is still in the machine
 			n.Phase = Attached
 		}
@@ -138,7 +138,7 @@ func (s *Service) withoutNew(ctx context.Context, row *serverRow) error {
 	for i := range row.Status.Disks {
 		switch d := &row.Status.Disks[i]; d.Phase {
 		case Attaching:
-			d.Phase = Detaching
+			d.Phase = Withdrawn
 		case Detaching:
 			d.Phase = Attached
 		}
@@ -155,7 +155,7 @@ func (s *Service) withoutNew(ctx context.Context, row *serverRow) error {
 // unplugLeft takes the ports of cards that left off the network.
 func (s *Service) unplugLeft(ctx context.Context, row *serverRow) error {
 	for _, n := range row.Status.Cards {
-		if n.Phase == Detaching && n.Port != "" {
+		if n.Phase.leaves() && n.Port != "" {
 			if err := s.Networks.Unplug(ctx, n.Port); err != nil {
 				return err
 			}
@@ -170,7 +170,7 @@ func (s *Service) releaseLeft(_ context.Context, tx store.Tx, row *serverRow) er
 		var err error
 		switch {
 		case n.Port == "":
-		case n.Phase == Detaching:
+		case n.Phase.leaves():
 			err = s.Networks.Detached(tx, n.Port, row.ID)
 		default:
 			err = s.Networks.Attached(tx, n.Port, &row.Meta)
@@ -180,7 +180,7 @@ func (s *Service) releaseLeft(_ context.Context, tx store.Tx, row *serverRow) er
 		}
 	}
 	for _, d := range row.Status.Disks {
-		if d.Phase == Detaching && d.Volume != "" {
+		if d.Phase.leaves() && d.Volume != "" {
 			if err := s.Volumes.Detached(tx, d.Volume, row.ID); err != nil {
 				return err
 			}
@@ -192,14 +192,14 @@ func (s *Service) releaseLeft(_ context.Context, tx store.Tx, row *serverRow) er
 // removeLeft deletes the ports that were made for cards that left, and forgets what left.
 func (s *Service) removeLeft(ctx context.Context, row *serverRow) error {
 	for _, n := range row.Status.Cards {
-		if n.Phase == Detaching && n.Own {
+		if n.Phase.leaves() && n.Own {
 			if err := s.childless(ctx, row, portKind, n.Key, n.Port); err != nil {
 				return err
 			}
 		}
 	}
-	row.Status.Cards = slices.DeleteFunc(row.Status.Cards, func(n NIC) bool { return n.Phase == Detaching })
-	row.Status.Disks = slices.DeleteFunc(row.Status.Disks, func(d Disk) bool { return d.Phase == Detaching })
+	row.Status.Cards = slices.DeleteFunc(row.Status.Cards, func(n NIC) bool { return n.Phase.leaves() })
+	row.Status.Disks = slices.DeleteFunc(row.Status.Disks, func(d Disk) bool { return d.Phase.leaves() })
 	if r := row.Status.Rebuild; r != nil {
 		if r.Old != "" {
 			if err := s.Host.Unmake(ctx, volumeKind, r.Old); err != nil {

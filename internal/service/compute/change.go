@@ -31,7 +31,7 @@ func (s *Service) resize(_ context.Context, tx store.Tx, row *serverRow, in any)
 	if row.Status.Resize != nil {
 		return "", fail.New(fail.Precondition, "a resize waits to be confirmed").Then("awan server confirm-resize %s, or revert-resize", row.ID)
 	}
-	f, err := s.flavor(tx, r.Flavor, "flavor")
+	f, err := s.flavor(tx, row.Project, r.Flavor, "flavor")
 	if err != nil {
 		return "", err
 	}

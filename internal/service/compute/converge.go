@@ -21,6 +21,9 @@ func (s *Service) converge(ctx context.Context, row *serverRow) (bool, error) {
 		return false, err
 	}
 	err := s.Store.View(ctx, func(tx store.Tx) error { return s.settle(ctx, tx, row) })
+	if err == nil && stopped != row.Spec.Stopped {
+		_, err = s.Store.Update(ctx, func(tx store.Tx) error { return account(tx, row.ID, takes(row)) })
+	}
 	changed := stopped != row.Spec.Stopped || !reflect.DeepEqual(was, row.Status) || !reflect.DeepEqual(cards, row.Status.Cards)
 	return changed, err
 }

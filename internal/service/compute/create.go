@@ -163,6 +163,9 @@ func (s *Service) claim(_ context.Context, tx store.Tx, row *serverRow) error {
 }
 
 func (s *Service) disclaim(ctx context.Context, row *serverRow) error {
+	if err := s.unplugAll(ctx, row); err != nil {
+		return err
+	}
 	_, err := s.Store.Update(ctx, func(tx store.Tx) error { return s.disclaimTx(ctx, tx, row) })
 	return err
 }
@@ -198,14 +201,14 @@ func (s *Service) makePublic(ctx context.Context, row *serverRow) error {
 	return s.child(ctx, row, publicKind, "public", "", &at, func() any { return s.Networks.PublicSpec(row.Status.Cards[0].Port, p.Bandwidth) })
 }
 
-func (s *Service) bindPublic(_ context.Context, tx store.Tx, row *serverRow) error {
+func (s *Service) bindPublic(ctx context.Context, tx store.Tx, row *serverRow) error {
 	p := row.Spec.PublicIP
 	if p == nil {
 		return nil
 	}
 	port := row.Status.Cards[0].Port
 	if p.Address != "" {
-		if err := s.Networks.Publish(tx, row.Project, p.Address, port); err != nil {
+		if err := s.Networks.Publish(ctx, tx, row.Project, p.Address, port); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
+	"slices"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -16,7 +17,7 @@ import (
 // FlavorSpec is how large a server is.
 type FlavorSpec struct {
 	CPUs        int               `json:"cpus" doc:"virtual processors" required:"true" min:"1" max:"128" immutable:"true"`
-	Memory      int64             `json:"memory" doc:"memory" unit:"MiB" required:"true" min:"64" max:"4194304" immutable:"true"`
+	Memory      int64             `json:"memory" doc:"memory" unit:"MiB" required:"true" min:"1" max:"4194304" immutable:"true"`
 	Disk        int               `json:"disk" doc:"size of the disk it boots from where nobody says another; 0: the image's" unit:"GiB" min:"0" max:"32768" immutable:"true"`
 	MilliCPU    int               `json:"milli_cpu,omitempty" doc:"how much of a processor each of its processors may use, in thousandths; 0: all of it" min:"0" max:"1000" immutable:"true"`
 	Bandwidth   int               `json:"bandwidth,omitempty" doc:"what its cards carry at most; 0: no limit" unit:"Mbit/s" min:"0" immutable:"true"`
@@ -24,12 +25,14 @@ type FlavorSpec struct {
 	Hidden      bool              `json:"hidden" doc:"only those who name it find it"`
 	Description string            `json:"description" doc:"what it is for" max:"255"`
 	Extra       map[string]string `json:"extra,omitempty" doc:"extra specs that clients look for"`
+	Alias       string            `json:"alias,omitempty" doc:"another id that clients know it by" max:"255" immutable:"true"`
+	Private     bool              `json:"private,omitempty" doc:"only servers of the projects named may have it" immutable:"true"`
+	Projects    []string          `json:"projects,omitempty" doc:"ids of the projects that a private one is for" max:"1000"`
 }
 
 // FlavorStatus tells where it comes from.
 type FlavorStatus struct {
-	Catalogue bool   `json:"catalogue" doc:"comes with the cloud"`
-	FlavorID  string `json:"flavor_id,omitempty" doc:"the id that clients know it by, when it is not its name"`
+	Catalogue bool `json:"catalogue" doc:"comes with the cloud"`
 }
 
 type flavorRow = kind.Row[FlavorSpec, FlavorStatus]
@@ -108,13 +111,13 @@ func (s *Service) syncFlavors(ctx context.Context) error {
 	return err
 }
 
-// flavor finds one that a new server may have.
-func (s *Service) flavor(tx store.Tx, name, field string) (*flavorRow, error) {
+// flavor finds one that a new server of the project may have.
+func (s *Service) flavor(tx store.Tx, project id.ID, name, field string) (*flavorRow, error) {
 	f, err := s.Flavor.Find(tx, "-", name)
 	switch {
 	case err != nil:
 		return nil, err
-	case f == nil:
+	case f == nil, f.Spec.Private && !slices.Contains(f.Spec.Projects, string(project)):
 		return nil, fail.Field(field, "there is no flavour %q", name).Then("choose one from awan flavor list")
 	case f.Spec.Disabled:
 		return nil, fail.Field(field, "the flavour %s is not offered any more", name).Then("choose another from awan flavor list")

@@ -68,3 +68,16 @@ func (s *Service) grouped(tx store.Tx, row *serverRow) error {
 	row.Status.GroupID = g.ID
 	return nil
 }
+
+// SetGroup is the input of joining a group.
+type SetGroup struct {
+	Group string `json:"group" doc:"the server group, by name or id; empty: it leaves the one it is in" ref:"compute/server-group"`
+}
+
+func (s *Service) setGroup(_ context.Context, tx store.Tx, row *serverRow, in any) (string, error) {
+	if err := unlocked(row); err != nil {
+		return "", err
+	}
+	row.Spec.Group, row.Status.GroupID = in.(*SetGroup).Group, ""
+	return "", s.grouped(tx, row)
+}

@@ -48,7 +48,7 @@ func (s *Service) describeServers() {
 		},
 		Quota:    map[ledger.Dim]func(ServerSpec) int64{"compute.servers": one, "compute.cpus": cpus, "compute.memory": memory},
 		Meter:    map[ledger.Dim]func(ServerSpec, ServerStatus) int64{"compute.cpus": running(cpus), "compute.memory": running(memory)},
-		Defaults: s.defaults, Check: s.check, Changed: s.account,
+		Defaults: s.defaults, Check: s.check, Changed: s.changed,
 		CheckDelete: func(_ context.Context, _ store.Tx, r *serverRow) error { return unlocked(r) },
 		Create: job.Flow[serverRow]{
 			{Name: "image", Do: s.readyImage, Deadline: 45 * time.Minute},
@@ -88,7 +88,10 @@ func unlocked(r *serverRow) error {
 // defaults fills in what flavour, image and name say, and lists the devices that are to be made.
 func (s *Service) defaults(_ context.Context, tx store.Tx, row *serverRow) error {
 	spec, st := &row.Spec, &row.Status
-	f, err := s.flavor(tx, spec.Flavor, "spec.flavor")
+	if st.Hostname != "" { // not a new one
+		return nil
+	}
+	f, err := s.flavor(tx, row.Project, spec.Flavor, "spec.flavor")
 	if err != nil {
 		return err
 	}

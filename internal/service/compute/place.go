@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/machine"
 )
@@ -44,40 +46,62 @@ type load struct {
 	Memory int64 `json:"memory"`
 }
 
-const loadKey = "compute/load"
+// Keys: the sum, and what of it each server has.
+const (
+	loadKey   = "compute/load"
+	loadOfKey = "compute/loadof/" // <server>
+)
 
-func readLoad(tx store.Tx) (l load, err error) {
-	b, ok, err := tx.Get(loadKey)
+func readLoad(tx store.Tx, key string) (l load, err error) {
+	b, ok, err := tx.Get(key)
 	if err == nil && ok {
 		err = json.Unmarshal(b, &l)
 	}
 	return l, err
 }
 
-// takes is what a server takes of its machine: nothing while it is switched off.
+func writeLoad(tx store.Tx, key string, l load) error {
+	if l == (load{}) {
+		return tx.Delete(key)
+	}
+	b, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return tx.Put(key, b)
+}
+
+// takes is what a server takes of its machine: nothing while it is switched off, or when it could not be made.
 func takes(row *serverRow) load {
-	if row == nil || row.Spec.Stopped {
+	if row == nil || row.Spec.Stopped || row.State == kind.Failed {
 		return load{}
 	}
 	return load{row.Spec.CPUs, row.Spec.Memory}
 }
 
-// account keeps the load right; it runs in the transaction of every change of a server.
-func (s *Service) account(_ context.Context, tx store.Tx, old, row *serverRow) error {
-	was, is := takes(old), takes(row)
-	if was == is {
-		return nil
+// changed keeps the sum right; it runs in the transaction of every change of a server.
+func (s *Service) changed(_ context.Context, tx store.Tx, old, row *serverRow) error {
+	if row == nil {
+		return account(tx, old.ID, load{})
 	}
-	l, err := readLoad(tx)
+	return account(tx, row.ID, takes(row))
+}
+
+// account notes what a server takes from now on.
+func account(tx store.Tx, server id.ID, is load) error {
+	was, err := readLoad(tx, loadOfKey+string(server))
+	if err != nil || was == is {
+		return err
+	}
+	sum, err := readLoad(tx, loadKey)
 	if err != nil {
 		return err
 	}
-	l.CPUs, l.Memory = max(0, l.CPUs+is.CPUs-was.CPUs), max(0, l.Memory+is.Memory-was.Memory)
-	b, err := json.Marshal(l)
-	if err != nil {
+	sum.CPUs, sum.Memory = sum.CPUs+is.CPUs-was.CPUs, sum.Memory+is.Memory-was.Memory
+	if err := writeLoad(tx, loadKey, sum); err != nil {
 		return err
 	}
-	return tx.Put(loadKey, b)
+	return writeLoad(tx, loadOfKey+string(server), is)
 }
 
 // place refuses a server that does not fit beside those that run, and says what is missing.
@@ -92,7 +116,7 @@ func (s *Service) place(tx store.Tx, old, row *serverRow) error {
 	if has.MemoryMiB == 0 {
 		return nil // not known: the engine will say
 	}
-	used, err := readLoad(tx)
+	used, err := readLoad(tx, loadKey)
 	if err != nil {
 		return err
 	}

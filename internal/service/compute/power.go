@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/service/machine"
 )
@@ -14,6 +15,13 @@ const grace = 60 * time.Second
 
 // converged makes the machine equal to the row.
 func (s *Service) converged(ctx context.Context, row *serverRow) error {
+	var volumes []id.ID
+	for _, d := range row.Status.Disks {
+		if d.Volume != "" {
+			volumes = append(volumes, d.Volume)
+		}
+	}
+	defer s.Volumes.Hold(volumes...)()
 	w, err := s.want(ctx, row)
 	if err != nil {
 		return err
@@ -93,19 +101,21 @@ func (s *Service) power(ctx context.Context, row *serverRow) error {
 	case resized && seen.Phase != machine.PhaseStopped:
 		job.Note(ctx, "the system shuts down")
 		return s.Engine.Stop(ctx, row.ID, grace)
+	case row.Spec.Stopped && row.Status.Unplug:
+		err = s.Engine.Stop(ctx, row.ID, 0)
 	case row.Status.Reboot == "soft":
 		job.Note(ctx, "the system shuts down")
 		err = s.Engine.Stop(ctx, row.ID, grace)
 	case row.Status.Reboot == "hard":
 		err = s.Engine.Reset(ctx, row.ID)
 	}
-	row.Status.Reboot = ""
+	row.Status.Reboot, row.Status.Unplug = "", false
 	return err
 }
 
 // backToPower leaves the machine as it was before a change that failed: the loop starts what should run.
 func (s *Service) backToPower(ctx context.Context, row *serverRow) error {
-	row.Status.Reboot = ""
+	row.Status.Reboot, row.Status.Unplug = "", false
 	if row.Status.Rebuild != nil {
 		return s.swapBack(ctx, row)
 	}
@@ -123,4 +133,13 @@ func (s *Service) destroy(ctx context.Context, row *serverRow) error {
 	}
 	row.Status.Power = Off
 	return nil
+}
+
+// Refit gives a running server's machine what its row and its volumes say now: new limits, say.
+func (s *Service) Refit(ctx context.Context, server id.ID) error {
+	row, err := s.Get(ctx, server)
+	if err != nil || row.Job != "" || row.Spec.Stopped {
+		return err // whatever runs on it brings the new limits
+	}
+	return s.converged(ctx, row)
 }

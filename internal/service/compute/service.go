@@ -43,7 +43,7 @@ type Networks interface {
 	Attached(tx store.Tx, port id.ID, server *kind.Meta) error
 	Detached(tx store.Tx, port, server id.ID) error
 	// Publish binds a public address that is there to a port, in the caller's transaction; PublicOf gives those of a port.
-	Publish(tx store.Tx, project id.ID, address string, port id.ID) error
+	Publish(ctx context.Context, tx store.Tx, project id.ID, address string, port id.ID) error
 	PublicOf(tx store.Tx, port id.ID) ([]PublicAddress, error)
 	// Plug makes the port carry packets and says where a machine finds it; Unplug takes it back.
 	Plug(ctx context.Context, port id.ID) (machine.NIC, error)
@@ -67,6 +67,8 @@ type Volumes interface {
 	Attached(tx store.Tx, volume id.ID, server *kind.Meta, device string, boot bool) error
 	Detached(tx store.Tx, volume, server id.ID) error
 	Size(tx store.Tx, volume id.ID) (gib int, err error)
+	// Hold keeps volumes as they are, from before Drive until the machine has them open.
+	Hold(volumes ...id.ID) (release func())
 	// Drive opens the volume for a machine, with the limits of its type.
 	Drive(ctx context.Context, volume id.ID) (machine.Disk, error)
 }

@@ -110,6 +110,7 @@ type ServerStatus struct {
 	Resize  *Resize  `json:"resize,omitempty" doc:"a change of flavour that is under way or waits to be confirmed"`
 	Rebuild *Rebuild `json:"rebuild,omitempty" doc:"a new disk that is being put in"`
 	Reboot  string   `json:"reboot,omitempty" doc:"soft or hard, while it reboots"`
+	Unplug  bool     `json:"unplug,omitempty" doc:"it is switched off at once, not shut down"`
 }
 
 // NIC is a network card that the server has.
@@ -122,7 +123,7 @@ type NIC struct {
 	VPC       id.ID    `json:"vpc,omitempty" doc:"its VPC"`
 	MAC       string   `json:"mac,omitempty" doc:"its hardware address"`
 	Addresses []string `json:"addresses,omitempty" doc:"its addresses"`
-	Phase     Phase    `json:"phase" doc:"attaching, attached or detaching"`
+	Phase     Phase    `json:"phase" doc:"attaching, attached, detaching or withdrawn"`
 }
 
 // Disk is a volume that the server has.
@@ -135,7 +136,7 @@ type Disk struct {
 	Own    bool   `json:"own" doc:"the volume was made for the server"`
 	Delete bool   `json:"delete" doc:"it is deleted with the server"`
 	Size   int    `json:"size,omitempty" doc:"its size when it was attached" unit:"GiB"`
-	Phase  Phase  `json:"phase" doc:"attaching, attached or detaching"`
+	Phase  Phase  `json:"phase" doc:"attaching, attached, detaching or withdrawn"`
 }
 
 // Phase of a device.
@@ -146,7 +147,10 @@ const (
 	Attaching Phase = "attaching"
 	Attached  Phase = "attached"
 	Detaching Phase = "detaching"
+	Withdrawn Phase = "withdrawn" // it could not be attached
 )
+
+func (p Phase) leaves() bool { return p == Detaching || p == Withdrawn }
 
 // Resize is a change of flavour.
 type Resize struct {

@@ -16,7 +16,7 @@ func (s *Service) want(ctx context.Context, row *serverRow) (machine.Want, error
 		w.MilliCPU = f.MilliCPU * row.Spec.CPUs
 	}
 	for _, n := range row.Status.Cards {
-		if n.Phase == Detaching || n.Port == "" {
+		if n.Phase.leaves() || n.Port == "" {
 			continue
 		}
 		nic, err := s.Networks.Plug(ctx, n.Port)
@@ -26,7 +26,7 @@ func (s *Service) want(ctx context.Context, row *serverRow) (machine.Want, error
 		w.NICs = append(w.NICs, nic)
 	}
 	for _, d := range row.Status.Disks {
-		if d.Phase == Detaching || d.Volume == "" {
+		if d.Phase.leaves() || d.Volume == "" {
 			continue
 		}
 		disk, err := s.Volumes.Drive(ctx, d.Volume)
@@ -90,7 +90,7 @@ func networkConfig(row *serverRow) []byte {
 	b.WriteString("version: 2\nethernets:\n")
 	i := 0
 	for _, n := range row.Status.Cards {
-		if n.MAC == "" || n.Phase == Detaching {
+		if n.MAC == "" || n.Phase.leaves() {
 			continue
 		}
 		six := false

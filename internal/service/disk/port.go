@@ -17,13 +17,18 @@ import (
 //
 // Every method is safe for concurrent use and may be called again after a crash at any point with the same arguments:
 // the second call converges to the same end. Destroying what is absent is success. Errors are fail errors.
+//
+// What it keeps belongs to the cloud's user, in a folder that nobody else may enter. A machine is given open descriptors of
+// the files that a Drive names (QEMU: add-fd and /dev/fdset), the top one for reading and writing, those below for
+// reading: its own user needs no right to any path. Every layer has the Drive's format.
 type Engine interface {
 	// Ensure makes the disk, or grows it; it never shrinks. From is only read the first time.
 	Ensure(ctx context.Context, disk id.ID, want Want) (Seen, error)
 	Observe(ctx context.Context, disk id.ID) (Seen, error) // fail.Gone when absent
 	Destroy(ctx context.Context, disk id.ID) error         // fail.Conflict while a machine holds it
 	List(ctx context.Context) iter.Seq2[id.ID, error]
-	// Attach says what a machine has to open. key is what Want had.
+	// Attach says what a machine has to open, as it is now: a snapshot changes it, so who starts a machine lets none happen
+	// between Attach and the start. keys are what Want had.
 	Attach(ctx context.Context, disk id.ID, keys Keys) (machine.Drive, error)
 
 	// Snapshot keeps the disk's content of this moment, in a time that does not depend on its size. live is nil while no
@@ -57,6 +62,8 @@ type Want struct {
 	From  Source // zero: empty
 	// Keys hold this disk's key (nil: not encrypted) and those of what it is made from.
 	Keys Keys
+	// Live is set while a machine has the disk open: it makes the machine grow it, for nobody else may then.
+	Live func() error
 	// Flat copies From instead of standing on it.
 	Flat bool
 }
@@ -66,8 +73,9 @@ type Source struct {
 	Disk, Snapshot, Image id.ID
 }
 
-// Keys are data keys by the id of the disk, snapshot or image that they encrypt: 32 random bytes each. A snapshot has its
-// disk's key.
+// Keys are data keys by the id of the disk or image whose layers they encrypt: 32 random bytes each. A snapshot has its
+// disk's key. A disk needs its own and those of all that it was made from, also when that is destroyed by now: whoever
+// makes a disk hands all keys of its source on. Keys that are not needed do no harm; without one a layer is not encrypted.
 type Keys map[id.ID][]byte
 
 // Import describes an image that comes in.

@@ -19,7 +19,8 @@ import (
 
 // Spec describes a key pair.
 type Spec struct {
-	PublicKey string `json:"public_key" doc:"public key in OpenSSH form; empty: a pair is generated and the private key shown once" max:"16384" immutable:"true"`
+	PublicKey   string `json:"public_key" doc:"public key in OpenSSH form; empty: a pair is generated and the private key shown once" max:"16384" immutable:"true"`
+	Description string `json:"description" doc:"what it is for" max:"255"`
 }
 
 // Status is what a key pair consists of.
@@ -35,6 +36,7 @@ func Kind() *kind.Def {
 		Service: "keypair", Name: "keypair", Scope: kind.InProject,
 		Doc:     "An SSH key pair, for logging in to servers.",
 		Columns: []string{"status.type", "status.fingerprint"},
+		NamePat: `^[A-Za-z0-9][A-Za-z0-9._@ -]{0,62}$`,
 		Quota:   map[ledger.Dim]func(Spec) int64{"keypair.keypairs": func(Spec) int64 { return 1 }},
 		Prepare: prepare,
 	}.Def()

@@ -4,6 +4,7 @@ package machine
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"iter"
 	"net"
@@ -39,15 +40,17 @@ type Engine interface {
 	// Overlay makes the machine write a disk into layer from now on, which was made on top of what it writes now: the moment
 	// of a snapshot. With quiesce the guest's file systems are frozen first if its agent answers; the answer tells.
 	Overlay(ctx context.Context, machine, disk id.ID, layer Drive, quiesce bool) (consistent bool, err error)
-	// Resized tells the guest that a disk has grown to bytes.
+	// Resized makes a disk of a running machine bytes large and tells the guest: the layer that is written grows with it, so
+	// nothing else may write that layer's header meanwhile. It never shrinks; a size that it has already is success.
 	Resized(ctx context.Context, machine, disk id.ID, bytes int64) error
 
-	// Serial joins the serial console; several may watch at once. VNC joins the screen (RFB protocol).
+	// Serial joins the serial console; several may watch at once, each from when it joins. VNC joins the screen (RFB
+	// protocol), one at a time. fail.Precondition while the machine does not run.
 	Serial(ctx context.Context, machine id.ID) (io.ReadWriteCloser, error)
 	VNC(ctx context.Context, machine id.ID) (net.Conn, error)
 	// Log gives what the serial console wrote, its last max bytes (0: all that is kept).
 	Log(ctx context.Context, machine id.ID, max int64) ([]byte, error)
-	// SetPassword and Agent speak to the agent inside; fail.Unavailable when none answers.
+	// SetPassword speaks to the agent inside; fail.Unavailable when none answers.
 	SetPassword(ctx context.Context, machine id.ID, user, password string) error
 
 	Capacity(ctx context.Context) (Capacity, error)
@@ -97,13 +100,16 @@ type Disk struct {
 	WriteThrough bool  `json:"write_through"`
 }
 
-// Drive is where the bytes of a disk lie: what the disk engine's Attach gave.
+// Drive is where the bytes of a disk lie: what the disk engine's Attach gave. The machine engine opens the files and hands
+// them over as descriptors, the top one for reading and writing, those below for reading: the process of a machine needs no
+// right to a path. Every layer has the same format; what a layer's header says of others is not followed.
 type Drive struct {
 	Path   string `json:"path"`
 	Format string `json:"format"` // "qcow2", "raw"
 	// Keys open encrypted layers, by path: this one and those it stands on. Never logged, never on a command line.
+	// LUKS gets Passphrase(key).
 	Keys map[string][]byte `json:"-"`
-	// Backing are the layers below, nearest first.
+	// Backing are the layers below, nearest first: every one of them, none is found by itself.
 	Backing []string `json:"backing,omitempty"`
 }
 
@@ -111,8 +117,8 @@ type Drive struct {
 type NIC struct {
 	ID        id.ID            `json:"id"` // of the port
 	MAC       net.HardwareAddr `json:"mac"`
-	Device    string           `json:"device"`    // the tap
-	Namespace string           `json:"namespace"` // where it is; "": the machine's own
+	Device    string           `json:"device"`    // the tap; it may belong to root
+	Namespace string           `json:"namespace"` // where it is, a path or a name below /run/netns; "": the machine's own
 	MTU       int              `json:"mtu"`
 	Queues    int              `json:"queues"`
 }
@@ -161,7 +167,7 @@ type Exit struct {
 type Event struct {
 	Machine id.ID
 	At      time.Time
-	Kind    string // "started", "stopped", "crashed", "reset", "shutdown"
+	Kind    string // "started", "stopped" (by Stop or Destroy), "shutdown" (from inside), "crashed", "reset"
 	Detail  string
 }
 
@@ -180,3 +186,6 @@ type Capabilities struct {
 	Why         string            // how that was decided, for people
 	Missing     map[string]string // feature → why
 }
+
+// Passphrase is what LUKS is given for a data key: text, as LUKS wants, whatever bytes the key has.
+func Passphrase(key []byte) string { return base64.StdEncoding.EncodeToString(key) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/awancloud/awan/internal/engine/cgroup"
 	"github.com/awancloud/awan/internal/engine/workload/containerd/network"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -58,7 +59,7 @@ func Purge(ctx context.Context, dir, key string) error {
 	if !keyForm.MatchString(key) {
 		return fail.Field("key", "must be six of a-z and 0-9")
 	}
-	cg, err := findCgroups(key)
+	cg, err := cgroup.Find(key)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func Purge(ctx context.Context, dir, key string) error {
 	e.shim = shimPath(dir)
 	e.killShims("")
 	errs := []error{network.Purge(ctx, key)}
-	errs = append(errs, cg.clearAll())
+	errs = append(errs, cg.ClearAll())
 	if err := unmountBelow(e.paths.run); err != nil { // what is still mounted must not be removed through the mount
 		return fail.Wrap(errors.Join(append(errs, err)...), fail.Internal, "not everything could be unmounted")
 	}

@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/awancloud/awan/internal/engine/cgroup"
 	"github.com/awancloud/awan/internal/engine/workload/containerd/network"
 	"github.com/awancloud/awan/internal/engine/workload/containerd/shim"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -47,7 +48,7 @@ type Engine struct {
 	runc  string
 	shim  string // the binary that shims run
 	paths paths
-	cg    *cgroups
+	cg    *cgroup.Groups
 	net   *network.Network
 	img   *images
 	caps  []workload.Feature
@@ -138,7 +139,7 @@ func (e *Engine) open(ctx context.Context) (err error) {
 	if e.runc, err = findRunc(); err != nil {
 		return err
 	}
-	if e.cg, err = findCgroups(e.o.Key); err != nil {
+	if e.cg, err = cgroup.Find(e.o.Key); err != nil {
 		return err
 	}
 	if err := e.directories(); err != nil {

@@ -97,7 +97,7 @@ func (e *Engine) watchOOM() {
 				if t == nil {
 					continue
 				}
-				kills := e.cg.oomKills(string(in.id))
+				kills := e.cg.OOMKills(string(in.id))
 				in.mu.Lock()
 				more := in.task == t && kills > in.oom
 				if more {

@@ -34,7 +34,7 @@ func (e *Engine) await(in *instance, t *task, done chan struct{}) {
 	} else {
 		x.Reason = "killed: its supervisor process died at " + clock(x.At)
 	}
-	kills := e.cg.oomKills(string(in.id))
+	kills := e.cg.OOMKills(string(in.id))
 	err = e.change(in, func(rec *record) {
 		if rec.Exit == nil || rec.running() {
 			if x.At.Before(rec.Started) {
@@ -156,7 +156,7 @@ func (e *Engine) killed(ctx context.Context, in *instance, t *task, done chan st
 	defer cancel()
 	if err := t.kill(ctx); err != nil {
 		e.log.Warn("SIGKILL by the shim failed; killing the control group", "instance", in.id, "err", err)
-		_ = e.cg.clear(string(in.id))
+		_ = e.cg.Clear(string(in.id))
 	}
 	select {
 	case <-done:

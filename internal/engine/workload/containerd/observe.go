@@ -43,7 +43,7 @@ func (e *Engine) seen(rec *record, t *task) workload.Seen {
 	s.Phase = workload.PhaseRunning
 	if t != nil {
 		s.Pid = t.pid
-		s.Usage.CPU, s.Usage.MemoryBytes, s.Usage.Pids = e.cg.usage(string(t.id))
+		s.Usage.CPU, s.Usage.MemoryBytes, s.Usage.Pids = e.cg.Usage(string(t.id))
 		s.Usage.StorageBytes = e.storageUsed(t.id)
 		s.Usage.RxBytes, s.Usage.TxBytes = e.net.Traffic(rec.Address)
 	}

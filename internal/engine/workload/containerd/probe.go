@@ -24,14 +24,14 @@ func (e *Engine) probe() []workload.Feature {
 		out = append(out, workload.Feature{Name: name, OK: reason == "", Reason: reason})
 	}
 	controller := func(name, file string) string {
-		if e.cg.unified() {
-			b, err := os.ReadFile(filepath.Join(e.cg.v2, "cgroup.controllers"))
+		if e.cg.Unified() {
+			b, err := os.ReadFile(filepath.Join(e.cg.V2, "cgroup.controllers"))
 			if err != nil || !strings.Contains(" "+strings.TrimSpace(string(b))+" ", " "+name+" ") {
 				return "the control group controller " + name + " is not there"
 			}
 			return ""
 		}
-		if m := e.cg.v1[name]; m == "" {
+		if m := e.cg.V1[name]; m == "" {
 			return "the control group controller " + name + " is not mounted"
 		} else if _, err := os.Stat(filepath.Join(m, file)); err != nil {
 			return "the kernel has no " + file
@@ -39,7 +39,7 @@ func (e *Engine) probe() []workload.Feature {
 		return ""
 	}
 	add("memory limit", controller("memory", "memory.limit_in_bytes"))
-	if e.cg.unified() {
+	if e.cg.Unified() {
 		add("swap limit", "") // runc leaves it out where the kernel has none
 	} else {
 		add("swap limit", controller("memory", "memory.memsw.limit_in_bytes"))
@@ -93,24 +93,6 @@ func newerThan(major, minor int) bool {
 	var a, b int
 	_, _ = fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &a, &b)
 	return a > major || (a == major && b >= minor)
-}
-
-// clearAll removes the cloud's whole control group, killing what is in it.
-func (c *cgroups) clearAll() error {
-	var errs []error
-	for _, d := range c.dirs("") {
-		entries, err := os.ReadDir(d)
-		if err != nil {
-			continue
-		}
-		for _, g := range entries {
-			if g.IsDir() {
-				errs = append(errs, c.clear(g.Name()))
-			}
-		}
-		errs = append(errs, removeTree(d))
-	}
-	return errors.Join(errs...)
 }
 
 // unmountBelow unmounts everything at and below dir, the deepest first.

@@ -67,7 +67,7 @@ func (e *Engine) spec(ctx context.Context, i id.ID, w workload.Want, img *image,
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: owner, Size: idsPerTenant}}
 	l.UIDMappings, l.GIDMappings = ids, ids
 	l.Namespaces = append(l.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace}, specs.LinuxNamespace{Type: specs.CgroupNamespace})
-	l.CgroupsPath = path.Join(e.cg.parent, string(i))
+	l.CgroupsPath = path.Join(e.cg.Parent, string(i))
 	l.MaskedPaths = append(l.MaskedPaths, "/proc/interrupts", "/proc/kallsyms", "/sys/devices/system/cpu/vulnerabilities", "/sys/kernel")
 	l.ReadonlyPaths = append(l.ReadonlyPaths, "/sys/fs/cgroup") // with version 1 a tmpfs that would be writable
 	l.Sysctl = map[string]string{

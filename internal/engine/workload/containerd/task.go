@@ -126,7 +126,7 @@ func (e *Engine) startShim(i id.ID, bundle string) (*task, error) {
 		return nil, err
 	}
 	go func() { _ = cmd.Wait() }() // ends with the shim or with us, whichever is first
-	if err := e.cg.join("shims", cmd.Process.Pid); err != nil {
+	if err := e.cg.Join("shims", cmd.Process.Pid); err != nil {
 		e.log.Warn("a shim stays in the cloud's own control group", "err", err)
 	}
 	t, err := connect(i, path)
@@ -170,7 +170,7 @@ func (e *Engine) discard(i id.ID, t *task) {
 			_ = os.RemoveAll(filepath.Join(e.runcRoot(), shim.Namespace, string(i)))
 		}
 	}
-	if err := e.cg.clear(string(i)); err != nil {
+	if err := e.cg.Clear(string(i)); err != nil {
 		e.log.Warn("remove the control group", "instance", i, "err", err)
 	}
 	_ = os.Remove(e.paths.socket(i))

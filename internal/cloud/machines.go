@@ -1,0 +1,47 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/awancloud/awan/internal/cloud/iaas"
+	"github.com/awancloud/awan/internal/engine/machine/qemu"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/service/machine"
+)
+
+// makeIaaS wires networks, disks, images and servers.
+func (c *Cloud) makeIaaS(limits ledger.Limits) (err error) {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "awan"
+	}
+	c.IaaS, err = iaas.New(iaas.Deps{Store: c.Store, Fabric: c.Engines.Fabric, Machine: c.Engines.Machine, Disk: c.Engines.Disk, Maker: c.Engines.Images,
+		Door: func() *call.Door { return c.Door }, Ident: c.Ident, Sealer: c.sealer, Limits: limits, Region: c.Region, PublicIPs: c.PublicIPs, Overcommit: c.Overcommit,
+		HostName: name, Dir: c.path("flows"), Now: time.Now, Log: c.Log})
+	return err
+}
+
+// machines makes what servers stand on, on one machine: its own network stack and QEMU. What cannot be had here switches
+// off just that, and says what to install.
+func (c *Cloud) machines(ctx context.Context, e *Engines) (close func() error) {
+	var closers []func() error
+	if m, err := qemu.Open(ctx, qemu.Options{Dir: c.path("machines"), Key: c.Key, Logger: c.Log}); err != nil {
+		c.Log.Warn("servers cannot run", "why", fail.From(err).Public(), "err", err)
+		e.Machine = machine.Absent{Why: err}
+	} else {
+		e.Machine = m
+		closers = append(closers, m.Close)
+	}
+	return func() error {
+		var errs []error
+		for _, f := range closers {
+			errs = append(errs, f())
+		}
+		return errors.Join(errs...)
+	}
+}

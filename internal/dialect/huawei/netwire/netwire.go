@@ -1,0 +1,299 @@
+// Package netwire is what Huawei Cloud's network APIs (VPC, EIP, NAT) have in common on the wire: how bodies are read, how
+// errors, ids and times are written, how lists are paged. It may import the kernel, dialect/front and
+// dialect/openstack/{keystone,token}.
+package netwire
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
+)
+
+// Enter reads where a call works: the project in the path, else the one that a header names, else the caller's, else the one
+// called like the region.
+func Enter(x *keystone.Exchange) error {
+	h := x.R.Header
+	if d := h.Get("X-Domain-Id"); d != "" && d != string(x.Who.Domain) {
+		x.Call.Domain = d
+	}
+	x.Call.Project = cmp.Or(x.Param("project_id"), h.Get("X-Project-Id"))
+	if x.Call.Project == "" && x.Who.Project == "" {
+		x.Call.Project = x.API.Region
+	}
+	return nil
+}
+
+// status and code of each kind of failure.
+func codeOf(k fail.Kind) (int, string) {
+	switch k {
+	case fail.Invalid:
+		return http.StatusBadRequest, "VPC.0002"
+	case fail.Unauthenticated:
+		return http.StatusUnauthorized, "VPC.0009"
+	case fail.Denied:
+		return http.StatusForbidden, "VPC.0010"
+	case fail.NotFound, fail.Gone:
+		return http.StatusNotFound, "VPC.0202"
+	case fail.Exists, fail.Conflict, fail.Precondition:
+		return http.StatusConflict, "VPC.0203"
+	case fail.Quota:
+		return http.StatusConflict, "VPC.0118"
+	case fail.TooLarge:
+		return http.StatusRequestEntityTooLarge, "VPC.0012"
+	case fail.RateLimited:
+		return http.StatusTooManyRequests, "APIGW.0308"
+	case fail.Unsupported:
+		return http.StatusNotImplemented, "VPC.0011"
+	case fail.NoSpace:
+		return http.StatusConflict, "VPC.0204"
+	case fail.Unavailable:
+		return http.StatusServiceUnavailable, "VPC.0007"
+	case fail.Timeout, fail.Canceled:
+		return http.StatusGatewayTimeout, "VPC.0008"
+	}
+	return http.StatusInternalServerError, "VPC.0007"
+}
+
+// Fail writes an error in the forms of all versions: clients of each read their own.
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := fail.From(err)
+	status, code := codeOf(e.Kind)
+	token.Write(w, status, map[string]any{"code": code, "message": e.Public(), "error_code": code, "error_msg": e.Public(),
+		"request_id": front.From(r.Context()).RequestID, "NeutronError": map[string]string{"type": string(e.Kind), "message": e.Public(), "detail": ""}})
+}
+
+// Body reads {singular: {…}} into v, or the bare object where singular is "". What is missing the kinds find.
+func Body(x *keystone.Exchange, singular string, v any) error {
+	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody))
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		return fail.New(fail.TooLarge, "the body is larger than %d bytes", keystone.MaxBody)
+	}
+	if err != nil {
+		return fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
+	}
+	if len(strings.TrimSpace(string(b))) == 0 {
+		return nil
+	}
+	raw := json.RawMessage(b)
+	if singular != "" {
+		var outer map[string]json.RawMessage
+		if err := json.Unmarshal(b, &outer); err != nil {
+			return fail.New(fail.Invalid, "the body is not a JSON object").Then("send {%q: {…}}", singular)
+		}
+		if raw = outer[singular]; raw == nil {
+			if len(outer) == 0 {
+				return nil
+			}
+			return fail.Field(singular, "it is missing").Then("send {%q: {…}}", singular)
+		}
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		var te *json.UnmarshalTypeError
+		if errors.As(err, &te) {
+			return fail.Field(te.Field, "a JSON %s is not what is wanted here", te.Value)
+		}
+		return fail.New(fail.Invalid, "the body is not the JSON that is wanted here: %v", err)
+	}
+	return nil
+}
+
+// Create sends a create of a row with a spec.
+func Create(x *keystone.Exchange, k *kind.Def, name, enterprise string, spec keystone.Spec) (kind.AnyRow, error) {
+	return x.Do(k, call.Create, "", func(c *call.Call) {
+		c.Name, c.Spec = &name, spec.JSON()
+		if enterprise != "" {
+			c.EnterpriseProject = &enterprise
+		}
+	})
+}
+
+// Update sends a change of a row; name may be nil.
+func Update(x *keystone.Exchange, k *kind.Def, target string, name *string, spec keystone.Spec) (kind.AnyRow, error) {
+	return x.Do(k, call.Update, target, func(c *call.Call) { c.Name, c.Spec = name, spec.JSON() })
+}
+
+// Delete sends a delete and answers 204.
+func Delete(x *keystone.Exchange, k *kind.Def, target string) error {
+	if _, err := x.Do(k, call.Delete, target, nil); err != nil {
+		return err
+	}
+	return x.NoContent()
+}
+
+// ID prints an id as these APIs do.
+func ID[T ~string](s T) string {
+	if i, ok := id.Parse(string(s)); ok {
+		return i.Dashed()
+	}
+	return string(s)
+}
+
+// IDs prints ids.
+func IDs(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = ID(s)
+	}
+	return out
+}
+
+// NameOf is a row's name as a client gave it: rows without one are called by their id.
+func NameOf(m *kind.Meta) string {
+	if m.Name == string(m.ID) {
+		return ""
+	}
+	return m.Name
+}
+
+// Enterprise prints the enterprise project of a row.
+func Enterprise(m *kind.Meta) string {
+	return cmp.Or(string(m.EnterpriseProject), ident.DefaultEnterprise)
+}
+
+// Stamp prints a time with its zone; Plain without, as the older versions do.
+func Stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// Plain prints a time as "2006-01-02 15:04:05".
+func Plain(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
+
+// PlainT prints a time as "2006-01-02T15:04:05".
+func PlainT(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05") }
+
+// List answers with the rows that fit, as far as limit and marker go. links says that the list has no page_info, as in the
+// older versions.
+func List[S, T any](x *keystone.Exchange, t kind.Table[S, T], plural string, f kind.Filter, match func(*kind.Row[S, T]) bool, view func(*kind.Row[S, T]) any) error {
+	rows, more, err := Rows(x, t, f, match)
+	if err != nil {
+		return err
+	}
+	items := make([]any, 0, len(rows))
+	for _, r := range rows {
+		items = append(items, view(r))
+	}
+	out := map[string]any{plural: items}
+	if strings.HasPrefix(x.R.URL.Path, "/v3/") {
+		info := map[string]any{"current_count": len(items)}
+		if len(rows) > 0 {
+			info["previous_marker"] = ID(rows[0].ID)
+			if more {
+				info["next_marker"] = ID(rows[len(rows)-1].ID)
+			}
+		}
+		out["page_info"], out["request_id"] = info, front.From(x.R.Context()).RequestID
+		out["total_count"] = len(items)
+	}
+	token.Write(x.W, http.StatusOK, out)
+	return nil
+}
+
+// Rows reads the rows that fit, as far as limit and marker go.
+func Rows[S, T any](x *keystone.Exchange, t kind.Table[S, T], f kind.Filter, match func(*kind.Row[S, T]) bool) ([]*kind.Row[S, T], bool, error) {
+	limit, err := number(x, "limit")
+	if err != nil {
+		return nil, false, err
+	}
+	f.Limit = limit
+	if m := x.Query("marker"); m != "" {
+		row, ok := id.Parse(m)
+		if !ok {
+			return nil, false, fail.Field("marker", "%q is not an id", m).Then("give the id of the last entry of the page before")
+		}
+		f.After = row
+	}
+	if ep := x.Query("enterprise_project_id"); ep != "" && ep != "all_granted_eps" {
+		f.Enterprise = ep
+	}
+	ids := anyOf(x, "id")
+	names := x.Queries()["name"]
+	f.Where = func(r kind.AnyRow) bool {
+		m := r.M()
+		if len(ids) > 0 && !ids[string(m.ID)] || len(names) > 0 && !contains(names, NameOf(m)) {
+			return false
+		}
+		return match == nil || match(r.(*kind.Row[S, T]))
+	}
+	return keystone.Rows(x, t, "", f)
+}
+
+func anyOf(x *keystone.Exchange, name string) map[string]bool {
+	out := map[string]bool{}
+	for _, v := range x.Queries()[name] {
+		for s := range strings.SplitSeq(v, ",") {
+			if i, ok := id.Parse(s); ok {
+				out[string(i)] = true
+			} else if s != "" {
+				out[s] = true
+			}
+		}
+	}
+	return out
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+func number(x *keystone.Exchange, name string) (int, error) {
+	s := x.Query(name)
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > 10000 {
+		return 0, fail.Field(name, "%q is not a number from 0 to 10000", s)
+	}
+	return n, nil
+}
+
+// Same tells whether the query asks for no value of this name, or for this one. Ids are compared in either form.
+func Same(x *keystone.Exchange, name, value string) bool {
+	q, there := x.Queries()[name]
+	if !there {
+		return true
+	}
+	for _, want := range q {
+		a, ok := id.Parse(want)
+		b, ok2 := id.Parse(value)
+		if want == value || ok && ok2 && a == b {
+			return true
+		}
+	}
+	return false
+}
+
+// One answers {singular: item}.
+func One(x *keystone.Exchange, status int, singular string, item any) error {
+	out := map[string]any{singular: item}
+	if strings.HasPrefix(x.R.URL.Path, "/v3/") {
+		out["request_id"] = front.From(x.R.Context()).RequestID
+	}
+	token.Write(x.W, status, out)
+	return nil
+}
+
+// Many answers a version 3 list that has no pages.
+func Many(x *keystone.Exchange, plural string, items []any) error {
+	token.Write(x.W, http.StatusOK, map[string]any{plural: items, "page_info": map[string]any{"current_count": len(items)}, "total_count": len(items),
+		"request_id": front.From(x.R.Context()).RequestID})
+	return nil
+}

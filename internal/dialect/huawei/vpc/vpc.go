@@ -1,0 +1,281 @@
+// Package vpc serves Huawei Cloud's VPC API (https://support.huaweicloud.com/intl/en-us/api-vpc/): versions 1, 2.0 and 3, over
+// service/network: a VPC is one, a subnet is one and its id is that of the network, route tables are the one that a VPC has.
+// Public addresses and bandwidths, which clients reach at the same address, are in dialect/huawei/eip.
+// It may import the kernel, service/network, dialect/front, dialect/huawei/{eip,netwire} and dialect/openstack/keystone.
+package vpc
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/eip"
+	"github.com/awancloud/awan/internal/dialect/huawei/netwire"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/service/network"
+)
+
+// Options are what the API stands on.
+type Options struct {
+	keystone.Options
+	Network *network.Service
+	// More are routes of other APIs that clients reach at the same address.
+	More []keystone.Route
+}
+
+// API serves the routes.
+type API struct {
+	*keystone.API
+	n *network.Service
+}
+
+// New makes the API.
+func New(o Options) *API {
+	o.Dialect, o.Fail, o.Options.Enter = "huawei", netwire.Fail, netwire.Enter
+	a := &API{API: keystone.Bare(o.Options), n: o.Network}
+	for _, rs := range [][]keystone.Route{a.vpcRoutes(), a.subnetRoutes(), a.portRoutes(), a.groupRoutes(), a.ruleRoutes(), a.addressGroupRoutes(), a.peeringRoutes(),
+		a.tableRoutes(), a.quotaRoutes(), a.flowLogRoutes(), netwire.TagRoutes(a.n.VPC.D, "vpcs"), netwire.TagRoutes(a.n.Subnet.D, "subnets"),
+		netwire.TagRoutes(a.n.Group.D, "security-groups"), eip.Routes(a.n), o.More} {
+		for _, r := range rs {
+			a.Add(r)
+		}
+	}
+	return a
+}
+
+// Service is the API behind the listener.
+func (a *API) Service() front.Service {
+	s := a.ServiceNamed("vpc")
+	s.Aliases = []string{"eip"}
+	return s
+}
+
+type (
+	vpcRow    = kind.Row[network.VPCSpec, network.VPCStatus]
+	subnetRow = kind.Row[network.SubnetSpec, network.SubnetStatus]
+	portRow   = kind.Row[network.PortSpec, network.PortStatus]
+	groupRow  = kind.Row[network.GroupSpec, network.GroupStatus]
+	ruleRow   = kind.Row[network.RuleSpec, network.RuleStatus]
+)
+
+func (a *API) vpcRoutes() []keystone.Route {
+	k, v1, v3 := a.n.VPC.D, "/v1/{project_id}/vpcs", "/v3/{project_id}/vpc/vpcs"
+	out := []keystone.Route{
+		{Method: "PUT", Path: v3 + "/{vpc_id}/add-extend-cidr", Kind: k, Verb: call.Update, Do: a.addRanges},
+		{Method: "PUT", Path: v3 + "/{vpc_id}/remove-extend-cidr", Kind: k, Verb: call.Update, Do: a.removeRanges},
+	}
+	for _, p := range []string{v1, v3} {
+		create := a.createVPC(http.StatusOK)
+		if p == v3 {
+			create = a.createVPC(http.StatusCreated)
+		}
+		out = append(out, keystone.Route{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: create},
+			keystone.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listVPCs},
+			keystone.Route{Method: "GET", Path: p + "/{vpc_id}", Kind: k, Verb: call.Get, Do: a.showVPC},
+			keystone.Route{Method: "PUT", Path: p + "/{vpc_id}", Kind: k, Verb: call.Update, Do: a.updateVPC},
+			keystone.Route{Method: "DELETE", Path: p + "/{vpc_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("vpc_id")) }})
+	}
+	return out
+}
+
+func (a *API) vpcView(x *keystone.Exchange, r *vpcRow) any {
+	out := map[string]any{"id": netwire.ID(r.ID), "name": netwire.NameOf(&r.Meta), "description": r.Spec.Description, "cidr": r.Spec.CIDR, "enterprise_project_id": netwire.Enterprise(&r.Meta)}
+	if isV3(x) {
+		out["status"], out["extend_cidrs"], out["project_id"], out["tags"] = "ACTIVE", list(r.Spec.ExtendCIDRs), r.Project, netwire.Tags(&r.Meta)
+		out["created_at"], out["updated_at"], out["cloud_resources"] = netwire.Stamp(r.Created), netwire.Stamp(r.Updated), []any{}
+		return out
+	}
+	routes := []map[string]string{}
+	for _, rt := range r.Spec.Routes {
+		routes = append(routes, map[string]string{"destination": rt.Destination, "nexthop": a.hopOf(x, rt)})
+	}
+	out["status"], out["routes"], out["tenant_id"], out["enable_shared_snat"], out["enhanced_local_route"] = "OK", routes, r.Project, r.Spec.Internet, true
+	out["created_at"], out["updated_at"] = netwire.PlainT(r.Created), netwire.PlainT(r.Updated)
+	return out
+}
+
+func isV3(x *keystone.Exchange) bool { return len(x.R.URL.Path) > 3 && x.R.URL.Path[:4] == "/v3/" }
+
+func list(l []string) []string {
+	if l == nil {
+		return []string{}
+	}
+	return l
+}
+
+type vpcBody struct {
+	Name        *string        `json:"name"`
+	Description *string        `json:"description"`
+	CIDR        *string        `json:"cidr"`
+	Enterprise  string         `json:"enterprise_project_id"`
+	Shared      *bool          `json:"enable_shared_snat"`
+	Routes      *[]plainRoute  `json:"routes"`
+	Tags        *[]netwire.Tag `json:"tags"`
+}
+
+type plainRoute struct {
+	Destination string `json:"destination"`
+	NextHop     string `json:"nexthop"`
+}
+
+func (b *vpcBody) spec() keystone.Spec {
+	s := keystone.Spec{}
+	keystone.Set(s, "description", b.Description)
+	keystone.Set(s, "cidr", b.CIDR)
+	keystone.Set(s, "internet", b.Shared)
+	if b.Routes != nil {
+		routes := []network.Route{}
+		for _, r := range *b.Routes {
+			routes = append(routes, network.Route{Destination: r.Destination, Address: r.NextHop})
+		}
+		s["routes"] = routes
+	}
+	return s
+}
+
+func (a *API) createVPC(status int) func(*keystone.Exchange) error {
+	return func(x *keystone.Exchange) error {
+		var b vpcBody
+		if err := netwire.Body(x, "vpc", &b); err != nil {
+			return err
+		}
+		name := ""
+		if b.Name != nil {
+			name = *b.Name
+		}
+		r, err := x.Do(a.n.VPC.D, call.Create, "", func(c *call.Call) {
+			c.Name, c.Spec = &name, b.spec().JSON()
+			if b.Enterprise != "" {
+				c.EnterpriseProject = &b.Enterprise
+			}
+			c.Tags = tagMap(b.Tags)
+		})
+		if err != nil {
+			return err
+		}
+		return netwire.One(x, status, "vpc", a.vpcView(x, r.(*vpcRow)))
+	}
+}
+
+func tagMap(tags *[]netwire.Tag) *map[string]string {
+	if tags == nil {
+		return nil
+	}
+	out := map[string]string{}
+	for _, t := range *tags {
+		out[t.Key] = t.Value
+	}
+	return &out
+}
+
+func (a *API) listVPCs(x *keystone.Exchange) error {
+	return netwire.List(x, a.n.VPC, "vpcs", kind.Filter{}, func(r *vpcRow) bool {
+		return netwire.Same(x, "cidr", r.Spec.CIDR) && netwire.Same(x, "description", r.Spec.Description)
+	}, func(r *vpcRow) any { return a.vpcView(x, r) })
+}
+
+func (a *API) showVPC(x *keystone.Exchange) error {
+	r, err := keystone.Get(x, a.n.VPC, x.Param("vpc_id"))
+	if err != nil {
+		return err
+	}
+	return netwire.One(x, http.StatusOK, "vpc", a.vpcView(x, r))
+}
+
+func (a *API) updateVPC(x *keystone.Exchange) error {
+	var b vpcBody
+	if err := netwire.Body(x, "vpc", &b); err != nil {
+		return err
+	}
+	if b.CIDR != nil && *b.CIDR == "" {
+		b.CIDR = nil
+	}
+	r, err := netwire.Update(x, a.n.VPC.D, x.Param("vpc_id"), b.Name, b.spec())
+	if err != nil {
+		return err
+	}
+	return netwire.One(x, http.StatusOK, "vpc", a.vpcView(x, r.(*vpcRow)))
+}
+
+func (a *API) addRanges(x *keystone.Exchange) error {
+	return a.changeRanges(x, func(now, named []string) []string { return append(now, named...) })
+}
+
+func (a *API) removeRanges(x *keystone.Exchange) error {
+	return a.changeRanges(x, func(now, named []string) []string {
+		var left []string
+		for _, c := range now {
+			if !slices.Contains(named, c) {
+				left = append(left, c)
+			}
+		}
+		return left
+	})
+}
+
+func (a *API) changeRanges(x *keystone.Exchange, f func(now, named []string) []string) error {
+	var b struct {
+		Ranges []string `json:"extend_cidrs"`
+	}
+	if err := netwire.Body(x, "vpc", &b); err != nil {
+		return err
+	}
+	r, err := a.changeVPC(x, x.Param("vpc_id"), func(sp *network.VPCSpec) (keystone.Spec, error) {
+		return keystone.Spec{"extend_cidrs": list(f(sp.ExtendCIDRs, b.Ranges))}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return netwire.One(x, http.StatusOK, "vpc", a.vpcView(x, r))
+}
+
+// changeVPC changes a VPC by what it is now, as long as nobody else does at the same time.
+func (a *API) changeVPC(x *keystone.Exchange, target string, f func(*network.VPCSpec) (keystone.Spec, error)) (*vpcRow, error) {
+	for try := 0; ; try++ {
+		r, err := keystone.Get(x, a.n.VPC, target)
+		if err != nil {
+			return nil, err
+		}
+		spec, err := f(&r.Spec)
+		if err != nil {
+			return nil, err
+		}
+		now, err := x.Do(a.n.VPC.D, call.Update, target, func(c *call.Call) { c.Spec, c.IfRevision = spec.JSON(), r.Revision })
+		if err == nil {
+			return now.(*vpcRow), nil
+		}
+		if !fail.Is(err, fail.Conflict) || try == 20 {
+			return nil, err
+		}
+	}
+}
+
+func (a *API) quotaRoutes() []keystone.Route {
+	return []keystone.Route{{Method: "GET", Path: "/v1/{project_id}/quotas", Kind: a.n.VPC.D, Verb: call.List, Do: a.quotas},
+		{Method: "GET", Path: "/v3/{project_id}/vpc/quotas", Kind: a.n.VPC.D, Verb: call.List, Do: a.quotas}}
+}
+
+// quotaNames are the API's names for what is counted.
+var quotaNames = map[string]string{"vpc": "network.vpcs", "subnet": "network.subnets", "securityGroup": "network.security-groups", "securityGroupRule": "network.security-rules",
+	"publicIp": "network.public-ips", "vpcPeer": "network.peerings", "address_group": "network.address-groups", "shareBandwidth": "network.bandwidths", "flow_log": "network.flow-logs"}
+
+func (a *API) quotas(x *keystone.Exchange) error {
+	c := x.Call
+	all, err := a.Door.Quotas(x.R.Context(), &c)
+	if err != nil {
+		return err
+	}
+	items := []any{}
+	for _, typ := range slices.Sorted(maps.Keys(quotaNames)) {
+		for _, q := range all {
+			if string(q.Dim) == quotaNames[typ] && netwire.Same(x, "type", typ) {
+				items = append(items, map[string]any{"type": typ, "used": q.Used, "quota": q.Limit, "min": 0})
+			}
+		}
+	}
+	return netwire.One(x, http.StatusOK, "quotas", map[string]any{"resources": items})
+}

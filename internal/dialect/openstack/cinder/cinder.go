@@ -1,0 +1,148 @@
+// Package cinder serves OpenStack's block storage API v3 (https://docs.openstack.org/api-ref/block-storage/v3/) over the
+// rows of service volume: volumes, types, snapshots, transfers, and the attachments that servers make. It may import the
+// kernel, services' exported types, dialect/openstack/{keystone,rest,token} and dialect/front.
+package cinder
+
+import (
+	"net/http"
+
+	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/volume"
+)
+
+// Service is how Cinder is found; Alias is the type that newer clients look for.
+var (
+	Service = rest.Service{Name: "cinder", Prefix: "volume", Type: "volumev3", Path: "/v3/{project}"}
+	Alias   = rest.Service{Name: "cinder", Prefix: "volume", Type: "block-storage", Path: "/v3/{project}"}
+)
+
+// micros: up to where transfers have filters; later ones are about clusters and quotas of volumes that do not count.
+var micros = rest.Micros{Type: "volume", Major: 3, From: 0, To: 59}
+
+// Options are what the API stands on.
+type Options struct {
+	keystone.Options
+	Volumes *volume.Service
+	Zone    string
+	Host    string
+}
+
+// API serves the routes.
+type API struct {
+	*keystone.API
+	o Options
+}
+
+type route struct {
+	method, path string
+	kind         *kind.Def
+	verb         string
+	do           func(*exchange) error
+}
+
+// exchange is a request with the microversion it asks for.
+type exchange struct {
+	*rest.Exchange
+	api   *API
+	minor int
+	users map[string]string
+}
+
+// New makes the API.
+func New(o Options) *API {
+	o.Fail = rest.Fault(http.StatusRequestEntityTooLarge)
+	a := &API{API: keystone.Bare(o.Options), o: o}
+	a.Add(keystone.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
+	a.Add(keystone.Route{Method: "GET", Path: "/v3", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
+	for _, rs := range [][]route{a.volumeRoutes(), a.actionRoutes(), a.snapshotRoutes(), a.typeRoutes(), a.transferRoutes(), a.limitRoutes(), a.placeRoutes()} {
+		for _, r := range rs {
+			a.Add(keystone.Route{Method: r.method, Path: "/v3/{project_id}" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error {
+				minor, err := micros.Asked(x)
+				if err != nil {
+					return err
+				}
+				x.Call.Project = x.Param("project_id")
+				return r.do(&exchange{Exchange: x, api: a, minor: minor})
+			}})
+		}
+	}
+	return a
+}
+
+// Behind is the API behind the listener.
+func (a *API) Behind() front.Service { return Service.Behind(a.API, keystone.MaxBody) }
+
+func (a *API) versions(x *rest.Exchange, status int) error {
+	token.Write(x.W, status, map[string]any{"versions": []any{micros.Version("v3.0", a.Base(x.R)+"/v3/")}})
+	return nil
+}
+
+func (x *exchange) since(minor int) bool { return x.minor >= minor }
+
+func (x *exchange) one(status int, name string, v any) error {
+	return rest.Write(x.Exchange, status, name, v)
+}
+
+func (x *exchange) view(fn func(tx store.Tx) error) error {
+	return x.API.Door.Store.View(x.R.Context(), fn)
+}
+
+// links point at something of the project's.
+func (x *exchange) links(path string) []token.Link {
+	base, p := x.API.Base(x.R), x.Param("project_id")
+	return []token.Link{{Rel: "self", Href: base + "/v3/" + p + path}, {Rel: "bookmark", Href: base + "/" + p + path}}
+}
+
+// list answers with a list, the address of the next page, and the number of all where that is asked for.
+func (x *exchange) list(plural string, items []any, more bool, last string) error {
+	if items == nil {
+		items = []any{}
+	}
+	out := map[string]any{plural: items}
+	if more {
+		out[plural+"_links"] = []token.Link{{Rel: "next", Href: x.API.Base(x.R) + rest.Next(x.Exchange, last)}}
+	}
+	token.Write(x.W, http.StatusOK, out)
+	return nil
+}
+
+func words(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
+
+// user gives the id of who made a row; its name where that user is gone.
+func (x *exchange) user(m *kind.Meta) string {
+	if u, ok := x.users[m.CreatedBy]; ok {
+		return u
+	}
+	out := m.CreatedBy
+	_ = x.view(func(tx store.Tx) error {
+		u, err := x.API.Kinds.User.Find(tx, string(m.Domain), m.CreatedBy)
+		if u != nil {
+			out = string(u.ID)
+		}
+		return err
+	})
+	if x.users == nil {
+		x.users = map[string]string{}
+	}
+	x.users[m.CreatedBy] = out
+	return out
+}
+
+// dashed prints an id that a field holds; nil for none.
+func dashed(s string) any {
+	if i, ok := id.Parse(s); ok {
+		return i.Dashed()
+	}
+	return rest.Null(s)
+}

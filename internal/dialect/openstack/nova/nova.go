@@ -1,0 +1,173 @@
+// Package nova serves OpenStack's compute API v2.1 (https://docs.openstack.org/api-ref/compute/) over the rows of service
+// compute and the key pairs: servers with their actions, cards and volumes, flavours, key pairs, groups, and what operators
+// look at. It may import the kernel, services' exported types, dialect/openstack/{keystone,rest,token} and dialect/front.
+package nova
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/compute"
+)
+
+// Service is how Nova is found.
+var Service = rest.Service{Name: "nova", Prefix: "compute", Type: "compute", Path: "/v2.1"}
+
+// micros: from 2.91 on, rebuilding and unshelving say things that this cloud does not have.
+var micros = rest.Micros{Type: "compute", Header: "X-OpenStack-Nova-API-Version", Major: 2, From: 1, To: 90}
+
+// Options are what the API stands on.
+type Options struct {
+	keystone.Options
+	Compute *compute.Service
+	// KeyPairs is the kind of key pairs.
+	KeyPairs *kind.Def
+	// Cards tells of a port what a server's view says; nil: nothing beyond the server's row.
+	Cards Cards
+	// ImageOf makes an image of a volume; nil: servers make no images.
+	ImageOf func(x *rest.Exchange, server *kind.Meta, volume id.ID, name string, properties map[string]string) (id.ID, error)
+	// Console gives the address at which a person sees a server's screen or serial line; nil: there is none.
+	Console func(r *http.Request, server id.ID, protocol string) string
+}
+
+// Cards tells of networks and ports.
+type Cards interface {
+	// Card tells of a port.
+	Card(tx store.Tx, port id.ID) (Card, error)
+	// Groups gives the security groups of the server's ports: from their ids.
+	Group(tx store.Tx, project id.ID, nameOrID string) (GroupView, error)
+	// Subnet gives what a client's network is here: the subnet that a card is put in, "" when there is none.
+	Subnet(tx store.Tx, project id.ID, network string) (id.ID, error)
+	// SetGroups gives a port other groups, by a call of the exchange's own.
+	SetGroups(x *rest.Exchange, port id.ID, groups []string) error
+}
+
+// Card is what a server shows of a port.
+type Card struct {
+	Network     string // its network's name
+	NetworkID   id.ID
+	Fixed       []FixedIP
+	Public      []string // public addresses that lead to it
+	Groups      []string // ids
+	MAC, Status string
+}
+
+// FixedIP is an address with the subnet it is of.
+type FixedIP struct {
+	Subnet  string
+	Address string
+}
+
+// GroupView is a security group.
+type GroupView struct {
+	ID          string
+	Name        string
+	Description string
+}
+
+// API serves the routes.
+type API struct {
+	*keystone.API
+	o Options
+}
+
+// route is one line of the table.
+type route struct {
+	method, path string
+	kind         *kind.Def
+	verb         string
+	do           func(*exchange) error
+}
+
+// exchange is a request with the microversion it asks for.
+type exchange struct {
+	*rest.Exchange
+	api   *API
+	minor int
+	cache cache
+}
+
+// New makes the API.
+func New(o Options) *API {
+	o.Fail = rest.Fault(http.StatusForbidden)
+	a := &API{API: keystone.Bare(o.Options), o: o}
+	for _, p := range []string{"/", "/v2.1", "/v2"} {
+		a.Add(keystone.Route{Method: "GET", Path: p, Open: true, Do: a.versions})
+	}
+	for _, rs := range [][]route{a.serverRoutes(), a.actionRoutes(), a.deviceRoutes(), a.keyRoutes(), a.flavorRoutes(), a.placeRoutes(), a.limitRoutes(),
+		a.groupRoutes(), a.historyRoutes()} {
+		for _, r := range rs {
+			a.Add(keystone.Route{Method: r.method, Path: "/v2.1" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error {
+				minor, err := micros.Asked(x)
+				if err != nil {
+					return err
+				}
+				return r.do(&exchange{Exchange: x, api: a, minor: minor})
+			}})
+		}
+	}
+	return a
+}
+
+// Behind is the API behind the listener.
+func (a *API) Behind() front.Service { return Service.Behind(a.API, keystone.MaxBody) }
+
+// versions answers at the root with what there is, and at a version with what that is.
+func (a *API) versions(x *rest.Exchange) error {
+	v := micros.Version("v2.1", a.Base(x.R)+"/v2.1/")
+	if x.R.URL.Path == "/" || x.R.URL.Path == "" {
+		token.WriteServiceVersions(x.W, v)
+		return nil
+	}
+	token.WriteVersion(x.W, v)
+	return nil
+}
+
+// since tells whether the client speaks a microversion or a newer one.
+func (x *exchange) since(minor int) bool { return x.minor >= minor }
+
+// link points at something of the API.
+func (x *exchange) links(path string) []token.Link {
+	base := x.API.Base(x.R)
+	return []token.Link{{Rel: "self", Href: base + "/v2.1" + path}, {Rel: "bookmark", Href: base + path}}
+}
+
+// list answers with a list, and the address of the next page where more follows.
+func (x *exchange) list(plural string, items []any, more bool, last string) error {
+	out := map[string]any{plural: items}
+	if items == nil {
+		out[plural] = []any{}
+	}
+	if more {
+		out[plural+"_links"] = []token.Link{{Rel: "next", Href: x.API.Base(x.R) + rest.Next(x.Exchange, last)}}
+	}
+	token.Write(x.W, http.StatusOK, out)
+	return nil
+}
+
+func (x *exchange) one(status int, name string, v any) error {
+	return rest.Write(x.Exchange, status, name, v)
+}
+
+func stamp(t time.Time) rest.Time { return rest.Time(t) }
+
+// view reads in one look at the store.
+func (x *exchange) view(fn func(tx store.Tx) error) error {
+	return x.API.Door.Store.View(x.R.Context(), fn)
+}
+
+// byte count of a host's id: Nova hashes project and host, so that tenants cannot tell hosts apart by name.
+func hostID(project id.ID, host string) string {
+	if host == "" {
+		return ""
+	}
+	return fmt.Sprintf("%x", sum224(string(project)+host))
+}

@@ -1,0 +1,174 @@
+package servers_test
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	ecs "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/ecs/v2"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/ecs/v2/model"
+
+	"github.com/awancloud/awan/internal/kernel/id"
+)
+
+// net is a subnet with a group for servers.
+type net struct{ vpc, subnet, group string }
+
+func (n *tenant) network() net {
+	n.t.Helper()
+	vpc := n.makeRow(n.Networks.VPC.D, "shop", `{"cidr":"10.1.0.0/16"}`).M().ID
+	subnet := n.makeRow(n.Networks.Subnet.D, "front", `{"vpc":"`+string(vpc)+`","cidr":"10.1.1.0/24"}`).M().ID
+	group := n.makeRow(n.Networks.Group.D, "web", `{}`).M().ID
+	return net{vpc.Dashed(), subnet.Dashed(), group.Dashed()}
+}
+
+// done waits for a job and gives its entities.
+func done(t *testing.T, c *ecs.EcsClient, job *string) *model.JobEntities {
+	t.Helper()
+	if job == nil || *job == "" {
+		t.Fatal("there is no job id")
+	}
+	var r *model.ShowJobResponse
+	until(t, "the job's end", func() bool {
+		r = must[*model.ShowJobResponse](t)(c.ShowJob(&model.ShowJobRequest{JobId: *job}))
+		return r.Status.Value() != "RUNNING" && r.Status.Value() != "INIT"
+	})
+	if r.Status.Value() != "SUCCESS" {
+		t.Fatalf("job %s: %s %v", *job, r.Status.Value(), *r.FailReason)
+	}
+	return r.Entities
+}
+
+func (n *tenant) image(name string) string {
+	n.t.Helper()
+	var found string
+	for _, r := range n.list(n.Pictures.Public.D, "-") {
+		if r.M().Name == name {
+			found = r.M().ID.Dashed()
+		}
+	}
+	if found == "" {
+		n.t.Fatalf("there is no image %s", name)
+	}
+	return found
+}
+
+func TestServers(t *testing.T) {
+	n := open(t)
+	c := client(n, ecs.EcsClientBuilder(), ecs.NewEcsClient)
+	w, image := n.network(), n.image("Debian 12 small")
+	show := func(server string) *model.ServerDetail {
+		t.Helper()
+		return must[*model.ShowServerResponse](t)(c.ShowServer(&model.ShowServerRequest{ServerId: server})).Server
+	}
+
+	kp := must[*model.NovaCreateKeypairResponse](t)(c.NovaCreateKeypair(&model.NovaCreateKeypairRequest{Body: &model.NovaCreateKeypairRequestBody{
+		Keypair: &model.NovaCreateKeypairOption{Name: "Laptop_1"}}}))
+	if kp.Keypair.Name != "Laptop_1" || !strings.HasPrefix(kp.Keypair.PublicKey, "ssh-ed25519 ") || !strings.Contains(kp.Keypair.PrivateKey, "PRIVATE KEY") || strings.Count(kp.Keypair.Fingerprint, ":") != 15 {
+		t.Errorf("key pair: %+v", kp.Keypair)
+	}
+
+	body := func(count int32) *model.PostPaidServer {
+		return &model.PostPaidServer{Name: "web", FlavorRef: "s6.small.1", ImageRef: image, Vpcid: w.vpc, Nics: []model.PostPaidServerNic{{SubnetId: &w.subnet}},
+			KeyName: ptr("Laptop_1"), Count: &count, SecurityGroups: &[]model.PostPaidServerSecurityGroup{{Id: &w.group}},
+			RootVolume:  &model.PostPaidServerRootVolume{Volumetype: model.GetPostPaidServerRootVolumeVolumetypeEnum().GPSSD, Size: ptr(int32(10))},
+			DataVolumes: &[]model.PostPaidServerDataVolume{{Volumetype: model.GetPostPaidServerDataVolumeVolumetypeEnum().SAS, Size: 20}},
+			ServerTags:  &[]model.PostPaidServerTag{{Key: "team", Value: "shop"}}, UserData: ptr(base64.StdEncoding.EncodeToString([]byte("#!/bin/sh\necho hello\n"))),
+			Metadata: map[string]string{"role": "front"}, Description: ptr("the shop")}
+	}
+
+	t.Run("a dry run makes nothing", func(t *testing.T) {
+		must[*model.CreatePostPaidServersResponse](t)(c.CreatePostPaidServers(&model.CreatePostPaidServersRequest{Body: &model.CreatePostPaidServersRequestBody{DryRun: ptr(true), Server: body(1)}}))
+		if l := must[*model.ListServersDetailsResponse](t)(c.ListServersDetails(&model.ListServersDetailsRequest{})); *l.Count != 0 {
+			t.Errorf("%d servers", *l.Count)
+		}
+	})
+
+	made := must[*model.CreatePostPaidServersResponse](t)(c.CreatePostPaidServers(&model.CreatePostPaidServersRequest{Body: &model.CreatePostPaidServersRequestBody{Server: body(1)}}))
+	if len(*made.ServerIds) != 1 {
+		t.Fatalf("made %v", made)
+	}
+	web := (*made.ServerIds)[0]
+	e := done(t, c, made.JobId)
+	if len(*e.SubJobs) != 1 || *(*e.SubJobs)[0].Entities.ServerId != web || *e.SubJobsTotal != 1 {
+		t.Errorf("entities: %v", e)
+	}
+
+	t.Run("shown", func(t *testing.T) {
+		s := show(web)
+		if s.Status != "ACTIVE" || s.Name != "web" || s.Flavor.Id != "s6.small.1" || s.Flavor.Vcpus != "1" || s.Flavor.Ram != "1024" || s.Image.Id != image || s.KeyName != "Laptop_1" ||
+			s.OSEXTSTSvmState != "active" || s.OSEXTSTSpowerState != 1 || *s.Description != "the shop" || s.OSEXTAZavailabilityZone != "awan-1a" || s.TenantId != n.project {
+			t.Errorf("server: %+v", s)
+		}
+		if a := s.Addresses[w.vpc]; len(a) != 1 || !strings.HasPrefix(a[0].Addr, "10.1.1.") || a[0].Version != "4" || a[0].OSEXTIPStype.Value() != "fixed" || !*a[0].Primary {
+			t.Errorf("addresses: %+v", s.Addresses)
+		}
+		if s.Metadata["vpc_id"] != w.vpc || s.Metadata["charging_mode"] != "0" || s.Metadata["role"] != "front" {
+			t.Errorf("metadata: %v", s.Metadata)
+		}
+		if len(s.SecurityGroups) != 1 || s.SecurityGroups[0].Id != w.group || s.SecurityGroups[0].Name != "web" {
+			t.Errorf("groups: %+v", s.SecurityGroups)
+		}
+		if v := s.OsExtendedVolumesvolumesAttached; len(v) != 2 || *v[0].BootIndex != "0" || v[0].DeleteOnTermination != "true" || v[1].Device != "/dev/vdb" || v[1].DeleteOnTermination != "false" {
+			t.Errorf("volumes: %+v", v)
+		}
+		if len(*s.Tags) != 1 || (*s.Tags)[0] != "team=shop" {
+			t.Errorf("tags: %v", *s.Tags)
+		}
+		if u, _ := base64.StdEncoding.DecodeString(*s.OSEXTSRVATTRuserData); !strings.Contains(string(u), "echo hello") {
+			t.Errorf("user data: %q", u)
+		}
+		if row, _ := id.Parse(web); row.Dashed() != s.Id {
+			t.Errorf("id: %s", s.Id)
+		}
+	})
+
+	t.Run("power", func(t *testing.T) {
+		done(t, c, must[*model.BatchStopServersResponse](t)(c.BatchStopServers(&model.BatchStopServersRequest{Body: &model.BatchStopServersRequestBody{
+			OsStop: &model.BatchStopServersOption{Servers: []model.ServerId{{Id: web}}, Type: ptr(model.GetBatchStopServersOptionTypeEnum().HARD)}}})).JobId)
+		if s := show(web); s.Status != "SHUTOFF" || s.OSEXTSTSpowerState != 4 {
+			t.Errorf("stopped: %s", s.Status)
+		}
+		done(t, c, must[*model.BatchStartServersResponse](t)(c.BatchStartServers(&model.BatchStartServersRequest{Body: &model.BatchStartServersRequestBody{
+			OsStart: &model.BatchStartServersOption{Servers: []model.ServerId{{Id: web}}}}})).JobId)
+		done(t, c, must[*model.BatchRebootServersResponse](t)(c.BatchRebootServers(&model.BatchRebootServersRequest{Body: &model.BatchRebootServersRequestBody{
+			Reboot: &model.BatchRebootSeversOption{Servers: []model.ServerId{{Id: web}}, Type: model.GetBatchRebootSeversOptionTypeEnum().SOFT}}})).JobId)
+		if s := show(web); s.Status != "ACTIVE" {
+			t.Errorf("started: %s", s.Status)
+		}
+	})
+
+	t.Run("several at once", func(t *testing.T) {
+		made := must[*model.CreatePostPaidServersResponse](t)(c.CreatePostPaidServers(&model.CreatePostPaidServersRequest{Body: &model.CreatePostPaidServersRequestBody{Server: body(3)}}))
+		e := done(t, c, made.JobId)
+		if len(*made.ServerIds) != 3 || *e.SubJobsTotal != 3 || len(*e.SubJobs) != 3 {
+			t.Fatalf("made %v, %v", made.ServerIds, e)
+		}
+		if s := show((*made.ServerIds)[2]); s.Name != "web-0003" {
+			t.Errorf("the third is %s", s.Name)
+		}
+		page := must[*model.ListServersDetailsResponse](t)(c.ListServersDetails(&model.ListServersDetailsRequest{Limit: ptr(int32(2)), Offset: ptr(int32(2)), Name: ptr("web")}))
+		if *page.Count != 4 || len(*page.Servers) != 2 || (*page.Servers)[1].Name != "web-0003" {
+			t.Errorf("second page: %v", page)
+		}
+		one := must[*model.ListServersDetailsResponse](t)(c.ListServersDetails(&model.ListServersDetailsRequest{Limit: ptr(int32(1))}))
+		if *one.Count != 4 || len(*one.Servers) != 1 {
+			t.Errorf("first page: %v", one)
+		}
+		next := must[*model.ListCloudServersResponse](t)(c.ListCloudServers(&model.ListCloudServersRequest{Limit: ptr(int32(3)), Marker: &web}))
+		if len(*next.Servers) != 3 || len(*next.ServersLinks) != 0 {
+			t.Errorf("by marker: %v", next)
+		}
+		var servers []model.ServerId
+		for _, s := range *made.ServerIds {
+			servers = append(servers, model.ServerId{Id: s})
+		}
+		done(t, c, must[*model.DeleteServersResponse](t)(c.DeleteServers(&model.DeleteServersRequest{Body: &model.DeleteServersRequestBody{Servers: servers, DeleteVolume: ptr(true)}})).JobId)
+		if l := must[*model.ListServersDetailsResponse](t)(c.ListServersDetails(&model.ListServersDetailsRequest{})); *l.Count != 1 {
+			t.Errorf("%d servers are left", *l.Count)
+		}
+		if v := n.list(n.Volumes.Volumes.D, n.project); len(v) != 2 {
+			t.Errorf("%d volumes are left", len(v))
+		}
+	})
+}
