@@ -27,11 +27,13 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/balancer"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/disk"
+	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/federation"
@@ -62,9 +64,11 @@ type Options struct {
 	// ACMEDirectory is the URL of the authority that tenants' names get certificates from, ACMEEmail whom it writes to.
 	// Empty: nobody is asked for certificates.
 	ACMEDirectory, ACMEEmail string
-	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
-	Version                  string
-	Log                      *slog.Logger
+	// DNSListen is the HOST:PORT of the name server for public zones; "": beside Listen; "off": there is none.
+	DNSListen string
+	TCPPorts  string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
+	Version   string
+	Log       *slog.Logger
 	// Mail is the server that alarms' e-mail goes by; without one there is none.
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
@@ -73,7 +77,8 @@ type Options struct {
 	PublicIPs []network.Pool
 	// Overcommit is how much more servers are promised than there is; zero: compute.DefaultOvercommit.
 	Overcommit compute.Overcommit
-	Blobs      object.Blobs // where the bytes of objects lie; nil: files in the data folder
+	Blobs      object.Blobs // where the bytes of objects lie; nil: where Objects says
+	Objects    ObjectPlace
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -127,6 +132,9 @@ type Cloud struct {
 	Alarms     *alarm.Service
 	Scaling    *scaling.Service
 	Buckets    *bucket.Service
+	Balancer   *balancer.Service
+	DNS        *dns.Service
+	NameServer netip.AddrPort // where public zones are answered; invalid: nowhere
 	IaaS       *iaas.IaaS
 	sealer     *secret.Sealer
 	calls      *calls
@@ -176,6 +184,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeIaaS(limits); err != nil {
 		return c, err
 	}
+	c.makeDNS()
+	c.makeBalancer()
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
@@ -219,6 +229,12 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.IaaS.Close(); return nil })
+	if err := c.startDNS(ctx); err != nil {
+		return c, err
+	}
+	if err := c.startBalancer(ctx); err != nil {
+		return c, err
+	}
 	c.collectLogs(ctx)
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err

@@ -68,14 +68,16 @@ func New(d Deps) (*IaaS, error) {
 	if err != nil {
 		return nil, err
 	}
-	zone := d.Region + "a"
+	zone := i.Zone()
 	i.Networks = network.New(network.Deps{Store: d.Store, Engine: d.Fabric, Host: host{i}, Instance: i.instance, Dir: d.Dir,
 		Options: network.Options{Region: d.Region, Zone: zone, Public: d.PublicIPs}, Now: d.Now, Log: d.Log})
 	i.Images = image.New(image.Deps{Store: d.Store, Engine: d.Disk, Maker: d.Maker, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log, Project: i.project,
 		Take: func(ctx context.Context, project id.ID, from image.Source, of id.ID) (image.Taken, error) {
 			return i.Volumes.Take(ctx, project, from, of)
 		},
-		Release: func(ctx context.Context, of id.ID) error { return i.Volumes.Release(ctx, of) }})
+		Release: func(ctx context.Context, project id.ID, from image.Source, of id.ID) error {
+			return i.Volumes.Release(ctx, project, from, of)
+		}})
 	i.Volumes = volume.New(volume.Deps{Store: d.Store, Engine: d.Disk, Machines: d.Machine, Images: i.Images, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log,
 		Unseal: host{i}.Unseal, Catalogue: types, Zones: []string{zone}, Retention: volumeRetention,
 		Refit: func(ctx context.Context, server, _ id.ID) error { return i.Servers.Refit(ctx, server) }})
@@ -83,6 +85,9 @@ func New(d Deps) (*IaaS, error) {
 		PublicKey: i.publicKey, Flavors: flavors, Overcommit: d.Overcommit, Zone: zone, HostName: d.HostName, Now: d.Now, Log: d.Log})
 	return i, nil
 }
+
+// Zone is the one availability zone.
+func (i *IaaS) Zone() string { return i.Region + "a" }
 
 // Kinds lists the services' kinds, in the order in which people meet them.
 func (i *IaaS) Kinds() []*kind.Def {
