@@ -44,12 +44,17 @@ type UpOptions struct {
 	Upstream                 string // registry that images this cloud lacks are pulled from
 	ACMEDirectory, ACMEEmail string
 	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from
+	DNS                      string // HOST:PORT of the name server for public zones; off: none
 	Bases                    string // registry and path that base images are pulled from, instead of being made
 
 	SMTP, SMTPFrom, SMTPUser, SMTPPasswordFile string   // the server that alarms' e-mail goes by
 	WebhookAllow                               []string // addresses and networks beside public ones that notifications may go to
 	AllowSources                               []string // hosts and networks that sources may come from beside public addresses
 	Registries                                 []string // other registries that images may be named from
+
+	ObjectDirs                                  []string // folders on disks of their own that objects are spread over; none: in Data
+	ObjectS3                                    string   // https://HOST/BUCKET/PREFIX of the store that objects lie in instead
+	ObjectS3Region, ObjectS3CA, ObjectS3KeyFile string   // of that store
 }
 
 // DownOptions are what awan down was told.

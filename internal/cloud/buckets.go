@@ -4,20 +4,19 @@ import (
 	"context"
 	"time"
 
-	"github.com/awancloud/awan/internal/engine/object/file"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/bucket"
 )
 
 // openBuckets opens object storage.
-func (c *Cloud) openBuckets(context.Context) error {
+func (c *Cloud) openBuckets(ctx context.Context) error {
 	limits, err := defaultQuotas()
 	if err != nil {
 		return err
 	}
 	if c.Blobs == nil {
-		if c.Blobs, err = file.Open(file.Options{Dirs: []string{c.path("objects")}, Log: c.Log}); err != nil {
+		if err := c.openObjects(ctx); err != nil {
 			return err
 		}
 	}

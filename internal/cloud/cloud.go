@@ -32,10 +32,10 @@ import (
 	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/config"
 	"github.com/awancloud/awan/internal/service/disk"
+	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/federation"
-	"github.com/awancloud/awan/internal/service/image"
 	"github.com/awancloud/awan/internal/service/machine"
 	"github.com/awancloud/awan/internal/service/metric"
 	"github.com/awancloud/awan/internal/service/network"
@@ -62,9 +62,11 @@ type Options struct {
 	// ACMEDirectory is the URL of the authority that tenants' names get certificates from, ACMEEmail whom it writes to.
 	// Empty: nobody is asked for certificates.
 	ACMEDirectory, ACMEEmail string
-	TCPPorts                 string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
-	Version                  string
-	Log                      *slog.Logger
+	// DNSListen is the HOST:PORT of the name server for public zones; "": beside Listen; "off": there is none.
+	DNSListen string
+	TCPPorts  string // FIRST-LAST that tenants' TCP ports are taken from; "" = DefaultTCPPorts
+	Version   string
+	Log       *slog.Logger
 	// Mail is the server that alarms' e-mail goes by; without one there is none.
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
@@ -73,7 +75,8 @@ type Options struct {
 	PublicIPs []network.Pool
 	// Overcommit is how much more servers are promised than there is; zero: compute.DefaultOvercommit.
 	Overcommit compute.Overcommit
-	Blobs      object.Blobs // where the bytes of objects lie; nil: files in the data folder
+	Blobs      object.Blobs // where the bytes of objects lie; nil: where Objects says
+	Objects    ObjectPlace
 	// Engines makes the engines; nil: Local.
 	Engines func(ctx context.Context, c *Cloud) (Engines, error)
 }
@@ -128,6 +131,8 @@ type Cloud struct {
 	Scaling    *scaling.Service
 	Buckets    *bucket.Service
 	IaaS       *iaas.IaaS
+	DNS        *dns.Service
+	NameServer netip.AddrPort // where public zones are answered; invalid: nowhere
 	sealer     *secret.Sealer
 	calls      *calls
 }
@@ -176,6 +181,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeIaaS(limits); err != nil {
 		return c, err
 	}
+	c.makeDNS()
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
@@ -219,6 +225,9 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.IaaS.Close(); return nil })
+	if err := c.startDNS(ctx); err != nil {
+		return c, err
+	}
 	c.collectLogs(ctx)
 	if err := c.Door.Start(ctx); err != nil {
 		return c, err

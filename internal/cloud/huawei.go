@@ -15,14 +15,14 @@ import (
 func (c *Cloud) huaweiServers(a *auth.Authenticator) []front.Service {
 	return []front.Service{
 		ecs.New(c.ecsOptions(a)).Service(),
-		evs.New(evs.Options{Door: c.Door, Auth: a, Region: c.Region, Zone: c.zone(), Volumes: c.Volumes, Looks: ecs.Looks()}).Service(),
-		ims.New(ims.Options{Door: c.Door, Auth: a, Region: c.Region, Images: c.Pictures, Compute: c.Servers, Looks: ecs.Looks()}).Service(),
-		kps.New(kps.Options{Door: c.Door, Auth: a, Region: c.Region, KeyPair: c.Keypairs.D}).Service(),
+		evs.New(evs.Options{Door: c.Door, Auth: a, Region: c.Region, Zone: c.IaaS.Zone(), Volumes: c.IaaS.Volumes, Looks: ecs.Looks()}).Service(),
+		ims.New(ims.Options{Door: c.Door, Auth: a, Region: c.Region, Images: c.IaaS.Images, Compute: c.IaaS.Servers, Looks: ecs.Looks()}).Service(),
+		kps.New(kps.Options{Door: c.Door, Auth: a, Region: c.Region, KeyPair: c.IaaS.Keypairs.D}).Service(),
 	}
 }
 
 func (c *Cloud) ecsOptions(a *auth.Authenticator) ecs.Options {
-	return ecs.Options{Door: c.Door, Auth: a, Region: c.Region, Compute: c.Servers, Network: c.Networks, KeyPair: c.Keypairs.D,
+	return ecs.Options{Door: c.Door, Auth: a, Region: c.Region, Compute: c.IaaS.Servers, Network: c.IaaS.Networks, KeyPair: c.IaaS.Keypairs.D,
 		Console: func(_ *http.Request, project, server string) string {
 			return c.URL() + "/projects/" + project + "/compute/servers/" + server + "?screen=vnc"
 		}}

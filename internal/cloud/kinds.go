@@ -18,6 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/config"
+	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/registry"
@@ -34,6 +35,7 @@ func (c *Cloud) kinds() []*kind.Def {
 		c.IaaS.Kinds(),
 		c.Scaling.Kinds(),
 		c.Access.Kinds(),
+		c.DNS.Kinds(),
 		c.Alarms.Kinds(),
 		c.Images.All(),
 		c.Scan.All(),
@@ -51,7 +53,7 @@ func Describe() []kind.Desc {
 	}
 	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Buckets: bucket.New(bucket.Deps{}), Scaling: scaling.New(scaling.Deps{}), Access: access.New(access.Deps{}),
 		Alarms: alarm.New(alarm.Deps{}), Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
-		IaaS: machines, Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
+		IaaS: machines, DNS: dns.New(dns.Deps{}), Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
 	for _, k := range c.kinds() {
 		out = append(out, k.Desc)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/auth"
 	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/front"
+	huaweidns "github.com/awancloud/awan/internal/dialect/huawei/dns"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
@@ -73,7 +74,8 @@ func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints}
 	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Config: c.Config, Access: c.Access, Region: c.Region})
 	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Host: c.registryName})
-	return append(append(append(iam.New(o).Services(), stage.Services()...), c.huaweiServers(a)...), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
+	names := huaweidns.New(huaweidns.Options{Options: o, DNS: c.DNS})
+	return append(append(append(iam.New(o).Services(), stage.Services()...), c.huaweiServers(a)...), names.Service(), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(), images.Service(c.Registry),
 		prometheus.New(prometheus.Options{Metrics: c.Metrics, Alarms: c.Alarms, Door: c.Door, User: c.imageUser}).Service(),
 		front.Service{Name: "git", Handler: withRequestID(c.gitHandler()), MaxBody: -1},

@@ -35,14 +35,21 @@ func up(ctx context.Context, o cli.UpOptions) error {
 	if err != nil {
 		return err
 	}
-	c, err := Open(ctx, Options{Data: o.Data, Listen: cmp.Or(o.Listen, DefaultListen), Domain: cmp.Or(o.Domain, DefaultDomain),
+	objects, err := objectPlace(o, os.Getenv)
+	if err != nil {
+		return err
+	}
+	c, err := Open(ctx, Options{Objects: objects, Data: o.Data, Listen: cmp.Or(o.Listen, DefaultListen), Domain: cmp.Or(o.Domain, DefaultDomain),
 		Region: cmp.Or(o.Region, DefaultRegion), Account: DefaultAccount, Version: Version, Log: log,
-		Upstream: o.Upstream, UpstreamBases: o.Bases, TCPPorts: o.TCPPorts, ACMEDirectory: o.ACMEDirectory, ACMEEmail: o.ACMEEmail,
+		Upstream: o.Upstream, UpstreamBases: o.Bases, TCPPorts: o.TCPPorts, DNSListen: o.DNS, ACMEDirectory: o.ACMEDirectory, ACMEEmail: o.ACMEEmail,
 		Mail: mail, WebhookAllow: allow, AllowSources: o.AllowSources, Registries: o.Registries})
 	if err != nil {
 		return err
 	}
 	fmt.Printf("ready\n  console  %s/\n  API      %s/awan/v1\n", c.URL(), c.URL())
+	if c.NameServer.IsValid() {
+		fmt.Printf("  DNS      %s\n", c.NameServer)
+	}
 	select {
 	case <-ctx.Done():
 		return c.Close()

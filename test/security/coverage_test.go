@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
+	huaweidns "github.com/awancloud/awan/internal/dialect/huawei/dns"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
@@ -130,6 +131,7 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/deploy-tokens", "ci", `{"component":"web"}`)
 	w.make(root, inProject+"access/custom-domains", "shop.example.org", `{"component":"web"}`)
 	w.make(root, inProject+"access/access-rules", "web", `{"component":"web","rate":1000}`)
+	zone := w.make(root, inProject+"dns/zones", "shop.example.org", `{}`).Resource.ID
 	w.make(root, inProject+"access/tcp-ports", "web", `{"component":"web","target":80}`)
 
 	w.make(root, inDomain+"identity/users", fresh, `{`+password+`}`)
@@ -156,6 +158,7 @@ func openTown(t *testing.T) *town {
 		v.values[name] = v.rows[k]
 	}
 	v.values["job_id"], v.values["cluster_id"] = strings.Repeat("0", 32), "c"
+	v.values["zone_id"], v.values["recordset_id"] = zone, v.rows["dns/record-set"]
 	v.values["agency_id"], v.values["enterprise_project_id"] = v.rows["identity/agency"], v.rows["identity/enterprise-project"]
 	return v
 }
@@ -286,6 +289,9 @@ func proveS18(t *testing.T) {
 	t.Run("swr", func(t *testing.T) {
 		images := swr.New(swr.Options{Options: o, Kinds: v.Images, Host: func(r *http.Request) string { return r.Host }})
 		v.coverDialect(t, "/swr", images.Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
+	})
+	t.Run("dns", func(t *testing.T) {
+		v.coverDialect(t, "/dns", huaweidns.New(huaweidns.Options{Options: o, DNS: v.DNS}).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("metrics", v.coverMetrics)
 	t.Run("git", v.coverGit)

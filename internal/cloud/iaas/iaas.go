@@ -68,7 +68,7 @@ func New(d Deps) (*IaaS, error) {
 	if err != nil {
 		return nil, err
 	}
-	zone := d.Region + "a"
+	zone := i.Zone()
 	i.Networks = network.New(network.Deps{Store: d.Store, Engine: d.Fabric, Host: host{i}, Instance: i.instance, Dir: d.Dir,
 		Options: network.Options{Region: d.Region, Zone: zone, Public: d.PublicIPs}, Now: d.Now, Log: d.Log})
 	i.Images = image.New(image.Deps{Store: d.Store, Engine: d.Disk, Maker: d.Maker, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log, Project: i.project,
@@ -83,6 +83,9 @@ func New(d Deps) (*IaaS, error) {
 		PublicKey: i.publicKey, Flavors: flavors, Overcommit: d.Overcommit, Zone: zone, HostName: d.HostName, Now: d.Now, Log: d.Log})
 	return i, nil
 }
+
+// Zone is the one availability zone.
+func (i *IaaS) Zone() string { return i.Region + "a" }
 
 // Kinds lists the services' kinds, in the order in which people meet them.
 func (i *IaaS) Kinds() []*kind.Def {

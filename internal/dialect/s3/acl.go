@@ -181,6 +181,7 @@ func (r *request) newACL() (acl *bucket.ACL, canned, owner string, err error) {
 	}
 	acl = &bucket.ACL{}
 	acl.Grants, err = grants(doc.Grants)
+	acl.Emptied = len(acl.Grants) == 0
 	return acl, "", doc.Owner.ID, err
 }
 
@@ -212,7 +213,7 @@ func (r *request) getObjectACL() error {
 	}
 	names := r.names(c.Owner, c.OwnerName, c.ACL.Grants)
 	list := c.ACL.Grants
-	if len(list) == 0 {
+	if len(list) == 0 && !c.ACL.Emptied {
 		list = []bucket.Grant{{To: c.Owner, Permission: "full"}}
 	}
 	if c.Versioned {

@@ -52,7 +52,7 @@ var kinds = map[fail.Kind]struct {
 
 // statuses are those of words whose kind has another.
 var statuses = map[string]int{
-	"NotModified": http.StatusNotModified, "MethodNotAllowed": http.StatusMethodNotAllowed, "MissingContentLength": http.StatusLengthRequired,
+	"AccessDenied": http.StatusForbidden, "NotModified": http.StatusNotModified, "MethodNotAllowed": http.StatusMethodNotAllowed, "MissingContentLength": http.StatusLengthRequired,
 	"InvalidRange": http.StatusRequestedRangeNotSatisfiable, "BucketNotEmpty": http.StatusConflict, "InvalidBucketState": http.StatusConflict,
 	"BucketAlreadyOwnedByYou": http.StatusConflict, "BucketAlreadyExists": http.StatusConflict, "OperationAborted": http.StatusConflict,
 	"PreconditionFailed": http.StatusPreconditionFailed, "InvalidObjectState": http.StatusForbidden, "RestoreAlreadyInProgress": http.StatusConflict,

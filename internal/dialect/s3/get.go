@@ -36,6 +36,9 @@ func (r *request) getObject() error {
 	if err != nil {
 		return err
 	}
+	if r.ext("Server-Side-Encryption") != "" {
+		return refuse("InvalidArgument", fail.Invalid, "x-amz-server-side-encryption says how to store an object; a read does not take it")
+	}
 	in.Head, in.If, in.Range = r.Method == http.MethodHead, r.conditions(), byteRange(r.Header.Get("Range"))
 	if v := r.q.Get("partNumber"); v != "" {
 		if in.Part, err = strconv.Atoi(v); err != nil || in.Part < 1 || in.Part > 10000 {
@@ -80,7 +83,7 @@ func (r *request) give(in *bucket.GetInput, c *bucket.Content, status int) error
 		r.set("Mp-Parts-Count", strconv.Itoa(c.PartCount))
 	}
 	if strings.EqualFold(r.ext("Checksum-Mode"), "ENABLED") && (!c.Partial || in.Part > 0) {
-		r.setSums(h, sumsFor(c, in.Part), c.Composite && in.Part == 0)
+		r.setSums(h, sumsFor(c, in.Part), c.Composite)
 	}
 	h.Set("Accept-Ranges", "bytes")
 	length := c.Size

@@ -77,7 +77,7 @@ func withoutChunked(v string) string {
 			keep = append(keep, part)
 		}
 	}
-	return strings.Join(keep, ",")
+	return strings.Join(keep, ", ")
 }
 
 // tagsHeader reads the tags of an upload: name=value&name=value.

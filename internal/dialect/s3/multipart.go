@@ -111,15 +111,8 @@ func (r *request) putPart() error {
 			h.Set("X-Amz-Checksum-"+kind, value)
 		}
 	}
-	r.customerHeaders(in.Customer)
+	r.setProtect(p.Protect, p.CustomerMD5)
 	return r.ok(http.StatusOK)
-}
-
-func (r *request) customerHeaders(key []byte) {
-	if key != nil {
-		r.set("Server-Side-Encryption-Customer-Algorithm", "AES256")
-		r.set("Server-Side-Encryption-Customer-Key-Md5", bucket.MD5(key))
-	}
 }
 
 func (r *request) copyPart(in *bucket.PartInput) error {
@@ -150,7 +143,7 @@ func (r *request) copyPart(in *bucket.PartInput) error {
 		return err
 	}
 	r.set("Copy-Source-Version-Id", from.Version)
-	r.customerHeaders(in.Customer)
+	r.setProtect(p.Protect, p.CustomerMD5)
 	out := copyXML{XMLName: xml.Name{Local: "CopyPartResult"}, Xmlns: r.space(), Modified: stamp(p.Modified), ETag: quoted(p.ETag)}
 	if !r.obs {
 		out.sumsXML = sumsOf(p.Sums)
@@ -212,7 +205,7 @@ func (r *request) completeUpload() error {
 	if err != nil {
 		return err
 	}
-	if o.Versioned {
+	if o.Versioned && (r.obs || o.Version != "null") {
 		r.set("Version-Id", o.Version)
 	}
 	r.setProtect(o.Protect, o.CustomerMD5)

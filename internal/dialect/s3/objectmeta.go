@@ -90,6 +90,7 @@ func (r *request) putObjectTags() error {
 	if err != nil {
 		return err
 	}
+	r.tagFacts(tags)
 	return r.edit(bucket.EditInput{Tags: &tags}, http.StatusOK)
 }
 

@@ -28,6 +28,7 @@ func (r *request) upload() (*bucket.PutInput, error) {
 	if in.Tags, err = r.tagsHeader(); err != nil {
 		return nil, err
 	}
+	r.tagFacts(in.Tags)
 	if in.ACL, in.Canned, err = r.aclHeaders(); err != nil {
 		return nil, err
 	}
@@ -107,7 +108,7 @@ func (r *request) putObject() error {
 func (r *request) stored(o *bucket.Object) error {
 	h := r.w.Header()
 	h["Etag"] = []string{quoted(o.ETag)}
-	if o.Versioned {
+	if o.Versioned && (r.obs || o.Version != "null") {
 		r.set("Version-Id", o.Version)
 	}
 	r.setSums(h, o.Sums, o.Composite)

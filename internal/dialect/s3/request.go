@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
@@ -63,6 +64,9 @@ func (r *request) handle() error {
 	r.ids()
 	if err != nil {
 		return err
+	}
+	if !utf8.ValidString(r.key) {
+		return refuse("InvalidURI", fail.Invalid, "an object's name is UTF-8")
 	}
 	if strings.Contains(r.key, "\x00") || len(r.key) > maxKey {
 		return refuse("KeyTooLongError", fail.Invalid, "an object's name has 1 to %d bytes and no zero byte", maxKey)
@@ -227,13 +231,28 @@ func (r *request) newCaller() *bucket.Caller {
 			c.Facts[strings.ToLower(name)] = v
 		}
 	}
-	for _, name := range []string{"Acl", "Copy-Source", "Storage-Class", "Server-Side-Encryption", "Metadata-Directive",
-		"Grant-Read", "Grant-Write", "Grant-Read-Acp", "Grant-Write-Acp", "Grant-Full-Control"} {
+	for _, name := range facts {
 		if v := r.ext(name); v != "" {
-			c.Facts["x-amz-"+strings.ToLower(name)] = []string{v}
+			c.Facts["x-obs-"+strings.ToLower(name)] = []string{v}
 		}
 	}
+	if v := r.ext("Copy-Source"); v != "" {
+		c.Facts["x-obs-copy-source"] = []string{strings.TrimPrefix(unescape(v), "/")}
+	}
 	return c
+}
+
+// facts are the headers that conditions of policies may ask for, by what stands behind x-amz- or x-obs-.
+var facts = []string{"Acl", "Storage-Class", "Metadata-Directive", "Grant-Read", "Grant-Write", "Grant-Read-Acp", "Grant-Write-Acp", "Grant-Full-Control",
+	"Server-Side-Encryption", "Server-Side-Encryption-Aws-Kms-Key-Id", "Server-Side-Encryption-Kms-Key-Id", "Server-Side-Encryption-Customer-Algorithm",
+	"Website-Redirect-Location", "Object-Lock-Mode", "Object-Lock-Retain-Until-Date", "Object-Lock-Legal-Hold", "Content-Sha256"}
+
+// tagFacts tell conditions of policies which tags a request sets.
+func (r *request) tagFacts(tags map[string]string) {
+	for k, v := range tags {
+		r.caller.Facts["obs:RequestObjectTag/"+k] = []string{v}
+		r.caller.Facts["obs:RequestObjectTagKeys"] = append(r.caller.Facts["obs:RequestObjectTagKeys"], k)
+	}
 }
 
 func keyOf(escaped string) string { return unescape(strings.TrimPrefix(escaped, "/")) }

@@ -13,7 +13,7 @@ func readACL(r *request, row *bucket.Row) (any, error) {
 	id := string(row.Domain)
 	names := r.names(id, "", row.Spec.ACL.Grants)
 	list := row.Spec.ACL.Grants
-	if len(list) == 0 {
+	if len(list) == 0 && !row.Spec.ACL.Emptied {
 		list = []bucket.Grant{{To: id, Permission: "full"}}
 	}
 	return aclXML{Xmlns: r.space(), Owner: &owner{id, names[id]}, Grants: r.grantsXML(list, names, true)}, nil
@@ -35,10 +35,11 @@ func writeACL(r *request) (func(*bucket.Row) error, error) {
 		if acl != nil {
 			row.Spec.ACL = *acl
 		} else {
-			var err error
-			if row.Spec.ACL.Grants, err = bucket.Canned(canned, string(row.Domain), string(row.Domain)); err != nil {
+			list, err := bucket.Canned(canned, string(row.Domain), string(row.Domain))
+			if err != nil {
 				return err
 			}
+			row.Spec.ACL = bucket.ACL{Grants: list}
 		}
 		return nil
 	}, nil

@@ -25,8 +25,28 @@ type targetXML struct {
 	Function string          `xml:"CloudFunction,omitempty"`
 	Graph    string          `xml:"FunctionGraph,omitempty"`
 	Events   []string        `xml:"Event"`
-	S3Key    []filterRuleXML `xml:"Filter>S3Key>FilterRule"`
-	Object   []filterRuleXML `xml:"Filter>Object>FilterRule"`
+	Filter   *eventFilterXML `xml:"Filter"`
+}
+
+type eventFilterXML struct {
+	S3Key  *filterRulesXML `xml:"S3Key"`
+	Object *filterRulesXML `xml:"Object"` // OBS
+}
+
+type filterRulesXML struct {
+	Rules []filterRuleXML `xml:"FilterRule"`
+}
+
+func (f *eventFilterXML) rules() (out []filterRuleXML) {
+	if f == nil {
+		return nil
+	}
+	for _, r := range []*filterRulesXML{f.S3Key, f.Object} {
+		if r != nil {
+			out = append(out, r.Rules...)
+		}
+	}
+	return out
 }
 
 type filterRuleXML struct {
@@ -42,7 +62,7 @@ func (x *targetXML) parse(as string) (bucket.Notification, error) {
 	for _, e := range x.Events {
 		n.Events = append(n.Events, strings.TrimPrefix(e, "s3:"))
 	}
-	for _, f := range append(x.S3Key, x.Object...) {
+	for _, f := range x.Filter.rules() {
 		switch strings.ToLower(f.Name) {
 		case "prefix":
 			n.Prefix = f.Value
@@ -73,7 +93,10 @@ func writeNotification(r *request) (func(*bucket.Row) error, error) {
 			list = append(list, n)
 		}
 	}
-	return func(row *bucket.Row) error { row.Spec.Notifications = list; return nil }, nil
+	return func(row *bucket.Row) error {
+		row.Spec.Notifications = bucket.KeepSecrets(row.Spec.Notifications, list)
+		return nil
+	}, nil
 }
 
 func readNotification(r *request, row *bucket.Row) (any, error) {
@@ -93,10 +116,12 @@ func readNotification(r *request, row *bucket.Row) (any, error) {
 		if n.Suffix != "" {
 			rules = append(rules, filterRuleXML{"suffix", n.Suffix})
 		}
-		if r.obs {
-			x.Object = rules
-		} else {
-			x.S3Key = rules
+		switch {
+		case len(rules) == 0:
+		case r.obs:
+			x.Filter = &eventFilterXML{Object: &filterRulesXML{rules}}
+		default:
+			x.Filter = &eventFilterXML{S3Key: &filterRulesXML{rules}}
 		}
 		switch {
 		case n.As == "queue":
@@ -281,7 +306,7 @@ func writeReplication(r *request) (func(*bucket.Row) error, error) {
 		if row.Spec.Versioning != "enabled" && !r.obs {
 			return refuse("InvalidRequest", fail.Invalid, "versioning must be 'Enabled' on the bucket to apply a replication configuration")
 		}
-		row.Spec.Replication = list
+		row.Spec.Replication = bucket.KeepEndpoints(row.Spec.Replication, list)
 		return nil
 	}, nil
 }

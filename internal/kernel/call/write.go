@@ -208,20 +208,20 @@ func (d *Door) seal(k *kind.Def, old, row kind.AnyRow) error {
 	}{"spec": {row.SpecPtr(), specOf(old), k.Spec}, "status": {row.StatusPtr(), statusOf(old), k.Status}} {
 		was := map[string]string{}
 		if v.was != nil {
-			_ = kind.EachSecret(v.was, v.fields, func(path, value string) (string, error) {
-				was[path] = value
+			_ = kind.EachSecretAt(v.was, v.fields, func(_, at, value string) (string, error) {
+				was[at] = value
 				return value, nil
 			})
 		}
-		err := kind.EachSecret(v.now, v.fields, func(path, value string) (string, error) {
-			if s, ok := was[path]; ok && (value == kind.Mask || value == s) {
+		err := kind.EachSecretAt(v.now, v.fields, func(path, at, value string) (string, error) {
+			if s, ok := was[at]; ok && (value == kind.Mask || value == s) {
 				return s, nil
 			}
 			if _, err := d.Ident.Unseal(owner, part+"."+path, m.ID, value); err == nil {
 				return value, nil // sealed for this very field: it comes from an earlier state of the row
 			}
 			if value == kind.Mask {
-				return "", fail.Field(part+"."+path, "there is no earlier value that %s could stand for", kind.Mask)
+				return "", fail.Field(part+"."+at, "there is no earlier value that %s could stand for", kind.Mask)
 			}
 			return d.Ident.Seal(owner, part+"."+path, m.ID, value)
 		})
@@ -416,10 +416,11 @@ func (d *Door) merged(c *Call, old kind.AnyRow) (kind.AnyRow, error) {
 func (d *Door) validMerged(k *kind.Def, old, row kind.AnyRow) error {
 	probe := k.Clone(row)
 	if kind.HasSecret(k.Spec) {
-		was := map[string]string{}
-		_ = kind.EachSecret(old.SpecPtr(), k.Spec, func(p, v string) (string, error) { was[p] = v; return v, nil })
+		type sealed struct{ path, value string }
+		was := map[sealed]bool{}
+		_ = kind.EachSecret(old.SpecPtr(), k.Spec, func(p, v string) (string, error) { was[sealed{p, v}] = true; return v, nil })
 		_ = kind.EachSecret(probe.SpecPtr(), k.Spec, func(p, v string) (string, error) {
-			if was[p] == v {
+			if was[sealed{p, v}] {
 				return kind.Mask, nil
 			}
 			return v, nil

@@ -149,9 +149,6 @@ func text(same func(fact, value string) bool) func(string) (func(string) bool, e
 }
 
 func like(value string) (func(string) bool, error) {
-	if strings.Contains(value, "?") {
-		return nil, errors.New("the wildcard ? is not supported; use *")
-	}
 	return glob(value).match, nil
 }
 

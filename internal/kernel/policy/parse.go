@@ -148,8 +148,8 @@ func parseConditions(n node, at string) (out []Condition, err error) {
 
 var (
 	isSid      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	isAction   = regexp.MustCompile(`^(\*|[A-Za-z0-9_.*-]+(:[A-Za-z0-9_.*/-]*)?:[A-Za-z0-9_.*/-]+)$`)
-	isResource = regexp.MustCompile(`^(\*|[A-Za-z0-9_.*-]*(:[^:?\s]*){3}:[^?\s]+|[A-Za-z0-9_.-]+:\*)$`)
+	isAction   = regexp.MustCompile(`^(\*|[A-Za-z0-9_.*?-]+(:[A-Za-z0-9_.*?/-]*)?:[A-Za-z0-9_.*?/-]+)$`)
+	isResource = regexp.MustCompile(`^(\*|[A-Za-z0-9_.*?-]*(:[^:\s]*){3}:[^\s]+|[A-Za-z0-9_.-]+:\*)$`)
 )
 
 // patterns reads a list of strings of a form and compiles their wildcards.
@@ -167,8 +167,6 @@ func (n node) patterns(at string, form *regexp.Regexp, not string, fold func(str
 			return nil, nil, err
 		case strings.Contains(s, "${"):
 			return nil, nil, fail.Field(at, "variables are not supported")
-		case strings.Contains(s, "?"):
-			return nil, nil, fail.Field(at, "the wildcard ? is not supported; use *")
 		case !form.MatchString(s):
 			return nil, nil, fail.Field(at, "%s", not)
 		}

@@ -9,6 +9,7 @@ package policy
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Effect is what a statement does to the requests it speaks of.
@@ -166,29 +167,84 @@ func foldService(resource string) string {
 	return resource
 }
 
-// pattern is a string with wildcards, cut at them: "a*b" is ["a", "b"]. '*' stands for any characters, also none.
-type pattern []string
+// pattern is a string with wildcards: '*' stands for any characters, also none, '?' for exactly one.
+type pattern struct {
+	parts []string // cut at the stars: "a*b" is ["a", "b"]
+	one   bool     // there is a '?'
+}
 
-func glob(s string) pattern { return strings.Split(s, "*") }
+func glob(s string) pattern { return pattern{strings.Split(s, "*"), strings.Contains(s, "?")} }
 
-// match takes time linear in the lengths of both: each part is looked for once, behind the one before it.
+// match looks for each part once, behind the one before it: linear in the lengths of both, but for '?', where a part is
+// compared at every place.
 func (p pattern) match(s string) bool {
-	if len(p) == 1 {
-		return s == p[0]
+	first, last := p.parts[0], p.parts[len(p.parts)-1]
+	if len(p.parts) == 1 {
+		n := p.prefix(s, first)
+		return n == len(s)
 	}
-	first, last := p[0], p[len(p)-1]
-	if len(s) < len(first)+len(last) || !strings.HasPrefix(s, first) || !strings.HasSuffix(s, last) {
+	n := p.prefix(s, first)
+	if n < 0 {
 		return false
 	}
-	s = s[len(first) : len(s)-len(last)]
-	for _, part := range p[1 : len(p)-1] {
-		i := strings.Index(s, part)
-		if i < 0 {
+	s = s[n:]
+	for _, part := range p.parts[1 : len(p.parts)-1] {
+		end := p.index(s, part)
+		if end < 0 {
 			return false
 		}
-		s = s[i+len(part):]
+		s = s[end:]
 	}
-	return true
+	return p.suffix(s, last)
+}
+
+// prefix tells how many bytes of s part takes when s begins with it; -1 when it does not.
+func (p pattern) prefix(s, part string) int {
+	if !p.one {
+		if strings.HasPrefix(s, part) {
+			return len(part)
+		}
+		return -1
+	}
+	at := 0
+	for _, want := range part {
+		got, size := utf8.DecodeRuneInString(s[at:])
+		if size == 0 || want != '?' && got != want {
+			return -1
+		}
+		at += size
+	}
+	return at
+}
+
+// index gives where the first part in s ends; -1 when there is none.
+func (p pattern) index(s, part string) int {
+	if !p.one {
+		if i := strings.Index(s, part); i >= 0 {
+			return i + len(part)
+		}
+		return -1
+	}
+	for i := range s + "." { // the empty part may stand at the end
+		if n := p.prefix(s[i:], part); n >= 0 {
+			return i + n
+		}
+	}
+	return -1
+}
+
+func (p pattern) suffix(s, part string) bool {
+	if !p.one {
+		return strings.HasSuffix(s, part)
+	}
+	skip := utf8.RuneCountInString(s) - utf8.RuneCountInString(part)
+	for i := range s + "." {
+		if skip == 0 {
+			return p.prefix(s[i:], part) == len(s)-i
+		}
+		skip--
+	}
+	return false
 }
 
 func anyMatch(ps []pattern, names []string) bool {

@@ -184,7 +184,6 @@ func TestParseRefuses(t *testing.T) {
 		{"empty action list", stmt(`{"Effect":"Allow","Action":[]}`), "Statement[0].Action", "must be a list that is not empty"},
 		{"action is a string", stmt(`{"Effect":"Allow","Action":"*"}`), "Statement[0].Action", "must be a list"},
 		{"bad action", stmt(`{"Effect":"Allow","Action":["ecs:*","list"]}`), "Statement[0].Action[1]", "not an action"},
-		{"question mark", stmt(`{"Effect":"Allow","Action":["ecs:server:?"]}`), "Statement[0].Action[0]", "the wildcard ? is not supported"},
 		{"bad resource", stmt(`{"Effect":"Allow","Action":["*"],"Resource":["bucket"]}`), "Statement[0].Resource[0]", "not a resource"},
 		{"variable", stmt(`{"Effect":"Allow","Action":["*"],"Resource":["obs:*:*:bucket:${g:UserName}"]}`), "Statement[0].Resource[0]", "variables are not supported"},
 		{"second statement", stmt(`{"Effect":"Allow","Action":["*"]},{"Effect":"Allow","Action":[1]}`), "Statement[1].Action[0]", "must be a string"},
@@ -242,28 +241,31 @@ func TestWildcards(t *testing.T) {
 		return policy.Decide(policy.Request{Action: "a:b:c", Resource: "s:r:d:t:" + resource}, []policy.Attached{{Doc: d}}).Allowed
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		pattern := rapid.StringMatching(`[ab*]{1,8}`).Draw(rt, "pattern")
-		s := rapid.StringMatching(`[ab]{0,12}`).Draw(rt, "string")
+		pattern := rapid.StringMatching(`[abé*?]{1,8}`).Draw(rt, "pattern")
+		s := rapid.StringMatching(`[abé]{0,12}`).Draw(rt, "string")
 		if got, want := allows(t, pattern, s), slow("s:*:*:t:"+pattern, "s:r:d:t:"+s); got != want {
 			rt.Fatalf("%q on %q gives %v", pattern, s, got)
 		}
 	})
-	if allows(t, strings.Repeat("*a", 5000)+"*b", strings.Repeat("a", 20000)) {
-		t.Error("matches without a b")
+	for _, wild := range []string{"*a", "*?a"} {
+		if allows(t, strings.Repeat(wild, 5000)+"*b", strings.Repeat("a", 20000)) {
+			t.Error("matches without a b")
+		}
 	}
 }
 
-func slow(pattern, s string) bool {
+func slow(pattern, text string) bool {
+	s := []rune(text)
 	row := make([]bool, len(s)+1)
 	row[0] = true
-	for _, p := range []byte(pattern) {
+	for _, p := range pattern {
 		next := make([]bool, len(s)+1)
 		for i := range next {
 			switch {
 			case p == '*':
 				next[i] = row[i] || i > 0 && next[i-1]
 			case i > 0:
-				next[i] = row[i-1] && s[i-1] == p
+				next[i] = row[i-1] && (p == '?' || s[i-1] == p)
 			}
 		}
 		row = next

@@ -11,11 +11,10 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/awancloud/awan/internal/kernel/clock"
+	"github.com/awancloud/awan/internal/kernel/follow"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -68,11 +67,10 @@ type Service struct {
 	Rule   kind.Table[RuleSpec, RuleStatus]
 	Port   kind.Table[PortSpec, PortStatus]
 
-	table   atomic.Pointer[table]
-	limits  limits
-	ports   ports
-	stop    context.CancelFunc
-	running sync.WaitGroup
+	table    atomic.Pointer[table]
+	limits   limits
+	ports    ports
+	follower *follow.Follower
 }
 
 // New makes the service; Start makes it work.
@@ -88,73 +86,15 @@ func New(d Deps) *Service {
 func (s *Service) Kinds() []*kind.Def { return []*kind.Def{s.Domain.D, s.Rule.D, s.Port.D} }
 
 // Start reads the rows, opens the ports, and follows every change: of our rows, and of which component a name means.
-func (s *Service) Start(ctx context.Context) error {
-	rev, err := s.reload(ctx)
-	if err != nil {
-		return err
-	}
-	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stop = stop
-	changed := make(chan struct{}, 1) // changes that come together are one reload
-	for _, prefix := range append([]string{"row/access/"}, s.Follow...) {
-		s.running.Go(func() { s.watch(follow, prefix, rev, changed) })
-	}
-	s.running.Go(func() { s.follow(follow, changed) })
-	return nil
+func (s *Service) Start(ctx context.Context) (err error) {
+	s.follower, err = follow.Start(ctx, s.Store, s.Log, "the rules of access", s.reload, append([]string{"row/access/"}, s.Follow...)...)
+	return err
 }
 
 // Close closes the ports; connections under way are cut.
 func (s *Service) Close() {
-	if s.stop != nil {
-		s.stop()
+	if s.follower != nil {
+		s.follower.Close()
 	}
-	s.running.Wait()
 	s.ports.close()
-}
-
-// watch notes every change below a prefix.
-func (s *Service) watch(ctx context.Context, prefix string, rev store.Rev, changed chan<- struct{}) {
-	for ctx.Err() == nil {
-		for change, err := range s.Store.Watch(ctx, prefix, rev) {
-			if err == nil {
-				rev = change.Rev
-			} else {
-				rev = s.Store.Rev() // too far behind: whatever came meanwhile is in the next reload
-			}
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-			if err != nil {
-				pause(ctx, 100*time.Millisecond)
-				break
-			}
-		}
-	}
-}
-
-// follow keeps the table right.
-func (s *Service) follow(ctx context.Context, changed chan struct{}) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-		}
-		if _, err := s.reload(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Warn("the rules of access cannot be read; those from before stay, and it is tried again", "err", err)
-			pause(ctx, time.Second)
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -6,7 +6,7 @@ package alarm
 import (
 	"context"
 	"log/slog"
-	"net/netip"
+	"net/http"
 	"sync"
 
 	"github.com/awancloud/awan/internal/kernel/clock"
@@ -26,14 +26,11 @@ type Deps struct {
 	Store   store.Store
 	Metrics *metric.Service
 	Host    Host
-	// Allow tells whether a webhook may be sent to an address: what is inside the cloud or its operator's network is not
-	// for tenants to reach.
-	Allow func(netip.AddrPort) bool
-	// Roots are the certificates in PEM form that webhooks' servers may have, beside those of the machine.
-	Roots func() []byte
-	Mail  Mail
-	Now   clock.Clock
-	Log   *slog.Logger
+	// Outward posts to web hooks: to addresses that tenants may reach.
+	Outward *http.Client
+	Mail    Mail
+	Now     clock.Clock
+	Log     *slog.Logger
 }
 
 // Service is the alarm service.

@@ -23,6 +23,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/metric"
 )
@@ -56,7 +57,7 @@ func start(t *testing.T) *world {
 		rw.WriteHeader(w.status)
 	}))
 	t.Cleanup(w.hook.Close)
-	w.Service = New(Deps{Host: w, Log: slog.New(slog.DiscardHandler), Allow: func(a netip.AddrPort) bool { return a.Addr().IsLoopback() }})
+	w.Service = New(Deps{Host: w, Log: slog.New(slog.DiscardHandler), Outward: outward.New(func(a netip.AddrPort) bool { return a.Addr().IsLoopback() }, nil)})
 	w.Kernel = kerneltest.Start(t, nil, w.Service.Kinds()...)
 	m, err := metric.Open(metric.Options{Dir: t.TempDir(), Now: w.Clock.Now, Log: w.Service.Log})
 	if err != nil {
@@ -202,7 +203,7 @@ func TestANotificationIsTriedUntilItArrives(t *testing.T) {
 
 func TestNotificationsDoNotReachInside(t *testing.T) {
 	w := start(t)
-	w.Allow = func(netip.AddrPort) bool { return false }
+	w.Outward = outward.New(func(netip.AddrPort) bool { return false }, nil)
 	w.must(w.do(w.Channel.D, call.Create, "chat", map[string]any{"url": strings.Replace(w.hook.URL, "127.0.0.1", "localhost", 1)}))
 	w.must(w.do(w.Channel.D, "test", "chat", nil))
 	w.send()

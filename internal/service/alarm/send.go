@@ -5,24 +5,19 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -252,13 +247,13 @@ func (s *Service) post(ctx context.Context, c *channelRow, r *notificationRow) e
 		}
 		req.Header.Set(Signature, sign(key, r.Spec.Message, s.Now()))
 	}
-	resp, err := s.client().Do(req)
+	resp, err := s.Outward.Do(req)
 	if err != nil {
 		var f *fail.Error
 		if errors.As(err, &f) {
 			return f
 		}
-		return fail.New(fail.Unavailable, "%s does not answer: %s", req.URL.Host, cause(err))
+		return fail.New(fail.Unavailable, "%s cannot be told: %s", req.URL.Host, outward.Why(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
@@ -266,48 +261,4 @@ func (s *Service) post(ctx context.Context, c *channelRow, r *notificationRow) e
 		return fail.New(fail.Unavailable, "%s answered %s", req.URL.Host, resp.Status)
 	}
 	return nil
-}
-
-// cause is the part of a network's error that a user can act on.
-func cause(err error) string {
-	var dns *net.DNSError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	switch {
-	case errors.As(err, &dns):
-		return "its name is not known"
-	case errors.As(err, &authority):
-		return "its certificate is by an authority that is not trusted here"
-	case errors.As(err, &host):
-		return "its certificate is for another name"
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("no answer in %s", tryTime)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the connection was refused"
-	}
-	return "the connection failed"
-}
-
-// client connects only to allowed addresses; the check is on the address that is dialled, so a name cannot get around it,
-// and redirects are not followed.
-func (s *Service) client() *http.Client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		at, err := netip.ParseAddrPort(address)
-		if err != nil || s.Allow == nil || !s.Allow(netip.AddrPortFrom(at.Addr().Unmap(), at.Port())) {
-			return fail.New(fail.Denied, "notifications are not sent to %s: it is not a public address", address).
-				Then("use a public address or one of your apps, or ask the operator to allow it with --webhook-allow")
-		}
-		return nil
-	}}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if s.Roots != nil {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		pool.AppendCertsFromPEM(s.Roots())
-		config.RootCAs = pool
-	}
-	return &http.Client{Transport: &http.Transport{Proxy: nil, DialContext: dialer.DialContext, DisableKeepAlives: true, TLSClientConfig: config},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -178,7 +179,7 @@ func (s *Service) writeLog(ctx context.Context, l *loggedBucket) {
 	}
 	if err := s.deliver(ctx, l.project, l.to.Bucket, in, "logging"); err != nil && ctx.Err() == nil {
 		_, err = s.Store.Update(ctx, func(tx store.Tx) error {
-			return s.note(tx, l.id, event.Error, "LogsDropped", fmt.Sprintf("access logs could not be written into bucket %s and are dropped: %s", l.to.Bucket, unreachable(err)))
+			return s.note(tx, l.id, event.Error, "LogsDropped", fmt.Sprintf("access logs could not be written into bucket %s and are dropped: %s", l.to.Bucket, outward.Why(err)))
 		})
 		if err != nil {
 			s.Log.Error("object storage: access logs cannot be written", "bucket", l.id, "err", err)

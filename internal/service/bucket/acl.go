@@ -6,8 +6,10 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/policy"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 // What a permission of an ACL stands for, as policies: on a bucket, and on an object.
@@ -84,6 +86,23 @@ func (g Grant) to(p ident.Principal) bool {
 	return !p.Nobody() && g.To == string(p.Domain)
 }
 
+// known refuses grants to domains that are not there.
+func (s *Service) known(tx store.Tx, grants []Grant) error {
+	for _, g := range grants {
+		if public(g.To) || g.To == LogGroup {
+			continue
+		}
+		name, err := s.DomainName(tx, id.ID(g.To))
+		if err != nil {
+			return err
+		}
+		if name == "" || name == g.To {
+			return failed("InvalidArgument", fail.Field("acl", "there is no domain with the id %q", g.To).Then("write a domain's id, or a group"))
+		}
+	}
+	return nil
+}
+
 func public(to string) bool { return to == Everyone || to == Users }
 
 func isPublic(grants []Grant) bool {
@@ -143,7 +162,11 @@ func (b *bucket) grants(c *Caller, acl *ACL, canned string) ([]Grant, error) {
 		}
 	} else {
 		var err error
-		if out, err = Canned(canned, string(c.Principal.Domain), string(b.Domain)); err != nil {
+		owner := c.Principal.Domain
+		if c.Principal.Nobody() { // what nobody uploads is the bucket's owner's
+			owner = b.Domain
+		}
+		if out, err = Canned(canned, string(owner), string(b.Domain)); err != nil {
 			return nil, err
 		}
 	}

@@ -539,6 +539,7 @@ func TestWhoMay(t *testing.T) {
 			t.Errorf("%s reads what is not: %q", c.Principal, got)
 		}
 	}
+	w.put("shop", "private/secret-1", "x")
 	// OBS's form, for one user of ours.
 	if err := set(func(s *bucket.BucketSpec) {
 		s.Policy = `{"Statement":[{"Effect":"Allow","Principal":{"ID":["domain/` + string(w.Admin.DomainID) + `:user/` + string(alice.Principal.User) + `"]},"Action":["GetObject"],"Resource":["shop/private/*"]},
@@ -554,7 +555,8 @@ func TestWhoMay(t *testing.T) {
 		t.Errorf("what is denied is denied to root too: %q", got)
 	}
 	for _, bad := range []string{`{}`, `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::other/*"}]}`,
-		`{"Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"shop/*"}]}`, `{"Statement":[{"Effect":"Maybe","Principal":"*","Action":"s3:GetObject","Resource":"shop/*"}]}`, `nonsense`} {
+		`{"Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"shop/*"}]}`, `{"Statement":[{"Effect":"Maybe","Principal":"*","Action":"s3:GetObject","Resource":"shop/*"}]}`, `nonsense`,
+		`{"Statement":[{"Effect":"Allow","NotPrincipal":{"AWS":"` + string(w.Admin.DomainID) + `"},"Action":"s3:GetObject","Resource":"shop/*"}]}`} {
 		if err := set(func(s *bucket.BucketSpec) { s.Policy = bad }); code(err) != "MalformedPolicy" {
 			t.Errorf("%s: %v", bad, err)
 		}

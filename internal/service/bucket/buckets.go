@@ -10,6 +10,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
@@ -34,6 +35,11 @@ func (s *Service) Bucket(ctx context.Context, c *Caller, name, action string) (*
 	b, err := s.enter(ctx, c, name, "", wish{s.Rows.D, "get", action}, nil)
 	if err != nil {
 		return nil, err
+	}
+	if action == "obs:bucket:GetBucketPolicyPublicStatus" {
+		row := s.Rows.D.Clone(b.Row).(*Row)
+		row.Status.Public = s.public(row)
+		return row, nil
 	}
 	return b.Row, nil
 }
@@ -120,6 +126,7 @@ func (s *Service) Change(ctx context.Context, c *Caller, name, action string, ed
 			if _, err := s.enter(ctx, c, name, "", wish{s.Rows.D, "update", action}, nil); err != nil {
 				return err
 			}
+			cl.Principal = ident.OnBehalf(c.Principal, "by the bucket's own policy or ACL")
 		}
 		_, err = s.door.Do(ctx, cl)
 		if fail.Is(err, fail.Denied) && CodeOf(err) == "" {

@@ -38,7 +38,7 @@ func (s *Service) Edit(ctx context.Context, c *Caller, in *EditInput) (o *Object
 			return failed("MethodNotAllowed", fail.New(fail.Unsupported, "version %s of %q is a delete marker", r.id(), in.Key))
 		}
 		was := r.class()
-		if err := s.edit(c, b, in, r); err != nil {
+		if err := s.edit(tx, c, b, in, r); err != nil {
 			return err
 		}
 		if err := rewrite(tx, b, in.Key, r); err != nil {
@@ -84,7 +84,7 @@ func (in *EditInput) wish(s *Service) wish {
 	return wish{s.object, "update", "obs:object:" + name}
 }
 
-func (s *Service) edit(c *Caller, b *bucket, in *EditInput, r *record) (err error) {
+func (s *Service) edit(tx store.Tx, c *Caller, b *bucket, in *EditInput, r *record) (err error) {
 	if in.Tags != nil {
 		if err := checkTags(*in.Tags); err != nil {
 			return err
@@ -95,6 +95,10 @@ func (s *Service) edit(c *Caller, b *bucket, in *EditInput, r *record) (err erro
 		if r.Grants, err = b.grants(c, in.ACL, in.Canned); err != nil {
 			return err
 		}
+		if err := s.known(tx, r.Grants); err != nil {
+			return err
+		}
+		r.Emptied = in.ACL != nil && len(in.ACL.Grants) == 0
 	}
 	if in.Attributes != nil {
 		r.Attr = *in.Attributes
@@ -138,7 +142,7 @@ func (s *Service) relock(b *bucket, r *record, l Lock, bypass bool) error {
 	if r.Lock.Mode != "" && now.Before(r.Lock.Until) {
 		weaker := l.Until.Before(r.Lock.Until) || r.Lock.Mode == "compliance" && l.Mode != "compliance"
 		if weaker || l.Mode != r.Lock.Mode {
-			if r.Lock.Mode == "compliance" && weaker || r.Lock.Mode == "governance" && !bypass && (weaker || l.Mode == "") {
+			if r.Lock.Mode == "compliance" && weaker || r.Lock.Mode == "governance" && !bypass {
 				return failed("AccessDenied", fail.New(fail.Denied, "this version is locked until %s (%s): a lock can be made longer, not shorter",
 					r.Lock.Until.UTC().Format(time.RFC3339), r.Lock.Mode))
 			}

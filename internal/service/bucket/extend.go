@@ -138,7 +138,7 @@ func (s *Service) spliced(ctx context.Context, key []byte, old, made *record, at
 	for _, seg := range out.Segments {
 		out.Size += seg.Size
 	}
-	out.ETag, out.Sums, out.Multi, out.Append = etag(sums{}), nil, false, true
+	out.ETag, out.Sums, out.Multi, out.Append = etag(sums{}, nil), nil, false, true
 	return &out, fresh, nil
 }
 
@@ -250,7 +250,7 @@ func (s *Service) Truncate(ctx context.Context, c *Caller, name, key string, siz
 		}
 	}
 	cut.Size, cut.Sums = size, nil
-	cut.ETag = etag(sums{})
+	cut.ETag = etag(sums{}, nil)
 	if _, err := s.swap(ctx, c, in, old, &cut); err != nil {
 		s.discardAll(fresh)
 		return err

@@ -91,15 +91,17 @@ func (s *Service) enterOn(ctx context.Context, c *Caller, name, key string, w wi
 			}
 		}
 		missing := err
+		if missing != nil { // who may list may know, whatever else it may do with the object if there were one
+			l := s.listing(false)
+			if s.within(tx, c, c.call(l), b, "", l, nil) == nil {
+				return missing
+			}
+		}
 		if err := s.within(tx, c, cl, b, key, w, r); err != nil {
 			return err
 		}
 		if missing != nil {
-			w := s.listing(false)
-			if err := s.within(tx, c, c.call(w), b, "", w, nil); err != nil {
-				return fail.New(fail.Denied, "you may not see whether there is an object %q", key).Then("ask for the right to list the bucket")
-			}
-			return missing
+			return fail.New(fail.Denied, "you may not see whether there is an object %q", key).Then("ask for the right to list the bucket")
 		}
 		if fn == nil {
 			return nil

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/event"
+	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -75,7 +76,7 @@ func (s *Service) inventories(ctx context.Context) error {
 					return err
 				}
 				if err != nil {
-					return s.note(tx, b.ID, event.Error, "InventoryFailed", fmt.Sprintf("inventory %s could not be written into bucket %s, and is tried again in an hour: %s", inv.ID, inv.Bucket, unreachable(err)))
+					return s.note(tx, b.ID, event.Error, "InventoryFailed", fmt.Sprintf("inventory %s could not be written into bucket %s, and is tried again in an hour: %s", inv.ID, inv.Bucket, outward.Why(err)))
 				}
 				if err := s.note(tx, b.ID, event.Info, "InventoryWritten", fmt.Sprintf("inventory %s lists %d versions in bucket %s", inv.ID, rows, inv.Bucket)); err != nil {
 					return err

@@ -63,6 +63,11 @@ func (s *Service) check(_ context.Context, tx store.Tx, old, row *Row) error {
 	if err := checkPolicy(row); err != nil {
 		return err
 	}
+	if !slices.Equal(was.ACL.Grants, sp.ACL.Grants) {
+		if err := s.known(tx, sp.ACL.Grants); err != nil {
+			return err
+		}
+	}
 	public := isPublic(sp.ACL.Grants)
 	if public && !sp.PublicAccess.AllowACLs && !slices.Equal(was.ACL.Grants, sp.ACL.Grants) {
 		return failed("AccessDenied", fail.Field("spec.acl", "this makes the bucket public, which its public access block does not allow").Then("allow it first: set public_access.allow_acls and honor_acls"))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -113,7 +114,7 @@ func (s *Service) fetchOne(ctx context.Context, b *bucket, key string) error {
 	}
 	resp, err := s.Outward.Do(req)
 	if err != nil {
-		return away(unreachable(err))
+		return away(outward.Why(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	switch {
@@ -133,7 +134,7 @@ func (s *Service) fetchOne(ctx context.Context, b *bucket, key string) error {
 		return nil
 	}
 	if err != nil && CodeOf(err) == "" && fail.KindOf(err) == fail.Internal {
-		return away(unreachable(err))
+		return away(outward.Why(err))
 	}
 	return err
 }

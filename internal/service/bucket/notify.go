@@ -16,6 +16,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -56,40 +57,41 @@ func (s *Service) notifications() *outbox {
 			if n := b.notification(receiver); n != nil {
 				to = n.URL
 			}
-			return s.note(tx, b.ID, event.Error, "NotificationsDropped", fmt.Sprintf("%d events could not be delivered to %s within a day and are dropped: %s", len(batch), to, unreachable(err)))
+			return s.note(tx, b.ID, event.Error, "NotificationsDropped", fmt.Sprintf("%d events could not be delivered to %s within a day and are dropped: %s", len(batch), to, outward.Why(err)))
 		},
 		failing: func(tx store.Tx, b *bucket, receiver string, err error) error {
 			n := b.notification(receiver)
 			if n == nil {
 				return nil
 			}
-			return s.note(tx, b.ID, event.Warning, "NotificationsWait", fmt.Sprintf("events cannot be delivered to %s, and wait for up to a day: %s", n.URL, unreachable(err)))
+			return s.note(tx, b.ID, event.Warning, "NotificationsWait", fmt.Sprintf("events cannot be delivered to %s, and wait for up to a day: %s", n.URL, outward.Why(err)))
 		}}
 }
 
 // notify posts events to their receiver. It tells repeats by the sequencer.
-func (s *Service) notify(ctx context.Context, b *bucket, receiver string, batch []waiting) (int, error) {
+func (s *Service) notify(ctx context.Context, b *bucket, receiver string, batch []waiting) error {
 	n := b.notification(receiver)
 	if n == nil { // nobody wants to know any more
-		return len(batch), nil
+		allDone(batch)
+		return nil
 	}
 	var msg message
 	for _, w := range batch {
 		h, err := decode[happened](w.value)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		msg.Records = append(msg.Records, s.eventRecord(b, n, h, w.key[len(w.key)-32:]))
 	}
 	body, err := json.Marshal(&msg)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, notifyTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.URL, bytes.NewReader(body))
 	if err != nil {
-		return 0, fail.Wrap(err, fail.Invalid, "the address cannot be used")
+		return fail.Wrap(err, fail.Invalid, "the address cannot be used")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "awan-buckets")
@@ -97,20 +99,21 @@ func (s *Service) notify(ctx context.Context, b *bucket, receiver string, batch 
 	if n.Secret != "" {
 		key, err := s.door.Unseal(&b.Meta, "spec", "notifications.secret", n.Secret)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		req.Header.Set(Signature, sign(key, body, s.now()))
 	}
 	resp, err := s.Outward.Do(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return 0, fail.New(fail.Unavailable, "it answered %s", resp.Status)
+		return fail.New(fail.Unavailable, "it answered %s", resp.Status)
 	}
-	return len(batch), nil
+	allDone(batch)
+	return nil
 }
 
 func sign(secret string, body []byte, at time.Time) string {

@@ -21,8 +21,8 @@ type outbox struct {
 	slots  int // queues that are sent at the same time
 	// at is when an entry was written.
 	at func(value []byte) (time.Time, error)
-	// send sends entries of one queue, the oldest first, and tells how many of them are done.
-	send func(ctx context.Context, b *bucket, receiver string, batch []waiting) (done int, err error)
+	// send sends entries of one queue, the oldest first, and marks those that are done.
+	send func(ctx context.Context, b *bucket, receiver string, batch []waiting) error
 	// lost settles entries that are given up because of err, in the transaction that removes them.
 	lost func(tx store.Tx, b *bucket, receiver string, batch []waiting, err error) error
 	// failing says that a queue has failed a few times.
@@ -37,6 +37,7 @@ type outbox struct {
 type waiting struct {
 	key   string
 	value []byte
+	done  bool
 }
 
 // pace is how a queue does; it is not stored: after a start everything is tried at once.
@@ -120,6 +121,12 @@ func (o *outbox) empty(ctx context.Context, q string, p *pace) {
 	}
 }
 
+func allDone(batch []waiting) {
+	for i := range batch {
+		batch[i].done = true
+	}
+}
+
 // some sends the oldest entries of a queue.
 func (o *outbox) some(ctx context.Context, q string, tries int) (more bool, err error) {
 	bucketID, receiver, _ := strings.Cut(strings.TrimSuffix(q[len(o.prefix):], "/"), "/")
@@ -130,7 +137,7 @@ func (o *outbox) some(ctx context.Context, q string, tries int) (more bool, err 
 			return err
 		}
 		for k, v := range tx.Scan(q, "") {
-			if batch = append(batch, waiting{k, v}); len(batch) == o.batch {
+			if batch = append(batch, waiting{key: k, value: v}); len(batch) == o.batch {
 				break
 			}
 		}
@@ -139,25 +146,26 @@ func (o *outbox) some(ctx context.Context, q string, tries int) (more bool, err 
 	if err != nil || len(batch) == 0 {
 		return false, err
 	}
-	done := len(batch)
-	if b != nil { // what a deleted bucket left is of no interest any more
-		done, err = o.send(ctx, b, receiver, batch)
+	if b == nil { // what a deleted bucket left is of no interest any more
+		allDone(batch)
+	} else {
+		err = o.send(ctx, b, receiver, batch)
 	}
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	var old []waiting
-	if err != nil {
-		for _, w := range batch[done:] {
-			at, aerr := o.at(w.value)
-			if aerr == nil && o.s.now().Sub(at) < outboxKeep {
-				break
-			}
-			old = append(old, w)
+	var gone, old []waiting
+	for _, w := range batch {
+		if w.done {
+			gone = append(gone, w)
+			continue
+		}
+		if at, aerr := o.at(w.value); err != nil && (aerr != nil || o.s.now().Sub(at) >= outboxKeep) {
+			gone, old = append(gone, w), append(old, w)
 		}
 	}
 	_, uerr := o.s.Store.Update(ctx, func(tx store.Tx) error {
-		for _, w := range batch[:done+len(old)] {
+		for _, w := range gone {
 			if err := tx.Delete(w.key); err != nil {
 				return err
 			}

@@ -1,15 +1,10 @@
 package bucket
 
 import (
-	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
-	"errors"
-	"net"
 	"net/url"
 	"strings"
-	"syscall"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -61,29 +56,6 @@ func checkOutward(sp *BucketSpec) error {
 		}
 	}
 	return nil
-}
-
-// unreachable says why a call to the outside failed, in words that a user can act on.
-func unreachable(err error) string {
-	var f *fail.Error
-	var dns *net.DNSError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	switch {
-	case errors.As(err, &f):
-		return f.Public()
-	case errors.As(err, &dns):
-		return "its name is not known"
-	case errors.As(err, &authority):
-		return "its certificate is by an authority that is not trusted here"
-	case errors.As(err, &host):
-		return "its certificate is for another name"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "it did not answer in time"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "it refused the connection"
-	}
-	return "the connection failed"
 }
 
 // short names something in a key by a hash.

@@ -197,12 +197,15 @@ func (w *written) compile(bucket string) (st statement, err error) {
 	if w.NotPrincipal != nil {
 		principal, st.not = w.NotPrincipal, true
 	}
+	if st.not && w.Effect == "Allow" {
+		return st, fail.Field("NotPrincipal", "cannot be allowed something: that would let in everybody but a few, strangers included").Then("name with Principal who may")
+	}
 	if st.who, err = whom(principal); err != nil {
 		return st, err
 	}
 	body := map[string]any{"Effect": w.Effect}
-	if w.Sid != "" {
-		body["Sid"] = w.Sid
+	if sid := sidOf(w.Sid); sid != "" {
+		body["Sid"] = sid
 	}
 	for key, list := range map[string]words{"Action": w.Action, "NotAction": w.NotAction} {
 		if list != nil {
@@ -339,9 +342,6 @@ func resource(bucket, r string) (string, error) {
 	if first != bucket && first != "*" && first != bucket+"*" {
 		return "", fail.Field("Resource", "%q is not this bucket or in it", r).Then("write %s or %s/*", bucket, bucket)
 	}
-	if strings.Contains(name, "?") {
-		return "", fail.Field("Resource", "the wildcard ? is not offered").Then("use *")
-	}
 	if isObject {
 		return "obs:*:*:object:" + name, nil
 	}
@@ -359,10 +359,25 @@ func conditions(in map[string]map[string]words) map[string]map[string]words {
 			out[op] = map[string]words{}
 		}
 		for key, values := range keys {
-			out[op][factKey(conditionKey(key))] = values
+			key = factKey(conditionKey(key))
+			if strings.EqualFold(key, "obs:x-obs-copy-source") {
+				values = each(values, func(v string) string { return strings.TrimPrefix(v, "/") })
+			}
+			out[op][key] = values
 		}
 	}
 	return out
+}
+
+// sidOf writes a statement's name in the letters that ours have: S3's may hold blanks too.
+func sidOf(sid string) string {
+	b := []byte(sid)
+	for i, c := range b {
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '_' {
+			b[i] = '-'
+		}
+	}
+	return string(b[:min(len(b), 64)])
 }
 
 // conditionKey gives aws:SourceIp and s3:x-amz-acl the names that facts have.

@@ -2,7 +2,9 @@ package bucket
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -95,6 +97,9 @@ func (s *Service) describe(tx store.Tx, c *Caller, b *bucket, in *PutInput, r *r
 	if r.Grants, err = b.grants(c, in.ACL, in.Canned); err != nil {
 		return err
 	}
+	if err := s.known(tx, r.Grants); err != nil {
+		return err
+	}
 	if c.Principal.Domain != b.Domain && b.Spec.Ownership != "enforced" && !(b.Spec.Ownership == "preferred" && in.Canned == "bucket-owner-full-control") {
 		r.Owner, r.OwnerName = string(c.Principal.Domain), c.Principal.DomainName
 	}
@@ -157,6 +162,9 @@ func (s *Service) fill(ctx context.Context, b *bucket, key []byte, body io.Reade
 	if err := h.add(compute); err != nil {
 		return err
 	}
+	if r.Upload != "" && h["md5"] == nil {
+		h[ofPart] = NewHash("crc64nvme")
+	}
 	seg, err := s.write(ctx, key, body, size, h)
 	if err != nil {
 		return err
@@ -168,17 +176,23 @@ func (s *Service) fill(ctx context.Context, b *bucket, key []byte, body io.Reade
 		s.discard(seg)
 		return err
 	}
-	r.Size, r.Sums, r.ETag = 0, h.stored(), etag(h)
+	r.Size, r.Sums, r.ETag = 0, h.stored(), etag(h, key)
 	if seg != nil {
 		r.Size, r.Segments = seg.Size, []segment{*seg}
 	}
 	return nil
 }
 
-// etag is the MD5 where it is known, else something that no client takes for one.
-func etag(h sums) string {
+// etag is the MD5 where it is known, else something that no client takes for one. A part that is sent again has the same
+// one again: of two tries, a client may have the answer to either.
+func etag(h sums, key []byte) string {
 	if md5 := h["md5"]; md5 != nil {
 		return hex.EncodeToString(md5.Sum(nil))
+	}
+	if crc := h[ofPart]; crc != nil {
+		mac := hmac.New(sha256.New, key)
+		mac.Write(crc.Sum([]byte("etag of a part ")))
+		return hex.EncodeToString(mac.Sum(nil)[:16])
 	}
 	var b [16]byte
 	_, _ = rand.Read(b[:])

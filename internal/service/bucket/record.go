@@ -76,6 +76,7 @@ type record struct {
 	Algorithm string            `cbor:"24,keyasint,omitempty"` // of an upload: what its parts' sums are
 	Canned    string            `cbor:"25,keyasint,omitempty"`
 	Upload    string            `cbor:"26,keyasint,omitempty"` // it was completed from: to complete it again is success
+	Emptied   bool              `cbor:"27,keyasint,omitempty"` // all grants were taken away
 }
 
 // segment is a run of bytes in one blob, encrypted with a key of its own.
@@ -156,17 +157,19 @@ func (r *record) class() string {
 	return r.Class
 }
 
+// protect tells how the version is encrypted.
+func (r *record) protect() Protect {
+	return Protect{Algorithm: orElse(r.SSE.Algorithm, "AES256"), Key: r.SSE.Key, Context: r.SSE.Context}
+}
+
 // object shows a record to dialects.
 func (b *bucket) object(key string, r *record, latest bool) *Object {
 	o := &Object{Bucket: b.Name, Key: key, Version: r.id(), Latest: latest, Marker: r.Marker, Size: r.Size, ETag: r.ETag, Modified: time.Unix(0, r.At).UTC(),
-		Attributes: r.Attr, Class: r.class(), Tags: r.Tags, ACL: ACL{Grants: r.Grants}, Owner: r.Owner, OwnerName: r.OwnerName, Sums: r.Sums, Composite: r.Composite,
-		Lock: r.Lock, Hold: r.Hold, Protect: Protect{Algorithm: r.SSE.Algorithm, Key: r.SSE.Key, Context: r.SSE.Context}, CustomerMD5: r.SSE.MD5,
+		Attributes: r.Attr, Class: r.class(), Tags: r.Tags, ACL: ACL{Grants: r.Grants, Emptied: r.Emptied}, Owner: r.Owner, OwnerName: r.OwnerName, Sums: r.Sums, Composite: r.Composite,
+		Lock: r.Lock, Hold: r.Hold, Protect: r.protect(), CustomerMD5: r.SSE.MD5,
 		Appendable: r.Append, Next: r.Size, Replication: r.Repl, Versioned: b.Spec.Versioning != "off"}
 	if o.Owner == "" {
 		o.Owner, o.OwnerName = string(b.Domain), b.owner
-	}
-	if o.Protect.Algorithm == "" {
-		o.Protect.Algorithm = "AES256"
 	}
 	if r.Restored != 0 {
 		o.Restored = time.Unix(r.Restored, 0).UTC()

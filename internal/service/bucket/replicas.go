@@ -4,6 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -23,6 +26,7 @@ type here struct {
 func (h *here) put(ctx context.Context, from *bucket, key string, r *record) error {
 	s := h.s
 	same := false
+	in := &PutInput{Bucket: h.rule.Bucket, Key: key, Size: -1, Attributes: r.Attr, Tags: r.Tags, Class: orElse(h.rule.Class, r.class())}
 	err := s.Store.View(ctx, func(tx store.Tx) error {
 		b, err := s.need(tx, h.rule.Bucket)
 		if err != nil {
@@ -31,6 +35,10 @@ func (h *here) put(ctx context.Context, from *bucket, key string, r *record) err
 		if b.Project != h.project {
 			return noSuchBucket(h.rule.Bucket)
 		}
+		if b.Spec.ObjectLock {
+			in.Lock, in.Hold = s.lockOfReplica(b, r), r.Hold
+		}
+		in.ACL = s.grantsOfReplica(tx, b, r)
 		now, err := current(tx, b, key)
 		same = now != nil && now.Repl == replReplica && now.ETag == r.ETag && now.Size == r.Size && now.At >= r.At
 		return err
@@ -39,7 +47,6 @@ func (h *here) put(ctx context.Context, from *bucket, key string, r *record) err
 		return err
 	}
 	c := itself("replication")
-	in := &PutInput{Bucket: h.rule.Bucket, Key: key, Size: -1, Attributes: r.Attr, Tags: r.Tags, Class: orElse(h.rule.Class, r.class())}
 	replica := &record{Repl: replReplica}
 	b, err := s.mayPut(ctx, c, in, replica)
 	if err != nil {
@@ -67,6 +74,39 @@ func (h *here) put(ctx context.Context, from *bucket, key string, r *record) err
 	replica.Size, replica.ETag, replica.Sums, replica.Composite, replica.Multi = r.Size, r.ETag, r.Sums, r.Composite, r.Multi
 	_, err = s.settle(ctx, c, in, replica, "ObjectCreated:Copy")
 	return err
+}
+
+// lockOfReplica is the stronger mode and the later date of the source's lock and the other bucket's default.
+func (s *Service) lockOfReplica(to *bucket, r *record) Lock {
+	now := s.lockNow().UTC()
+	if r.Lock.Mode == "" || !r.Lock.Until.After(now) {
+		return Lock{}
+	}
+	l, d := r.Lock, to.Spec.Retention
+	if d.Mode == "" {
+		return l
+	}
+	if until := now.AddDate(d.Years, 0, d.Days); until.After(l.Until) {
+		l.Until = until
+	}
+	if d.Mode == "compliance" {
+		l.Mode = d.Mode
+	}
+	return l
+}
+
+// grantsOfReplica are the source's grants that the other bucket takes.
+func (s *Service) grantsOfReplica(tx store.Tx, to *bucket, r *record) *ACL {
+	if len(r.Grants) == 0 || to.Spec.Ownership == "enforced" {
+		return nil
+	}
+	acl := &ACL{}
+	for _, g := range r.Grants {
+		if (!public(g.To) || to.Spec.PublicAccess.AllowACLs) && s.known(tx, []Grant{g}) == nil {
+			acl.Grants = append(acl.Grants, g)
+		}
+	}
+	return acl
 }
 
 func (h *here) remove(ctx context.Context, key string) error {
@@ -107,6 +147,7 @@ type elsewhere struct {
 	s      *Service
 	rule   *Replication
 	client *minio.Client
+	locks  func() (bool, error) // whether the bucket there takes locks; asked once
 }
 
 func (s *Service) elsewhere(rule *Replication, secret string) (receiving, error) {
@@ -120,7 +161,19 @@ func (s *Service) elsewhere(rule *Replication, secret string) (receiving, error)
 		return nil, err
 	}
 	client.SetAppInfo("awan", "replication")
-	return &elsewhere{s, rule, client}, nil
+	locks := sync.OnceValues(func() (bool, error) {
+		ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
+		defer cancel()
+		on, _, _, _, err := client.GetObjectLockConfig(ctx, rule.Bucket)
+		switch e := minio.ToErrorResponse(err); {
+		case err == nil:
+			return on == "Enabled", nil
+		case e.StatusCode == http.StatusNotFound && e.Code != minio.NoSuchBucket, e.StatusCode == http.StatusNotImplemented, e.StatusCode == http.StatusMethodNotAllowed, e.StatusCode == http.StatusBadRequest:
+			return false, nil
+		}
+		return false, theirs(err)
+	})
+	return &elsewhere{s, rule, client, locks}, nil
 }
 
 // classes are S3's names of our storage classes.
@@ -137,6 +190,21 @@ func (e *elsewhere) put(ctx context.Context, from *bucket, key string, r *record
 		WebsiteRedirectLocation: r.Attr.Redirect}
 	if class := classes[orElse(e.rule.Class, r.class())]; class != "STANDARD" {
 		o.StorageClass = class
+	}
+	if until := r.Lock.Until; r.Hold || r.Lock.Mode != "" && until.After(e.s.lockNow()) {
+		takes, err := e.locks()
+		if err != nil {
+			return err
+		}
+		if takes {
+			o.SendContentMd5 = true // which S3 wants with locks
+			if r.Hold {
+				o.LegalHold = minio.LegalHoldEnabled
+			}
+			if r.Lock.Mode != "" && until.After(e.s.lockNow()) {
+				o.Mode, o.RetainUntilDate = minio.RetentionMode(strings.ToUpper(r.Lock.Mode)), until
+			}
+		}
 	}
 	_, err = e.client.PutObject(ctx, e.rule.Bucket, key, body, r.Size, o)
 	return theirs(err)

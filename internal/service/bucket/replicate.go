@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -20,8 +22,8 @@ const (
 	// bucket/copies/BUCKET/VERSION.
 	copiesKey = "bucket/copies/"
 
-	copyBatch   = 20
-	copySlots   = 8     // a copy to another store has a part in memory, mostly 16 MiB
+	copyBatch   = 64
+	copySlots   = 8     // queues, and copies, at the same time: one to another store has a part in memory, mostly 16 MiB
 	mostWaiting = 10000 // that a bucket's status counts
 )
 
@@ -134,14 +136,14 @@ func (s *Service) replicator() *outbox {
 				if derr != nil {
 					return derr
 				}
-				if derr := s.copied(tx, b, c, false); derr != nil {
+				if derr := s.copied(tx, b, c, w.key, false); derr != nil {
 					return derr
 				}
 			}
-			return s.note(tx, b.ID, event.Error, "ReplicationFailed", fmt.Sprintf("%d objects could not be copied to %s within a day and stay uncopied: %s", len(batch), where(b, receiver), unreachable(err)))
+			return s.note(tx, b.ID, event.Error, "ReplicationFailed", fmt.Sprintf("%d objects could not be copied to %s within a day and stay uncopied: %s", len(batch), where(b, receiver), outward.Why(err)))
 		},
 		failing: func(tx store.Tx, b *bucket, receiver string, err error) error {
-			return s.note(tx, b.ID, event.Warning, "ReplicationWaits", fmt.Sprintf("objects cannot be copied to %s, and wait for up to a day: %s", where(b, receiver), unreachable(err)))
+			return s.note(tx, b.ID, event.Warning, "ReplicationWaits", fmt.Sprintf("objects cannot be copied to %s, and wait for up to a day: %s", where(b, receiver), outward.Why(err)))
 		}}
 }
 
@@ -156,42 +158,89 @@ type receiving interface {
 	remove(ctx context.Context, key string) error
 }
 
-// copyAll makes copies, the oldest first, and tells how many are done with.
-func (s *Service) copyAll(ctx context.Context, b *bucket, receiver string, batch []waiting) (int, error) {
+// copyAll makes copies, several at once: in the order in which things happened for each name, and in none between names.
+func (s *Service) copyAll(ctx context.Context, b *bucket, receiver string, batch []waiting) error {
 	rule := b.replication(receiver)
-	var to receiving
-	if rule != nil {
-		var err error
-		if to, err = s.receiving(b, rule); err != nil {
-			return 0, err
-		}
+	if rule == nil {
+		return s.uncopied(ctx, b, batch)
 	}
+	to, err := s.receiving(b, rule)
+	if err != nil {
+		return err
+	}
+	var order []string
+	byName := map[string][]int{}
+	changes := make([]*copying, len(batch))
 	for i, w := range batch {
-		c, err := decode[copying](w.value)
-		if err != nil {
-			return i, err
+		if changes[i], err = decode[copying](w.value); err != nil {
+			return err
 		}
-		if to != nil {
-			err = s.copyOne(ctx, b, to, c)
+		name := changes[i].Key
+		if byName[name] == nil {
+			order = append(order, name)
 		}
-		var never refused
-		if err != nil && !errors.As(err, &never) {
-			return i, err
-		}
-		_, uerr := s.Store.Update(ctx, func(tx store.Tx) error {
-			if err != nil {
-				text := fmt.Sprintf("%q cannot be copied to bucket %s: %s", c.Key, rule.Bucket, unreachable(err))
-				if err := s.note(tx, b.ID, event.Error, "ReplicationFailed", text); err != nil {
-					return err
-				}
-			}
-			return s.copied(tx, b, c, to != nil && err == nil)
-		})
-		if uerr != nil {
-			return i, uerr
-		}
+		byName[name] = append(byName[name], i)
 	}
-	return len(batch), nil
+	var all sync.WaitGroup
+	errs := make([]error, len(order))
+	for n, name := range order {
+		select {
+		case s.copies <- struct{}{}:
+		case <-ctx.Done():
+			all.Wait()
+			return ctx.Err()
+		}
+		all.Go(func() {
+			defer func() { <-s.copies }()
+			for _, i := range byName[name] {
+				if errs[n] = s.copyNoted(ctx, b, rule, to, changes[i], batch[i].key); errs[n] != nil {
+					return
+				}
+				batch[i].done = true
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// copyNoted makes one copy, and notes what came of it in the transaction that takes it off the queue.
+func (s *Service) copyNoted(ctx context.Context, b *bucket, rule *Replication, to receiving, c *copying, at string) error {
+	err := s.copyOne(ctx, b, to, c)
+	var never refused
+	if err != nil && !errors.As(err, &never) {
+		return err
+	}
+	_, uerr := s.Store.Update(ctx, func(tx store.Tx) error {
+		if err != nil {
+			text := fmt.Sprintf("%q cannot be copied to bucket %s: %s", c.Key, rule.Bucket, outward.Why(err))
+			if err := s.note(tx, b.ID, event.Error, "ReplicationFailed", text); err != nil {
+				return err
+			}
+		}
+		return s.copied(tx, b, c, at, err == nil)
+	})
+	return uerr
+}
+
+// uncopied settles what waits for a rule that is there no more.
+func (s *Service) uncopied(ctx context.Context, b *bucket, batch []waiting) error {
+	_, err := s.Store.Update(ctx, func(tx store.Tx) error {
+		for _, w := range batch {
+			c, err := decode[copying](w.value)
+			if err != nil {
+				return err
+			}
+			if err := s.copied(tx, b, c, w.key, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		allDone(batch)
+	}
+	return err
 }
 
 func (s *Service) receiving(b *bucket, rule *Replication) (receiving, error) {
@@ -232,10 +281,10 @@ func stored(tx store.Tx, b *bucket, key, version string) (*record, error) {
 	return r, err
 }
 
-// copied notes in a version what came of a copy.
-func (s *Service) copied(tx store.Tx, b *bucket, c *copying, ok bool) error {
-	if c.Delete {
-		return nil
+// copied takes a copy off its queue and notes in the version what came of it.
+func (s *Service) copied(tx store.Tx, b *bucket, c *copying, queued string, ok bool) error {
+	if err := tx.Delete(queued); err != nil || c.Delete {
+		return err
 	}
 	left := byte(0)
 	at := copiesKey + string(b.ID) + "/" + c.Version

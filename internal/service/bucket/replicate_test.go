@@ -6,9 +6,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/service/bucket"
@@ -158,7 +160,7 @@ func TestReplicationElsewhere(t *testing.T) {
 	}
 	waitFor(t, "the owner to be told", func() (any, bool) { w.Clock.Add(day / 1440); return nil, w.told("here", "ReplicationWaits") })
 	r, err := w.Door.Do(ctx, &call.Call{Kind: w.Rows.D, Verb: call.Get, Target: "here", Principal: w.Root})
-	if err != nil || r.Row.(*bucket.Row).Status.Waiting != 4 || r.Row.(*bucket.Row).Spec.Replication[0].SecretKey == "SK" {
+	if err != nil || r.Row.(*bucket.Row).Status.Waiting != 3 || r.Row.(*bucket.Row).Spec.Replication[0].SecretKey == "SK" {
 		t.Errorf("%+v, %v", r.Row, err)
 	}
 	if got := w.replication("here", "a"); got != "PENDING" {
@@ -174,7 +176,8 @@ func TestReplicationElsewhere(t *testing.T) {
 	waitFor(t, "the calls", func() (any, bool) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		return o.calls, strings.Join(o.calls, "\n") == "PUT /mine/a true me t=1 true\nDELETE /mine/gone false   true"
+		slices.Sort(o.calls) // names are copied beside each other
+		return o.calls, strings.Join(o.calls, "\n") == "DELETE /mine/gone false   true\nPUT /mine/a true me t=1 true"
 	})
 	o.mu.Lock()
 	o.down = true
@@ -185,4 +188,67 @@ func TestReplicationElsewhere(t *testing.T) {
 		got := w.replication("here", "late")
 		return got, got == "FAILED"
 	})
+}
+
+// TestReplicationInOrder: names are copied beside each other, the versions of one in their order.
+func TestReplicationInOrder(t *testing.T) {
+	w, ctx := start(t), t.Context()
+	w.bucket("there", bucket.BucketSpec{Versioning: "enabled"})
+	w.bucket("here", bucket.BucketSpec{Versioning: "enabled", Replication: []bucket.Replication{{Bucket: "there", Deletes: true}}})
+	for i := range 120 {
+		w.put("here", fmt.Sprintf("k%d", i%7), fmt.Sprint(i))
+	}
+	waitFor(t, "the copies", func() (int, bool) { n := len(w.keys("bucket/copy/")); return n, n == 0 })
+	for k := range 7 {
+		key := fmt.Sprintf("k%d", k)
+		l, err := w.List(ctx, w.me, &bucket.ListInput{Bucket: "there", Prefix: key, Versions: true, Max: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want []string
+		for _, o := range l.Objects {
+			body, err := w.get(bucket.GetInput{Bucket: "there", Key: key, Version: o.Version})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, body)
+		}
+		for i := 119; i >= 0; i-- {
+			if i%7 == k {
+				want = append(want, fmt.Sprint(i))
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+}
+
+// TestReplicasKeepWhatTheyMay: a copy has its source's lock, hold and grants where the other bucket takes them, and never a
+// weaker lock than that bucket gives by itself.
+func TestReplicasKeepWhatTheyMay(t *testing.T) {
+	w, ctx := start(t), t.Context()
+	until := w.Clock.Now().UTC().AddDate(0, 0, 10).Truncate(time.Second)
+	w.bucket("plain", bucket.BucketSpec{})
+	w.bucket("locked", bucket.BucketSpec{Versioning: "enabled", ObjectLock: true})
+	w.bucket("stricter", bucket.BucketSpec{Versioning: "enabled", ObjectLock: true, Ownership: "enforced", Retention: bucket.Retention{Mode: "compliance", Days: 1}})
+	w.bucket("here", bucket.BucketSpec{Versioning: "enabled", ObjectLock: true, PublicAccess: bucket.PublicAccess{AllowACLs: true},
+		Replication: []bucket.Replication{{Bucket: "plain"}, {Bucket: "locked"}, {Bucket: "stricter"}}})
+	grants := []bucket.Grant{{To: string(w.Admin.DomainID), Permission: "full"}, {To: bucket.Everyone, Permission: "read"}}
+	if _, err := w.Put(ctx, w.me, &bucket.PutInput{Bucket: "here", Key: "a", Body: strings.NewReader("x"), Size: 1, Hold: true, Lock: bucket.Lock{Mode: "governance", Until: until},
+		ACL: &bucket.ACL{Grants: grants}}); err != nil {
+		t.Fatal(err)
+	}
+	w.replicated("here", "a", "COMPLETED")
+	for name, want := range map[string]string{
+		"plain": " 0001-01-01 00:00:00 +0000 UTC false 1", "locked": fmt.Sprint("governance ", until, " true 1"), "stricter": fmt.Sprint("compliance ", until, " true 0"),
+	} {
+		c, err := w.Get(ctx, w.me, &bucket.GetInput{Bucket: name, Key: "a", Head: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(c.Lock.Mode, " ", c.Lock.Until, " ", c.Hold, " ", len(c.ACL.Grants)); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
 }

@@ -54,6 +54,7 @@ type Service struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	free    chan struct{} // there may be something to free
+	copies  chan struct{} // slots of replication
 	tasks   taskState
 	access  accessLog
 	mirrors mirrors
@@ -62,7 +63,7 @@ type Service struct {
 
 // New makes the service. Serve gives it its door, Start begins what runs beside requests.
 func New(d Deps) *Service {
-	s := &Service{Deps: d, free: make(chan struct{}, 1), ctx: context.Background(), access: accessLog{lines: make(chan *Access, logWaiting)}}
+	s := &Service{Deps: d, free: make(chan struct{}, 1), copies: make(chan struct{}, copySlots), ctx: context.Background(), access: accessLog{lines: make(chan *Access, logWaiting)}}
 	s.Rows = kind.TableOf[BucketSpec, BucketStatus](s.bucketKind().Def())
 	s.object = kind.Kind[struct{}, struct{}]{Service: "bucket", Name: "object", Scope: kind.InProject,
 		Doc: "What lies in buckets. Policies name it BUCKET/NAME."}.Def()

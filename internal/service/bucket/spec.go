@@ -49,7 +49,8 @@ type Encryption struct {
 
 // ACL grants rights by name. Canned and Grants exclude each other when set; stored is what Canned stands for.
 type ACL struct {
-	Grants []Grant `json:"grants,omitempty" doc:"who may do what" max:"100"`
+	Grants  []Grant `json:"grants,omitempty" doc:"who may do what" max:"100"`
+	Emptied bool    `json:"emptied,omitempty" doc:"it has no grant because somebody took all of them away; without this an ACL that has none gives its owner everything"`
 }
 
 // Grant is one line of an ACL.

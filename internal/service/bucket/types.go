@@ -241,6 +241,9 @@ type Part struct {
 	ETag     string
 	Modified time.Time
 	Sums     map[string]string
+
+	Protect     Protect // of the upload; only when the part was just stored
+	CustomerMD5 string
 }
 
 // CompleteInput ends an upload in parts.

@@ -93,6 +93,9 @@ func (s *Service) PutPart(ctx context.Context, c *Caller, in *PartInput) (*Part,
 		return nil, err
 	}
 	key, err := s.openKey(b, r, in.Customer)
+	if CodeOf(err) == "AccessDenied" {
+		err = failed("InvalidRequest", fail.New(fail.Invalid, "the upload was begun with another key of the customer's").Then("send every part with the key that it was begun with"))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +110,7 @@ func (s *Service) PutPart(ctx context.Context, c *Caller, in *PartInput) (*Part,
 		defer func() { _ = src.Body.Close() }()
 		in.Body, in.Size = src.Body, src.Count
 	}
-	made := &record{SSE: r.SSE}
+	made := &record{SSE: r.SSE, Upload: in.Upload}
 	if err := s.fill(ctx, b, key, in.Body, in.Size, in.Sums, r.Algorithm, in.MD5, in.Trailer, made); err != nil {
 		return nil, err
 	}
@@ -124,7 +127,9 @@ func (s *Service) PutPart(ctx context.Context, c *Caller, in *PartInput) (*Part,
 		return nil, err
 	}
 	s.wakeFree()
-	return p.shown(in.Number), nil
+	out := p.shown(in.Number)
+	out.Protect, out.CustomerMD5 = r.protect(), r.SSE.MD5
+	return out, nil
 }
 
 func (s *Service) putPart(tx store.Tx, in *PartInput, p *part) error {

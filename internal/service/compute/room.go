@@ -31,7 +31,7 @@ func (s *Service) Room(ctx context.Context) (Room, error) {
 	s.capacity.mu.Unlock()
 	r := Room{Host: s.HostName, Zone: s.Zone, CPUs: has.CPUs, Memory: has.MemoryMiB, Overcommit: s.Overcommit}
 	err := s.Store.View(ctx, func(tx store.Tx) error {
-		l, err := readLoad(tx)
+		l, err := readLoad(tx, loadKey)
 		if err != nil {
 			return err
 		}

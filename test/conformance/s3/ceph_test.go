@@ -35,6 +35,7 @@ func account(t testing.TB, c *cloudtest.Cloud, name string) (domain, access, sec
 	}
 	k := c.Ident.Kinds
 	id := string(make(k.Domain.D, "", name, `{}`).M().ID)
+	make(k.Project.D, id, "awan-1", `{}`) // the one that buckets go to when nobody says
 	make(k.User.D, id, "pat", `{}`)
 	make(k.Grant.D, id, "", `{"policy":"full-access","user":"pat"}`)
 	key := make(k.Key.D, id, "", `{"user":"pat"}`).(*kind.Row[ident.KeySpec, ident.KeyStatus])
@@ -70,7 +71,7 @@ func TestCeph(t *testing.T) {
 	section := func(name, id, display, access, secret, more string) {
 		fmt.Fprintf(&conf, "[%s]\ndisplay_name = %s\nuser_id = %s\nemail = %s@example.com\napi_name = awan-1\naccess_key = %s\nsecret_key = %s\n%s\n", name, display, id, strings.ReplaceAll(name, " ", ""), access, secret, more)
 	}
-	section("s3 main", string(c.Admin.DomainID), c.Admin.Domain, c.Admin.AccessKey, c.Admin.SecretKey, "")
+	section("s3 main", string(c.Admin.DomainID), c.Admin.Domain, c.Admin.AccessKey, c.Admin.SecretKey, "kms_keyid = obs/default\nkms_keyid2 = obs/default")
 	for _, name := range []string{"alt", "tenant", "iam", "iamroot", "iamalt"} {
 		id, access, secret := account(t, c, name)
 		section(map[string]string{"alt": "s3 alt", "tenant": "s3 tenant", "iam": "iam", "iamroot": "iam root", "iamalt": "iam alt root"}[name], id, name, access, secret, map[string]string{"tenant": "tenant = t"}[name])
@@ -80,8 +81,10 @@ func TestCeph(t *testing.T) {
 	file := filepath.Join(work, "s3tests.conf")
 	ok(t, os.WriteFile(file, []byte(conf.String()), 0o600))
 	// Every name of the cloud leads to this machine.
-	ok(t, os.WriteFile(filepath.Join(work, "sitecustomize.py"), []byte("import socket\nreal = socket.getaddrinfo\n"+
-		"socket.getaddrinfo = lambda host, *a, **k: real('127.0.0.1' if str(host).endswith('.awan.test') else host, *a, **k)\n"), 0o600))
+	ok(t, os.WriteFile(filepath.Join(work, "sitecustomize.py"), []byte("import socket\nreal, connect = socket.getaddrinfo, socket.socket.connect\n"+
+		"here = lambda host: '127.0.0.1' if str(host).endswith('.awan.test') else host\n"+
+		"socket.getaddrinfo = lambda host, *a, **k: real(here(host), *a, **k)\n"+
+		"socket.socket.connect = lambda self, to: connect(self, (here(to[0]),) + tuple(to[1:]) if isinstance(to, tuple) else to)\n"), 0o600))
 	args := []string{"-m", "pytest", "-v", "-p", "no:cacheprovider", "--tb=line",
 		// what waits for Ceph's own debug clock, or is Ceph's own and not S3's
 		"-m", "not lifecycle_expiration and not lifecycle_transition and not cloud_transition and not cloud_restore and not bucket_logging and not iam_account and not iam_tenant and not iam_user and not iam_role and not iam_cross_account and not s3select and not sns and not checksum_rgw",
@@ -91,7 +94,7 @@ func TestCeph(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), python, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "S3TEST_CONF="+file, "PYTHONPATH="+work, "PYTHONWARNINGS=ignore")
+	cmd.Env = append(os.Environ(), "S3TEST_CONF="+file, "REQUESTS_CA_BUNDLE="+c.CAFile, "SSL_CERT_FILE="+c.CAFile, "PYTHONPATH="+work, "PYTHONWARNINGS=ignore")
 	name := os.Getenv("AWAN_S3TESTS_LOG")
 	if name == "" {
 		name = filepath.Join(work, "log")

@@ -78,6 +78,11 @@ func checkV2(r *http.Request, c *Claim, to Target, secret string) error {
 	if to.Bucket != "" && slices.Contains(paths, "/") {
 		paths = append(slices.Clone(paths), "") // botocore signs /bucket for the bucket itself
 	}
+	for _, path := range to.Paths {
+		if strings.Count(path, "/") == 1 && path != "/" {
+			paths = append(slices.Clone(paths), path+"/") // newer ones sign /bucket/, and send /bucket
+		}
+	}
 	for _, path := range paths {
 		for _, hoisted := range []bool{false, true} {
 			if hoisted && !(c.Query && c.Scheme == V2) {

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,6 +36,7 @@ type Options struct {
 	Region      string        // empty: asked of the store
 	CA          []byte        // PEM of authorities to trust beside the system's
 	VirtualHost bool          // the bucket is part of the host's name, not of the path
+	Owner       string        // refused when the prefix is another's already; empty: not looked at
 	Stale       time.Duration // uploads that began so long before the start are aborted then; 0: a day
 	Log         *slog.Logger
 }
@@ -60,6 +62,33 @@ type Engine struct {
 }
 
 var _ object.Blobs = (*Engine)(nil)
+
+// own marks the prefix as this owner's. Two that shared one would take each other's blobs for forgotten ones.
+func (e *Engine) own(ctx context.Context) error {
+	if e.opts.Owner == "" {
+		return nil
+	}
+	key := e.opts.Prefix + "owner"
+	body, _, _, err := e.core.GetObject(ctx, e.opts.Bucket, key, minio.GetObjectOptions{})
+	if err == nil {
+		b, err := io.ReadAll(io.LimitReader(body, 1<<10))
+		_ = body.Close()
+		if err != nil {
+			return refuse(err, "reading "+key)
+		}
+		if string(b) != e.opts.Owner {
+			return fail.New(fail.Precondition, "another cloud keeps its objects in %s/%s/%s", e.opts.Endpoint, e.opts.Bucket, e.opts.Prefix).Then("name another prefix")
+		}
+		return nil
+	}
+	if err = refuse(err, "reading "+key); !fail.Is(err, fail.NotFound) {
+		return err
+	}
+	put := minio.PutObjectOptions{DisableContentSha256: true, DisableMultipart: true}
+	put.SetMatchETagExcept("*") // of two that begin at once, one is first
+	_, err = e.core.Client.PutObject(ctx, e.opts.Bucket, key, strings.NewReader(e.opts.Owner), int64(len(e.opts.Owner)), put)
+	return refuse(err, "writing "+key)
+}
 
 // Open makes sure that the bucket is there, and begins to abort uploads that an earlier process left.
 func Open(ctx context.Context, opts Options) (*Engine, error) {
@@ -98,6 +127,9 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	if !there {
 		return nil, fail.New(fail.Precondition, "the S3 store has no bucket %q", opts.Bucket).Then("create it there, or name another")
+	}
+	if err := e.own(ctx); err != nil {
+		return nil, err
 	}
 	e.ending, e.stop = context.WithCancel(context.Background())
 	e.tasks.Go(func() { e.sweep(e.ending, time.Now().Add(-opts.Stale)) })
