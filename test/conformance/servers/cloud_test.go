@@ -67,6 +67,7 @@ type tenant struct {
 	url     string
 	project string
 	limits  map[ledger.Dim]int64
+	http    *http.Client
 }
 
 func open(t *testing.T) *tenant {
