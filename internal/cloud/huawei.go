@@ -7,6 +7,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/ecs"
 	"github.com/awancloud/awan/internal/dialect/huawei/evs"
+	"github.com/awancloud/awan/internal/dialect/huawei/ims"
 	"github.com/awancloud/awan/internal/dialect/huawei/kps"
 )
 
@@ -15,6 +16,7 @@ func (c *Cloud) huaweiServers(a *auth.Authenticator) []front.Service {
 	return []front.Service{
 		ecs.New(c.ecsOptions(a)).Service(),
 		evs.New(evs.Options{Door: c.Door, Auth: a, Region: c.Region, Zone: c.IaaS.Zone(), Volumes: c.IaaS.Volumes, Looks: ecs.Looks()}).Service(),
+		ims.New(ims.Options{Door: c.Door, Auth: a, Region: c.Region, Images: c.IaaS.Images, Compute: c.IaaS.Servers, Looks: ecs.Looks()}).Service(),
 		kps.New(kps.Options{Door: c.Door, Auth: a, Region: c.Region, KeyPair: c.IaaS.Keypairs.D}).Service(),
 	}
 }

@@ -51,7 +51,7 @@ func (c *Cloud) openFront() error {
 		Native: &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
 		Console: &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen,
 			Federation: c.Federation, Account: c.Account, Metrics: c.Metrics, Buckets: c.Buckets, API: withRequestID(api)})), MaxBody: -1},
-		Services: append(c.services(a), objects.Service()),
+		Services: append(append(c.services(a), c.openstackServers(a)...), objects.Service()),
 		Inside:   c.App.Inside(), InsideName: c.App.InsideName,
 		Apps: appsThen(c.Access.Handler, objects.Custom), Certificate: c.Access.Certificate})
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *Cloud) openFront() error {
 
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
-	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints}
+	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints, Services: openstackCatalog()}
 	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Config: c.Config, Access: c.Access, Region: c.Region})
 	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Host: c.registryName})
 	names := huaweidns.New(huaweidns.Options{Options: o, DNS: c.DNS})

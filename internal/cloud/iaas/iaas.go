@@ -75,7 +75,9 @@ func New(d Deps) (*IaaS, error) {
 		Take: func(ctx context.Context, project id.ID, from image.Source, of id.ID) (image.Taken, error) {
 			return i.Volumes.Take(ctx, project, from, of)
 		},
-		Release: func(ctx context.Context, of id.ID) error { return i.Volumes.Release(ctx, of) }})
+		Release: func(ctx context.Context, project id.ID, from image.Source, of id.ID) error {
+			return i.Volumes.Release(ctx, project, from, of)
+		}})
 	i.Volumes = volume.New(volume.Deps{Store: d.Store, Engine: d.Disk, Machines: d.Machine, Images: i.Images, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log,
 		Unseal: host{i}.Unseal, Catalogue: types, Zones: []string{zone}, Retention: volumeRetention,
 		Refit: func(ctx context.Context, server, _ id.ID) error { return i.Servers.Refit(ctx, server) }})

@@ -57,7 +57,7 @@ func (a Absent) ObserveSnapshot(_ context.Context, snapshot id.ID) (Seen, error)
 }
 
 // DestroySnapshot has nothing to do.
-func (a Absent) DestroySnapshot(context.Context, id.ID) error { return nil }
+func (a Absent) DestroySnapshot(context.Context, id.ID, Keys) error { return nil }
 
 // Snapshots is empty.
 func (a Absent) Snapshots(context.Context) iter.Seq2[id.ID, error] { return none }

@@ -37,7 +37,9 @@ type Engine interface {
 	// Revert gives the disk, which no machine runs on, the snapshot's content.
 	Revert(ctx context.Context, disk, snapshot id.ID, keys Keys) error
 	ObserveSnapshot(ctx context.Context, snapshot id.ID) (Seen, error)
-	DestroySnapshot(ctx context.Context, snapshot id.ID) error
+	// DestroySnapshot may join what only the disk stands on any more; it needs the disk's keys for that, and does without
+	// where there are none.
+	DestroySnapshot(ctx context.Context, snapshot id.ID, keys Keys) error
 	Snapshots(ctx context.Context) iter.Seq2[id.ID, error]
 
 	// Import reads an image in any format that Detect knows, checks its sums, converts it. Formats that name other files

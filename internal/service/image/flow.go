@@ -91,7 +91,7 @@ func (s *Service) release(ctx context.Context, row *Row) error {
 	if row.Spec.Source.Volume == "" || s.Release == nil {
 		return nil
 	}
-	return s.Release(ctx, row.ID)
+	return s.Release(ctx, row.Project, row.Spec.Source, row.ID)
 }
 
 func (s *Service) untake(ctx context.Context, row *Row) error {

@@ -48,7 +48,7 @@ type Deps struct {
 	// Take freezes the content of a volume or a snapshot of the project under the image's id; called again it gives the same.
 	Take func(ctx context.Context, project id.ID, from Source, image id.ID) (Taken, error)
 	// Release gives back what Take froze for the image; nothing there is success.
-	Release func(ctx context.Context, image id.ID) error
+	Release func(ctx context.Context, project id.ID, from Source, image id.ID) error
 	// Object opens an object of the project; nil: there are none. MayRead tells, at the time of the call, whether the caller
 	// may read it.
 	MayRead func(ctx context.Context, tx store.Tx, project id.ID, bucket, object string) error

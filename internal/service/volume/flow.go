@@ -51,7 +51,7 @@ func (s *Service) letSourceGo(ctx context.Context, row *Row) error {
 	if row.Spec.Source.Volume == "" {
 		return nil
 	}
-	return s.Engine.DestroySnapshot(ctx, row.ID)
+	return s.thaw(ctx, row.Project, id.ID(row.Spec.Source.Volume), row.ID)
 }
 
 func (s *Service) ensure(ctx context.Context, row *Row) error {
@@ -175,6 +175,23 @@ func (s *Service) freeze(ctx context.Context, volume, snapshot id.ID) (seen disk
 	}
 	seen, err = s.Engine.Snapshot(ctx, snapshot, volume, keys, live)
 	return seen, consistent, err
+}
+
+// thaw gives back what freeze kept of a volume, which may be gone.
+func (s *Service) thaw(ctx context.Context, project, volume, snapshot id.ID) error {
+	defer s.Hold(volume)()
+	var keys disk.Keys
+	err := s.Store.View(ctx, func(tx store.Tx) error {
+		row, err := s.Volumes.Get(tx, volume)
+		if err == nil && row != nil && row.Project == project {
+			keys, err = s.keys(tx, project, volume)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.Engine.DestroySnapshot(ctx, snapshot, keys)
 }
 
 // observe keeps in the row what the volume takes.

@@ -48,6 +48,20 @@ func (s *Service) Take(ctx context.Context, project id.ID, from image.Source, im
 }
 
 // Release gives back what Take froze.
-func (s *Service) Release(ctx context.Context, img id.ID) error {
-	return s.Engine.DestroySnapshot(ctx, img)
+func (s *Service) Release(ctx context.Context, project id.ID, from image.Source, img id.ID) error {
+	var volume id.ID
+	err := s.Store.View(ctx, func(tx store.Tx) error {
+		row, err := s.findVolume(tx, project, "", from.Volume)
+		if fail.Is(err, fail.Invalid) {
+			return nil // gone by now
+		}
+		if err == nil {
+			volume = row.ID
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.thaw(ctx, project, volume, img)
 }

@@ -73,8 +73,7 @@ func (s *Service) dropSnapshot(ctx context.Context, row *Snapshot) error {
 	if s.Engine == nil {
 		return nil
 	}
-	defer s.Hold(id.ID(row.Spec.Volume))()
-	return s.Engine.DestroySnapshot(ctx, row.ID)
+	return s.thaw(ctx, row.Project, id.ID(row.Spec.Volume), row.ID)
 }
 
 func (s *Service) findSnapshot(tx store.Tx, project id.ID, field, idOrName string) (*Snapshot, error) {

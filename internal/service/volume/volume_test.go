@@ -59,7 +59,9 @@ func newWorld(t *testing.T) *world {
 		Take: func(ctx context.Context, p id.ID, from image.Source, i id.ID) (image.Taken, error) {
 			return w.volumes.Take(ctx, p, from, i)
 		},
-		Release: func(ctx context.Context, i id.ID) error { return w.volumes.Release(ctx, i) },
+		Release: func(ctx context.Context, p id.ID, from image.Source, i id.ID) error {
+			return w.volumes.Release(ctx, p, from, i)
+		},
 		Project: func(tx store.Tx, domain id.ID, name string) (id.ID, id.ID, error) {
 			p, err := w.Ident.Kinds.Project.Find(tx, string(domain), name)
 			if p == nil || err != nil {

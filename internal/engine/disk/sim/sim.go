@@ -333,7 +333,7 @@ func (e *Engine) ObserveSnapshot(ctx context.Context, snapshot id.ID) (seen disk
 }
 
 // DestroySnapshot removes a snapshot.
-func (e *Engine) DestroySnapshot(ctx context.Context, snapshot id.ID) error {
+func (e *Engine) DestroySnapshot(ctx context.Context, snapshot id.ID, _ disk.Keys) error {
 	return e.call(ctx, "DestroySnapshot", snapshot, func() error {
 		delete(e.snapshots, snapshot)
 		e.sweep()

@@ -26,13 +26,17 @@ func (e *Engine) realise(s *space, p *plan) error {
 	if err != nil {
 		return err
 	}
+	limited, err := s.limited()
+	if err != nil {
+		return err
+	}
 	for name, t := range p.taps {
-		if err := s.tap(name, t, links[name]); err != nil {
+		if err := s.tap(name, t, links[name], links[name] != nil && limited[links[name].Attrs().Index]); err != nil {
 			return fmt.Errorf("make the tap %s: %w", name, err)
 		}
 	}
 	for name, c := range p.cables {
-		if err := e.cable(s, name, c, links[name]); err != nil {
+		if err := e.cable(s, name, c, links[name], links[name] != nil && limited[links[name].Attrs().Index]); err != nil {
 			return fmt.Errorf("make the cable %s: %w", name, err)
 		}
 	}
@@ -93,7 +97,7 @@ func (s *space) links() (map[string]netlink.Link, error) {
 	return out, nil
 }
 
-func (s *space) tap(name string, t tap, have netlink.Link) error {
+func (s *space) tap(name string, t tap, have netlink.Link, limited bool) error {
 	if have != nil && (have.Type() != "tuntap" && have.Type() != "tun") {
 		if err := s.link.LinkDel(have); err != nil {
 			return err
@@ -118,7 +122,7 @@ func (s *space) tap(name string, t tap, have netlink.Link) error {
 			return err
 		}
 	}
-	return errors.Join(s.finish(have, t.mtu, !t.down), s.shape(have, t.mbit))
+	return errors.Join(s.finish(have, t.mtu, !t.down), s.shape(have, t.mbit, limited))
 }
 
 // makeTap makes a tap that stays without a process, which only its owner may open.
@@ -147,7 +151,7 @@ func makeTap(name string, t tap) error {
 }
 
 // cable makes a veth pair between two namespaces. Neither end asks for MAC addresses: both have the same.
-func (e *Engine) cable(s *space, name string, c cable, have netlink.Link) error {
+func (e *Engine) cable(s *space, name string, c cable, have netlink.Link, divided bool) error {
 	other, err := e.space(c.to)
 	if err != nil {
 		return err
@@ -193,7 +197,7 @@ func (e *Engine) cable(s *space, name string, c cable, have netlink.Link) error 
 			return err
 		}
 	}
-	return s.divide(have, c.lanes)
+	return s.divide(have, c.lanes, divided)
 }
 
 func (s *space) finish(l netlink.Link, mtu int, up bool) error {

@@ -95,6 +95,7 @@ func TestSystem(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots a system")
 	}
+	t.Parallel() // with the contract, where another system boots
 	o, g := options(t), guest.Get(t)
 	o.Accelerator = "tcg"
 	e := open(t, o)
@@ -105,7 +106,7 @@ func TestSystem(t *testing.T) {
 		leftovers(t, o)
 	})
 	key := bytes.Repeat([]byte{0xff, 1}, 16) // is no text
-	i, card := id.New(), nic(t)
+	i, card := id.New(), nicOf(t, 2)
 	secret := machine.Disk{ID: id.New(), Device: "vda", Serial: "secret", Drive: encrypted(t, key)}
 	raw := machine.Disk{ID: id.New(), Device: "vdb", Serial: "raw", Drive: machine.Drive{Path: filepath.Join(t.TempDir(), "raw"), Format: "raw"}, IOPS: 10}
 	if err := os.WriteFile(raw.Drive.Path, make([]byte, 1<<20), 0o600); err != nil {
