@@ -113,6 +113,8 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"volume/volumes", "gift", `{"size":1}`)
 	w.make(root, inProject+"volume/volume-transfers", "", `{"volume":"gift"}`)
 	w.make(root, inProject+"image/images", "golden", `{}`)
+	w.make(root, inProject+"compute/server-groups", "apart", `{"policy":"soft-anti-affinity"}`)
+	w.make(root, inProject+"compute/servers", "web", `{"flavor":"m1.tiny","image":"Debian 12","group":"apart"}`)
 	w.make(root, inDomain+"identity/projects", "annex", `{}`)
 	there := w.logIn(d, w.admin["AWAN_USER"], w.admin["AWAN_PASSWORD"], "annex")
 	theirs := w.make(there, "/projects/annex/image/images", "theirs", `{}`).Resource.ID
