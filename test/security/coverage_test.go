@@ -11,6 +11,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/auth"
 	huaweidns "github.com/awancloud/awan/internal/dialect/huawei/dns"
+	"github.com/awancloud/awan/internal/dialect/huawei/elb"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
@@ -289,6 +290,9 @@ func proveS18(t *testing.T) {
 	t.Run("swr", func(t *testing.T) {
 		images := swr.New(swr.Options{Options: o, Kinds: v.Images, Host: func(r *http.Request) string { return r.Host }})
 		v.coverDialect(t, "/swr", images.Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
+	})
+	t.Run("elb", func(t *testing.T) {
+		v.coverDialect(t, "/elb", elb.New(elb.Options{Options: o, Balancer: v.Balancer}).Routes(), func(string) []string { return nil })
 	})
 	t.Run("dns", func(t *testing.T) {
 		v.coverDialect(t, "/dns", huaweidns.New(huaweidns.Options{Options: o, DNS: v.DNS}).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
