@@ -164,7 +164,9 @@ func openTown(t *testing.T) *town {
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex", "stored_id": stored, "access": "VICTIMSKEY",
 		"registered_limit_id": registered, "limit_id": limit, "implied_id": lesser}
+	v.makeNetworks(root, inProject)
 	v.findRows()
+	v.networkValues()
 	for name, k := range map[string]string{"environment_id": "app/environment", "application_id": "app/application", "component_id": "app/component",
 		"runtimestack_id": "app/custom-stack", "config_group_id": "config/config-group", "config_id": "config/config", "config_history_id": "config/config-version",
 		"lane_group_id": "app/lane-group", "lane_id": "app/lane"} {
@@ -314,6 +316,7 @@ func proveS18(t *testing.T) {
 	t.Run("dns", func(t *testing.T) {
 		v.coverDialect(t, "/dns", huaweidns.New(huaweidns.Options{Options: o, DNS: v.DNS}).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
+	t.Run("networks", func(t *testing.T) { v.coverNetworks(t, o) })
 	t.Run("metrics", v.coverMetrics)
 	t.Run("git", v.coverGit)
 	t.Run("servicestage", func(t *testing.T) {
