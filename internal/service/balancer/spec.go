@@ -119,8 +119,8 @@ type PoolSpec struct {
 // PoolStatus tells where it is and how it is.
 type PoolStatus struct {
 	VPC     string `json:"vpc" doc:"id of its VPC"`
-	Members int `json:"members" doc:"how many members it has"`
-	Online  int `json:"online" doc:"how many of them get something"`
+	Members int    `json:"members" doc:"how many members it has"`
+	Online  int    `json:"online" doc:"how many of them get something"`
 }
 
 // MemberSpec describes one that does the work.

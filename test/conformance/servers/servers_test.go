@@ -11,15 +11,15 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 )
 
-// net is a subnet with a group for servers.
-type net struct{ vpc, subnet, group string }
+// place is a subnet with a group for servers.
+type place struct{ vpc, subnet, group string }
 
-func (n *tenant) network() net {
+func (n *tenant) network() place {
 	n.t.Helper()
 	vpc := n.makeRow(n.Networks.VPC.D, "shop", `{"cidr":"10.1.0.0/16"}`).M().ID
 	subnet := n.makeRow(n.Networks.Subnet.D, "front", `{"vpc":"`+string(vpc)+`","cidr":"10.1.1.0/24"}`).M().ID
 	group := n.makeRow(n.Networks.Group.D, "web", `{}`).M().ID
-	return net{vpc.Dashed(), subnet.Dashed(), group.Dashed()}
+	return place{vpc.Dashed(), subnet.Dashed(), group.Dashed()}
 }
 
 // done waits for a job and gives its entities.
@@ -42,7 +42,7 @@ func done(t *testing.T, c *ecs.EcsClient, job *string) *model.JobEntities {
 func (n *tenant) image(name string) string {
 	n.t.Helper()
 	var found string
-	for _, r := range n.list(n.Pictures.Public.D, "-") {
+	for _, r := range n.list(n.Images.Public.D, "-") {
 		if r.M().Name == name {
 			found = r.M().ID.Dashed()
 		}
