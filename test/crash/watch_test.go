@@ -18,9 +18,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
-	"github.com/awancloud/awan/internal/outward"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/metric"
+	"github.com/awancloud/awan/internal/service/outward"
 	"github.com/awancloud/awan/internal/service/scaling"
 )
 

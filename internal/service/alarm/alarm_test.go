@@ -24,8 +24,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
-	"github.com/awancloud/awan/internal/outward"
 	"github.com/awancloud/awan/internal/service/metric"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 // post is what a webhook got.

@@ -18,7 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
-	"github.com/awancloud/awan/internal/outward"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 // States of a notification.

@@ -17,7 +17,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/store"
-	"github.com/awancloud/awan/internal/outward"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 // inventoryKey is when an inventory was last written: bucket/inventory/BUCKET/ID.

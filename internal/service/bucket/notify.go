@@ -17,7 +17,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/store"
-	"github.com/awancloud/awan/internal/outward"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/store"
-	"github.com/awancloud/awan/internal/outward"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 const (

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -218,6 +219,36 @@ func TestTheMachineIsClosed(t *testing.T) {
 		if _, err := l.EnsurePort(t.Context(), name, want); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// A port that has too many connections gets no more.
+	l.mu.Lock()
+	l.connections = 3
+	err = l.refresh(vpc)
+	l.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	greedy := l.machine(vpc, s, "10.0.0.12", g)
+	for i := range 8 { // to where nobody is: each stays in the table for a while
+		greedy.asks("udp", fmt.Sprintf("203.0.113.200:%d", 1000+i))
+	}
+	if err := greedy.in(func() error {
+		c, err := net.Dial("udp", "203.0.113.200:2000")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := c.Write([]byte("one too many")); err != nil {
+			return err
+		}
+		_, err = c.Read(make([]byte, 1))
+		return err
+	}); !errors.Is(err, unix.EHOSTUNREACH) {
+		t.Errorf("one connection too many: %v", err)
+	}
+	if list, err := l.Drift(t.Context(), false); err != nil || len(list) > 0 {
+		t.Errorf("drift: %v, %v", list, err)
 	}
 	// The machine itself reaches the public address, as the groups allow.
 	a.serve("a", 80)
