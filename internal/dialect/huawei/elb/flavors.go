@@ -81,8 +81,14 @@ func (a *API) flavorRoutes() []route {
 }
 
 func (a *API) listFlavors(x *exchange) error {
-	items := []any{}
+	items, marker := []any{}, x.Query("marker") // clients page on until a page is empty
 	for _, f := range flavors() {
+		if marker != "" {
+			if f.id() == marker {
+				marker = ""
+			}
+			continue
+		}
 		if v := f.view(); matches(v, x.R.URL.Query()) {
 			items = append(items, v)
 		}
