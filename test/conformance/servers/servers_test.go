@@ -245,6 +245,7 @@ func TestServerDetails(t *testing.T) {
 		if l := must[*model.ListFlavorSellPoliciesResponse](t)(c.ListFlavorSellPolicies(&model.ListFlavorSellPoliciesRequest{FlavorId: ptr("s6.small.1")})); len(*l.SellPolicies) != 1 {
 			t.Errorf("sell policies: %v", l)
 		}
+		//lint:ignore SA1019 older clients, Terraform's provider among them, still call it
 		must[*model.NovaListAvailabilityZonesResponse](t)(c.NovaListAvailabilityZones(&model.NovaListAvailabilityZonesRequest{}))
 		must[*model.ListServerAzInfoResponse](t)(c.ListServerAzInfo(&model.ListServerAzInfoRequest{}))
 	})

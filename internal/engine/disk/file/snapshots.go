@@ -17,7 +17,7 @@ func (e *Engine) Snapshot(ctx context.Context, snapshot, d id.ID, keys disk.Keys
 	defer e.locks.hold(d)()
 	e.mu.Lock()
 	f, ok := e.disks[d]
-	s, done := e.snapshots[snapshot]
+	_, done := e.snapshots[snapshot]
 	e.mu.Unlock()
 	if !ok && !done {
 		return disk.Seen{}, gone("disk", d)
