@@ -3,14 +3,13 @@ package cloud
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/awancloud/awan/internal/console"
 	"github.com/awancloud/awan/internal/dialect/auth"
 	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/front"
-	huaweidns "github.com/awancloud/awan/internal/dialect/huawei/dns"
-	"github.com/awancloud/awan/internal/dialect/huawei/elb"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
@@ -52,7 +51,7 @@ func (c *Cloud) openFront() error {
 		Native: &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
 		Console: &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen,
 			Federation: c.Federation, Account: c.Account, Metrics: c.Metrics, Buckets: c.Buckets, API: withRequestID(api)})), MaxBody: -1},
-		Services: append(append(c.services(a), c.openstackServers(a)...), objects.Service()),
+		Services: append(c.services(a), objects.Service()),
 		Inside:   c.App.Inside(), InsideName: c.App.InsideName,
 		Apps: appsThen(c.Access.Handler, objects.Custom), Certificate: c.Access.Certificate})
 	if err != nil {
@@ -75,13 +74,11 @@ func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints, Services: openstackCatalog()}
 	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Config: c.Config, Access: c.Access, Region: c.Region})
 	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Host: c.registryName})
-	names := huaweidns.New(huaweidns.Options{Options: o, DNS: c.DNS})
-	balancers := elb.New(elb.Options{Options: o, Balancer: c.Balancer})
-	return append(append(append(iam.New(o).Services(), stage.Services()...), c.huaweiServers(a)...), names.Service(), balancers.Service(), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
+	return slices.Concat(iam.New(o).Services(), stage.Services(), c.machineServices(a, o), []front.Service{keystone.New(o).Service(), oidc.New(c.Federation).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(), images.Service(c.Registry),
 		prometheus.New(prometheus.Options{Metrics: c.Metrics, Alarms: c.Alarms, Door: c.Door, User: c.imageUser}).Service(),
 		front.Service{Name: "git", Handler: withRequestID(c.gitHandler()), MaxBody: -1},
-		front.Service{Name: "registry", HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
+		front.Service{Name: "registry", HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1}})
 }
 
 // appsThen asks for an app of a name, then for a bucket that its owner gave the name.

@@ -113,6 +113,8 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"volume/volumes", "gift", `{"size":1}`)
 	w.make(root, inProject+"volume/volume-transfers", "", `{"volume":"gift"}`)
 	w.make(root, inProject+"image/images", "golden", `{}`)
+	w.make(root, inProject+"compute/server-groups", "apart", `{"policy":"soft-anti-affinity"}`)
+	w.make(root, inProject+"compute/servers", "web", `{"flavor":"m1.tiny","image":"Debian 12","group":"apart"}`)
 	w.make(root, inDomain+"identity/projects", "annex", `{}`)
 	there := w.logIn(d, w.admin["AWAN_USER"], w.admin["AWAN_PASSWORD"], "annex")
 	theirs := w.make(there, "/projects/annex/image/images", "theirs", `{}`).Resource.ID
@@ -162,7 +164,9 @@ func openTown(t *testing.T) *town {
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex", "stored_id": stored, "access": "VICTIMSKEY",
 		"registered_limit_id": registered, "limit_id": limit, "implied_id": lesser}
+	v.makeNetworks(root, inProject)
 	v.findRows()
+	v.networkValues()
 	for name, k := range map[string]string{"environment_id": "app/environment", "application_id": "app/application", "component_id": "app/component",
 		"runtimestack_id": "app/custom-stack", "config_group_id": "config/config-group", "config_id": "config/config", "config_history_id": "config/config-version",
 		"lane_group_id": "app/lane-group", "lane_id": "app/lane"} {
@@ -312,6 +316,7 @@ func proveS18(t *testing.T) {
 	t.Run("dns", func(t *testing.T) {
 		v.coverDialect(t, "/dns", huaweidns.New(huaweidns.Options{Options: o, DNS: v.DNS}).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
+	t.Run("networks", func(t *testing.T) { v.coverNetworks(t, o) })
 	t.Run("metrics", v.coverMetrics)
 	t.Run("git", v.coverGit)
 	t.Run("servicestage", func(t *testing.T) {

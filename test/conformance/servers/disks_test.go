@@ -59,15 +59,16 @@ func TestDisks(t *testing.T) {
 
 	t.Run("snapshots", func(t *testing.T) {
 		made := must[*model.CreateSnapshotResponse](t)(c.CreateSnapshot(&model.CreateSnapshotRequest{Body: &model.CreateSnapshotRequestBody{Snapshot: &model.CreateSnapshotOption{VolumeId: data, Name: ptr("monday")}}}))
-		snap := made.Snapshot.Id
+		snap := *made.Snapshot.Id
 		until(t, "the snapshot", func() bool {
-			return must[*model.ShowSnapshotResponse](t)(c.ShowSnapshot(&model.ShowSnapshotRequest{SnapshotId: snap})).Snapshot.Status == "available"
+			now := must[*model.ShowSnapshotResponse](t)(c.ShowSnapshot(&model.ShowSnapshotRequest{SnapshotId: snap})).Snapshot
+			return *now.Status == "available"
 		})
 		if l := must[*model.ListSnapshotsResponse](t)(c.ListSnapshots(&model.ListSnapshotsRequest{VolumeId: &data})); len(*l.Snapshots) != 1 || (*l.Snapshots)[0].Size != 20 || *(*l.Snapshots)[0].Name != "monday" {
 			t.Errorf("snapshots: %v", l)
 		}
 		back := must[*model.RollbackSnapshotResponse](t)(c.RollbackSnapshot(&model.RollbackSnapshotRequest{SnapshotId: snap, Body: &model.RollbackSnapshotRequestBody{Rollback: &model.RollbackSnapshotOption{VolumeId: data}}}))
-		if *back.Rollback.VolumeId != data {
+		if back.Rollback.VolumeId != data {
 			t.Errorf("rolled back: %v", back)
 		}
 		from := option("copy")
@@ -115,17 +116,29 @@ func TestDisks(t *testing.T) {
 		if l := must[*model.CinderListVolumeTypesResponse](t)(c.CinderListVolumeTypes(&model.CinderListVolumeTypesRequest{})); len(*l.VolumeTypes) < 5 {
 			t.Errorf("types: %v", l)
 		}
-		if q := must[*model.CinderListQuotasResponse](t)(c.CinderListQuotas(&model.CinderListQuotasRequest{TargetProjectId: n.project, Usage: model.GetCinderListQuotasRequestUsageEnum().TRUE})).QuotaSet; *q.Volumes.InUse != 2 || *q.GigabytesSSD.InUse == 0 {
+		if q := must[*model.CinderListQuotasResponse](t)(c.CinderListQuotas(&model.CinderListQuotasRequest{TargetProjectId: n.project, Usage: model.GetCinderListQuotasRequestUsageEnum().TRUE})).QuotaSet; q.Volumes.InUse != 2 || q.GigabytesSSD.InUse == 0 {
 			t.Errorf("quotas: %v", q)
 		}
 		must[*model.CinderListAvailabilityZonesResponse](t)(c.CinderListAvailabilityZones(&model.CinderListAvailabilityZonesRequest{}))
 		must[*model.BatchCreateVolumeTagsResponse](t)(c.BatchCreateVolumeTags(&model.BatchCreateVolumeTagsRequest{VolumeId: data, Body: &model.BatchCreateVolumeTagsRequestBody{
-			Action: model.GetBatchCreateVolumeTagsRequestBodyActionEnum().CREATE, Tags: []model.Tag{{Key: "room", Value: ptr("7")}}}}))
+			Action: model.GetBatchCreateVolumeTagsRequestBodyActionEnum().CREATE, Tags: []model.Tag{{Key: "room", Value: "7"}}}}))
 		if l := must[*model.ShowVolumeTagsResponse](t)(c.ShowVolumeTags(&model.ShowVolumeTagsRequest{VolumeId: data})); len(*l.Tags) != 2 {
 			t.Errorf("tags: %v", l)
 		}
+		until(t, "a volume that can be given away", func() bool { return len(n.list(n.Volumes.Snapshots.D, n.project)) == 1 })
+		must[*model.DeleteSnapshotResponse](t)(c.DeleteSnapshot(&model.DeleteSnapshotRequest{SnapshotId: n.list(n.Volumes.Snapshots.D, n.project)[0].M().ID.Dashed()}))
+		until(t, "the snapshot's end", func() bool { return len(n.list(n.Volumes.Snapshots.D, n.project)) == 0 })
 		offer := must[*model.CinderCreateVolumeTransferResponse](t)(c.CinderCreateVolumeTransfer(&model.CinderCreateVolumeTransferRequest{Body: &model.CinderCreateVolumeTransferRequestBody{
-			Transfer: &model.CreateVolumeTransferOption{Name: "gift", VolumeId: show((*made.VolumeIds)[0]).Id}}}))
-		_ = offer
+			Transfer: &model.CreateVolumeTransferOption{Name: "gift", VolumeId: data}}})).Transfer
+		if offer.VolumeId != data || offer.AuthKey == "" || show(data).Status != "awaiting-transfer" {
+			t.Errorf("offer: %+v", offer)
+		}
+		must[*model.CinderDeleteVolumeTransferResponse](t)(c.CinderDeleteVolumeTransfer(&model.CinderDeleteVolumeTransferRequest{TransferId: offer.Id}))
+		diskDone(t, c, must[*model.DeleteVolumeResponse](t)(c.DeleteVolume(&model.DeleteVolumeRequest{VolumeId: data})).JobId)
+		if _, err := c.ShowVolume(&model.ShowVolumeRequest{VolumeId: data}); err == nil {
+			t.Error("a deleted volume is shown")
+		} else {
+			refused(t, err, 404, "EVS.5404")
+		}
 	})
 }

@@ -86,7 +86,7 @@ func (e *Engine) load(s *space, name string, want *ruleset) error {
 }
 
 func (s *space) links() (map[string]netlink.Link, error) {
-	list, err := s.link.LinkList()
+	list, err := whole(func() ([]netlink.Link, error) { return s.link.LinkList() })
 	if err != nil {
 		return nil, fmt.Errorf("list the interfaces: %w", err)
 	}
@@ -255,7 +255,7 @@ func (s *space) setAddresses(want []netip.Prefix, links map[string]netlink.Link)
 
 // addresses are those of an interface but for what every interface has.
 func (s *space) addresses(l netlink.Link) ([]netip.Prefix, error) {
-	list, err := s.link.AddrList(l, netlink.FAMILY_ALL)
+	list, err := whole(func() ([]netlink.Addr, error) { return s.link.AddrList(l, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, err
 	}
@@ -331,7 +331,9 @@ func (s *space) routes(links map[string]netlink.Link) (map[route]*netlink.Route,
 	}
 	out := map[route]*netlink.Route{}
 	for _, f := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		list, err := s.link.RouteListFiltered(f, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		list, err := whole(func() ([]netlink.Route, error) {
+			return s.link.RouteListFiltered(f, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		})
 		if err != nil {
 			return nil, fmt.Errorf("list the routes: %w", err)
 		}
@@ -405,7 +407,7 @@ func (s *space) neighbors(links map[string]netlink.Link) (map[neighbor]string, e
 	if s.name == "" {
 		return out, nil
 	}
-	list, err := s.link.NeighList(0, netlink.FAMILY_ALL)
+	list, err := whole(func() ([]netlink.Neigh, error) { return s.link.NeighList(0, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list the neighbours: %w", err)
 	}
@@ -414,7 +416,7 @@ func (s *space) neighbors(links map[string]netlink.Link) (map[neighbor]string, e
 			out[neighbor{device: names[n.LinkIndex], addr: addrOf(n.IP)}] = n.HardwareAddr.String()
 		}
 	}
-	list, err = s.link.NeighProxyList(0, netlink.FAMILY_V6)
+	list, err = whole(func() ([]netlink.Neigh, error) { return s.link.NeighProxyList(0, netlink.FAMILY_V6) })
 	if err != nil {
 		return nil, fmt.Errorf("list whom the namespace answers for: %w", err)
 	}

@@ -27,7 +27,7 @@ func (s *space) shape(l netlink.Link, mbit int, limited bool) error {
 	if err := s.bucket(l, mbit); err != nil {
 		return err
 	}
-	list, err := s.link.QdiscList(l)
+	list, err := whole(func() ([]netlink.Qdisc, error) { return s.link.QdiscList(l) })
 	if err != nil {
 		return fmt.Errorf("list the queues: %w", err)
 	}
@@ -60,7 +60,7 @@ func (s *space) shape(l netlink.Link, mbit int, limited bool) error {
 			return fmt.Errorf("catch what comes from the machine: %w", err)
 		}
 	}
-	filters, err := s.link.FilterList(l, netlink.MakeHandle(0xffff, 0))
+	filters, err := whole(func() ([]netlink.Filter, error) { return s.link.FilterList(l, netlink.MakeHandle(0xffff, 0)) })
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (s *space) shape(l netlink.Link, mbit int, limited bool) error {
 // bucket lets a burst of about 10 ms out of an interface, at least one packet of the largest size that offloading makes, and
 // keeps 50 ms waiting.
 func (s *space) bucket(l netlink.Link, mbit int) error {
-	list, err := s.link.QdiscList(l)
+	list, err := whole(func() ([]netlink.Qdisc, error) { return s.link.QdiscList(l) })
 	if err != nil {
 		return fmt.Errorf("list the queues: %w", err)
 	}
@@ -117,7 +117,7 @@ func (s *space) bucket(l netlink.Link, mbit int) error {
 
 // limited are the interfaces on which anything holds packets back.
 func (s *space) limited() (map[int]bool, error) {
-	list, err := s.link.QdiscList(nil)
+	list, err := whole(func() ([]netlink.Qdisc, error) { return s.link.QdiscList(nil) })
 	if err != nil {
 		return nil, fmt.Errorf("list the queues: %w", err)
 	}
@@ -133,7 +133,7 @@ func (s *space) limited() (map[int]bool, error) {
 
 // limit is what bucket last set.
 func (s *space) limit(l netlink.Link) (mbit int, err error) {
-	list, err := s.link.QdiscList(l)
+	list, err := whole(func() ([]netlink.Qdisc, error) { return s.link.QdiscList(l) })
 	for _, q := range list {
 		if have, ok := q.(*netlink.Tbf); ok && have.Parent == netlink.HANDLE_ROOT {
 			mbit = int(have.Rate / perMbit)
@@ -168,7 +168,7 @@ func (w lanes) classes() map[uint32]netip.Addr {
 
 // rates are the lanes of an interface by number, in Mbit/s.
 func (s *space) rates(l netlink.Link) (map[uint32]int, error) {
-	list, err := s.link.ClassList(l, netlink.HANDLE_NONE)
+	list, err := whole(func() ([]netlink.Class, error) { return s.link.ClassList(l, netlink.HANDLE_NONE) })
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ const (
 	setOpen     = "open"     // those without checks
 	setMute     = "mute"     // those in quarantine
 	setLogged   = "logged"   // those with a flow log
+	setBusy     = "busy"     // interface → the connections it has to the outside
 	setStations = "stations" // interface . MAC
 	setSources  = "sources"  // interface . MAC . address; sources6
 	setWide     = "wide"     // the same with ranges
@@ -149,6 +150,11 @@ func (v vpcView) wide(r *ruleset, six bool) string {
 	return r.intervals(of(setWide, six), sourceKey[six], elements, until)
 }
 
+// connections is how many a port may have open to the outside at once.
+const connections = 16384
+
+const connlimitOver = 1 // NFT_CONNLIMIT_F_INV
+
 // arrive is where a packet goes on that its sender may send.
 const arrive = "arrive"
 
@@ -180,6 +186,10 @@ func (v vpcView) forwarding(r *ruleset) {
 		from.add(translated(), goOn(arrive))
 		from.add(drop())
 		to := r.chain("to-outside")
+		// Connections to the outside are also in the machine's own table, which no port may fill.
+		r.sets[setBusy] = &set{key: nftables.TypeIFName, limited: true, elements: map[string]string{}}
+		to.add([]expr.Any{meta(expr.MetaKeyIIFNAME, reg1), &expr.Dynset{SrcRegKey: reg1, SetName: setBusy, Operation: unix.NFT_DYNSET_OP_ADD,
+			Exprs: []expr.Any{&expr.Connlimit{Count: v.connections, Flags: connlimitOver}}}}, reject())
 		to.add(iifIn(setTaps), goOn("leave"))
 		to.add(drop())
 		v.leave(r.chain("leave"))
