@@ -77,6 +77,7 @@ type session struct {
 // Groups of commands in the help.
 const (
 	groupApps     = "apps"
+	groupServers  = "servers"
 	groupObjects  = "objects"
 	groupAccount  = "account"
 	groupCloud    = "cloud"
@@ -123,7 +124,7 @@ func build(o Options) (*cobra.Command, *session) {
 	p.StringVar(&s.profile, "profile", "", "use what awan login remembered under this `NAME`")
 	p.StringVar(&s.project, "project", "", "work in this `PROJECT` (name or id)")
 	p.StringVar(&s.domain, "domain", "", "work in this `DOMAIN` (account; name or id)")
-	root.AddGroup(&cobra.Group{ID: groupApps, Title: "Run apps:"}, &cobra.Group{ID: groupObjects, Title: "Objects in buckets (and awan cp):"}, &cobra.Group{ID: groupAccount, Title: "Your account:"},
+	root.AddGroup(&cobra.Group{ID: groupApps, Title: "Run apps:"}, &cobra.Group{ID: groupServers, Title: "Servers (and awan server):"}, &cobra.Group{ID: groupObjects, Title: "Objects in buckets (and awan cp):"}, &cobra.Group{ID: groupAccount, Title: "Your account:"},
 		&cobra.Group{ID: groupCloud, Title: "The cloud:"}, &cobra.Group{ID: groupResource, Title: "Every resource (list, show, create, update, delete, watch, events …):"})
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
@@ -133,6 +134,7 @@ func build(o Options) (*cobra.Command, *session) {
 	}
 	add(groupApps, s.deployCmd(), s.appCmd(), s.appsCmd(), s.logsCmd(), s.metricsCmd(), s.scaleCmd(), s.rollbackCmd(), s.grayCmd(), s.cloneCmd(), s.simpleAppCmd("stop"), s.simpleAppCmd("start"), s.simpleAppCmd("restart"), s.execCmd())
 	add(groupApps, s.runCmd(), s.devCmd(), s.applyCmd(), s.planCmd(), s.exportCmd(), s.removeCmd(), s.schemaCmd(), s.forwardCmd(), s.cpCmd())
+	add(groupServers, s.sshCmd(), s.consoleCmd())
 	add(groupObjects, s.lsCmd(), s.mvCmd(), s.rmCmd(), s.syncCmd(), s.catCmd(), s.shareCmd(), s.undeleteCmd())
 	add(groupAccount, s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.passwordCmd(), s.mfaCmd(), s.assumeCmd(), s.temporaryKeyCmd(), s.projectsCmd(), s.envCmd(), s.auditCmd(), s.usageCmd(), s.quotaCmd())
 	add(groupCloud, s.upCmd(), s.downCmd(), s.caCmd(), s.jobCmd(), s.kindsCmd(), s.versionCmd(), s.completionCmd())

@@ -84,8 +84,8 @@ func (s *session) verbCmds(name string, k *kind.Desc) []*cobra.Command {
 	return cmds
 }
 
-// byHand are streams that have a command of their own: awan port-forward, awan cp.
-var byHand = map[string]bool{"port-forward": true, "copy-in": true, "copy-out": true}
+// byHand are streams that have a command of their own: awan port-forward, awan cp, awan console. A screen is for programs.
+var byHand = map[string]bool{"port-forward": true, "copy-in": true, "copy-out": true, "console": true, "vnc": true}
 
 func hasField(fields []kind.Field, name string) bool {
 	return slices.ContainsFunc(fields, func(f kind.Field) bool { return f.Name == name })

@@ -27,6 +27,7 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/balancer"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/compute"
@@ -36,6 +37,7 @@ import (
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/image"
 	"github.com/awancloud/awan/internal/service/machine"
 	"github.com/awancloud/awan/internal/service/metric"
 	"github.com/awancloud/awan/internal/service/network"
@@ -130,9 +132,10 @@ type Cloud struct {
 	Alarms     *alarm.Service
 	Scaling    *scaling.Service
 	Buckets    *bucket.Service
-	IaaS       *iaas.IaaS
+	Balancer   *balancer.Service
 	DNS        *dns.Service
 	NameServer netip.AddrPort // where public zones are answered; invalid: nowhere
+	IaaS       *iaas.IaaS
 	sealer     *secret.Sealer
 	calls      *calls
 }
@@ -182,6 +185,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.makeDNS()
+	c.makeBalancer()
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
 	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
@@ -226,6 +230,9 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	}
 	c.closing(func() error { c.IaaS.Close(); return nil })
 	if err := c.startDNS(ctx); err != nil {
+		return c, err
+	}
+	if err := c.startBalancer(ctx); err != nil {
 		return c, err
 	}
 	c.collectLogs(ctx)

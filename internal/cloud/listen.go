@@ -3,13 +3,13 @@ package cloud
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/awancloud/awan/internal/console"
 	"github.com/awancloud/awan/internal/dialect/auth"
 	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/front"
-	huaweidns "github.com/awancloud/awan/internal/dialect/huawei/dns"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
@@ -71,15 +71,14 @@ func (c *Cloud) openFront() error {
 
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
-	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints}
+	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints, Services: openstackCatalog()}
 	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Config: c.Config, Access: c.Access, Region: c.Region})
 	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Host: c.registryName})
-	names := huaweidns.New(huaweidns.Options{Options: o, DNS: c.DNS})
-	return append(append(append(iam.New(o).Services(), stage.Services()...), c.huaweiServers(a)...), names.Service(), keystone.New(o).Service(), oidc.New(c.Federation).Service(),
+	return slices.Concat(iam.New(o).Services(), stage.Services(), c.machineServices(a, o), []front.Service{keystone.New(o).Service(), oidc.New(c.Federation).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(), images.Service(c.Registry),
 		prometheus.New(prometheus.Options{Metrics: c.Metrics, Alarms: c.Alarms, Door: c.Door, User: c.imageUser}).Service(),
 		front.Service{Name: "git", Handler: withRequestID(c.gitHandler()), MaxBody: -1},
-		front.Service{Name: "registry", HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1})
+		front.Service{Name: "registry", HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1}})
 }
 
 // appsThen asks for an app of a name, then for a bucket that its owner gave the name.

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/awancloud/awan/internal/kernel/outward"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 // outward reaches addresses that tenants name, by the rules that notifications go by.

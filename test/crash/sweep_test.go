@@ -400,52 +400,15 @@ func (in *incarnation) unsettled() (why string) {
 func (in *incarnation) check(what string) {
 	in.w.t.Helper()
 	err := in.store.View(context.Background(), func(tx store.Tx) error {
-		quota, meters := map[ledger.Dim]int64{}, map[string]int64{}
 		rows, _, err := in.app.Component.D.List(tx, "", kind.Filter{})
 		if err != nil {
 			return err
 		}
-		for _, k := range slices.Concat(in.app.Kinds(), in.config.Kinds(), in.watch.kinds()) {
-			all, _, err := k.List(tx, "", kind.Filter{})
-			if err != nil {
-				return err
-			}
-			for _, r := range all {
-				for d, n := range k.QuotaOf(r) {
-					if n != 0 {
-						quota[d] += n
-					}
-				}
-				for d, n := range k.MeterOf(r) {
-					if n > 0 {
-						meters[string(r.M().ID)+"/"+string(d)] = n
-					}
-				}
-			}
-		}
 		if err := in.checkReleases(tx, what); err != nil {
 			return err
 		}
-		used, err := ledger.Used(tx)
-		if err != nil {
+		if err := countsAreRight(in.w.t, tx, in.w.admin, slices.Concat(in.app.Kinds(), in.config.Kinds(), in.watch.kinds()), what); err != nil {
 			return err
-		}
-		if got := used[in.w.admin.ProjectID]; fmt.Sprint(got) != fmt.Sprint(quota) && len(got)+len(quota) > 0 {
-			in.w.t.Errorf("%s: quota %v, rows hold %v", what, got, quota)
-		}
-		open, err := ledger.Open(tx, in.w.admin.ProjectID)
-		if err != nil {
-			return err
-		}
-		for _, s := range open {
-			if k := string(s.Row) + "/" + string(s.Dim); meters[k] != s.Amount {
-				in.w.t.Errorf("%s: meter %s runs at %d, the row holds %d", what, k, s.Amount, meters[k])
-			} else {
-				delete(meters, k)
-			}
-		}
-		if len(meters) > 0 {
-			in.w.t.Errorf("%s: no meter for %v", what, meters)
 		}
 		entries, _, err := ledger.Search(tx, ledger.Query{Domain: in.w.admin.DomainID, Action: "app:component:*", Limit: 1000})
 		for _, e := range entries {
@@ -467,6 +430,52 @@ func (in *incarnation) check(what string) {
 	if err != nil {
 		in.w.t.Errorf("%s: %v", what, err)
 	}
+}
+
+// countsAreRight compares quotas and meters with the rows of kinds that they count.
+func countsAreRight(t testing.TB, tx store.Tx, admin *ident.Admin, kinds []*kind.Def, what string) error {
+	t.Helper()
+	quota, meters := map[ledger.Dim]int64{}, map[string]int64{}
+	for _, k := range kinds {
+		all, _, err := k.List(tx, "", kind.Filter{})
+		if err != nil {
+			return err
+		}
+		for _, r := range all {
+			for d, n := range k.QuotaOf(r) {
+				if n != 0 {
+					quota[d] += n
+				}
+			}
+			for d, n := range k.MeterOf(r) {
+				if n > 0 {
+					meters[string(r.M().ID)+"/"+string(d)] = n
+				}
+			}
+		}
+	}
+	used, err := ledger.Used(tx)
+	if err != nil {
+		return err
+	}
+	if got := used[admin.ProjectID]; fmt.Sprint(got) != fmt.Sprint(quota) && len(got)+len(quota) > 0 {
+		t.Errorf("%s: quota %v, rows hold %v", what, got, quota)
+	}
+	open, err := ledger.Open(tx, admin.ProjectID)
+	if err != nil {
+		return err
+	}
+	for _, s := range open {
+		if k := string(s.Row) + "/" + string(s.Dim); meters[k] != s.Amount {
+			t.Errorf("%s: meter %s runs at %d, the row holds %d", what, k, s.Amount, meters[k])
+		} else {
+			delete(meters, k)
+		}
+	}
+	if len(meters) > 0 {
+		t.Errorf("%s: no meter for %v", what, meters)
+	}
+	return nil
 }
 
 // checkReleases compares what became of each release with what the component says runs: one is live, one is gray while a

@@ -20,6 +20,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/metric"
+	"github.com/awancloud/awan/internal/service/outward"
 	"github.com/awancloud/awan/internal/service/scaling"
 )
 
@@ -86,8 +87,8 @@ type watch struct {
 func (w *watched) open(in *incarnation, host *lateHost, log *slog.Logger) *watch {
 	roots := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.hook.Certificate().Raw})
 	x := &watch{in: in, with: w,
-		alarms: alarm.New(alarm.Deps{Store: in.store, Metrics: w.metrics, Host: host, Allow: func(netip.AddrPort) bool { return true },
-			Roots: func() []byte { return roots }, Now: time.Now, Log: log}),
+		alarms: alarm.New(alarm.Deps{Store: in.store, Metrics: w.metrics, Host: host,
+			Outward: outward.New(func(netip.AddrPort) bool { return true }, func() []byte { return roots }), Now: time.Now, Log: log}),
 		scale: scaling.New(scaling.Deps{Store: in.store, Apps: in.app, Metrics: w.metrics, Door: func() *call.Door { return in.door }, Now: time.Now, Log: log})}
 	in.app.Bounds = x.scale.Bounds
 	return x

@@ -16,7 +16,9 @@ import (
 	"github.com/awancloud/awan/internal/adminenv"
 	"github.com/awancloud/awan/internal/cloud"
 	disks "github.com/awancloud/awan/internal/engine/disk/sim"
+	wires "github.com/awancloud/awan/internal/engine/fabric/sim"
 	makers "github.com/awancloud/awan/internal/engine/image/sim"
+	machines "github.com/awancloud/awan/internal/engine/machine/sim"
 	"github.com/awancloud/awan/internal/engine/workload/sim"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -51,7 +53,7 @@ func boot(t testing.TB, dir string) *whole {
 	o := cloud.Options{Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion, Account: cloud.DefaultAccount,
 		Version: "test", Log: slog.New(slog.DiscardHandler), Engines: func(_ context.Context, c *cloud.Cloud) (cloud.Engines, error) {
 			e := sim.New(sim.Options{})
-			return cloud.Engines{Workload: e, Builder: images{c}, Disk: disks.New(disks.Options{}), Images: makers.Maker{Names: []string{"debian"}}, Close: e.Close}, nil
+			return cloud.Engines{Workload: e, Builder: images{c}, Fabric: wires.New(wires.Options{}), Machine: machines.New(machines.Options{}), Disk: disks.New(disks.Options{}), Images: makers.Maker{Names: []string{"debian"}}, Close: e.Close}, nil
 		}}
 	c, err := cloud.Open(context.Background(), o)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/auth"
 	huaweidns "github.com/awancloud/awan/internal/dialect/huawei/dns"
+	"github.com/awancloud/awan/internal/dialect/huawei/elb"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/servicestage"
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
@@ -112,6 +113,8 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"volume/volumes", "gift", `{"size":1}`)
 	w.make(root, inProject+"volume/volume-transfers", "", `{"volume":"gift"}`)
 	w.make(root, inProject+"image/images", "golden", `{}`)
+	w.make(root, inProject+"compute/server-groups", "apart", `{"policy":"soft-anti-affinity"}`)
+	w.make(root, inProject+"compute/servers", "web", `{"flavor":"m1.tiny","image":"Debian 12","group":"apart"}`)
 	w.make(root, inDomain+"identity/projects", "annex", `{}`)
 	there := w.logIn(d, w.admin["AWAN_USER"], w.admin["AWAN_PASSWORD"], "annex")
 	theirs := w.make(there, "/projects/annex/image/images", "theirs", `{}`).Resource.ID
@@ -131,6 +134,16 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"app/deploy-tokens", "ci", `{"component":"web"}`)
 	w.make(root, inProject+"access/custom-domains", "shop.example.org", `{"component":"web"}`)
 	w.make(root, inProject+"access/access-rules", "web", `{"component":"web","rate":1000}`)
+	ca, err := json.Marshal(string(w.CA.Certificate()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range [][3]string{{"load-balancers", "front", `{}`}, {"pools", "web", `{"balancer":"front","protocol":"http"}`}, {"members", "one", `{"pool":"web","address":"192.168.0.250","port":80}`},
+		{"health-monitors", "web", `{"pool":"web","type":"tcp"}`}, {"listeners", "web", `{"balancer":"front","protocol":"http","port":80,"pool":"web"}`},
+		{"forwarding-policies", "web", `{"listener":"web","action":"pool","pool":"web"}`}, {"forwarding-rules", "web", `{"policy":"web","of":"path","values":["/"]}`},
+		{"certificates", "authority", `{"type":"client","certificate":` + string(ca) + `}`}, {"ip-groups", "office", `{"addresses":[{"address":"192.0.2.0/24"}]}`}} {
+		w.make(root, inProject+"balancer/"+x[0], x[1], x[2])
+	}
 	zone := w.make(root, inProject+"dns/zones", "shop.example.org", `{}`).Resource.ID
 	w.make(root, inProject+"access/tcp-ports", "web", `{"component":"web","target":80}`)
 
@@ -151,13 +164,20 @@ func openTown(t *testing.T) *town {
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex", "stored_id": stored, "access": "VICTIMSKEY",
 		"registered_limit_id": registered, "limit_id": limit, "implied_id": lesser}
+	v.makeNetworks(root, inProject)
 	v.findRows()
+	v.networkValues()
 	for name, k := range map[string]string{"environment_id": "app/environment", "application_id": "app/application", "component_id": "app/component",
 		"runtimestack_id": "app/custom-stack", "config_group_id": "config/config-group", "config_id": "config/config", "config_history_id": "config/config-version",
 		"lane_group_id": "app/lane-group", "lane_id": "app/lane"} {
 		v.values[name] = v.rows[k]
 	}
 	v.values["job_id"], v.values["cluster_id"] = strings.Repeat("0", 32), "c"
+	for name, k := range map[string]string{"loadbalancer_id": "load-balancer", "listener_id": "listener", "pool_id": "pool", "member_id": "member", "healthmonitor_id": "health-monitor",
+		"certificate_id": "certificate", "l7policy_id": "forwarding-policy", "l7rule_id": "forwarding-rule", "ipgroup_id": "ip-group"} {
+		v.values[name] = v.rows["balancer/"+k]
+	}
+	v.values["flavor_id"] = "none"
 	v.values["zone_id"], v.values["recordset_id"] = zone, v.rows["dns/record-set"]
 	v.values["agency_id"], v.values["enterprise_project_id"] = v.rows["identity/agency"], v.rows["identity/enterprise-project"]
 	return v
@@ -290,9 +310,13 @@ func proveS18(t *testing.T) {
 		images := swr.New(swr.Options{Options: o, Kinds: v.Images, Host: func(r *http.Request) string { return r.Host }})
 		v.coverDialect(t, "/swr", images.Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
+	t.Run("elb", func(t *testing.T) {
+		v.coverDialect(t, "/elb", elb.New(elb.Options{Options: o, Balancer: v.Balancer}).Routes(), func(string) []string { return nil })
+	})
 	t.Run("dns", func(t *testing.T) {
 		v.coverDialect(t, "/dns", huaweidns.New(huaweidns.Options{Options: o, DNS: v.DNS}).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
+	t.Run("networks", func(t *testing.T) { v.coverNetworks(t, o) })
 	t.Run("metrics", v.coverMetrics)
 	t.Run("git", v.coverGit)
 	t.Run("servicestage", func(t *testing.T) {

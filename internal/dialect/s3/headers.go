@@ -13,8 +13,11 @@ import (
 	"github.com/awancloud/awan/internal/service/bucket"
 )
 
-// maxMeta is how much user metadata an object may have, names and values together.
-const maxMeta = 2 << 10
+// maxMeta is how much user metadata an object may have, names and values together; OBS lets more be sent.
+const (
+	maxMeta    = 2 << 10
+	maxMetaOBS = 8 << 10
+)
 
 // attributes reads what the client says of an object.
 func (r *request) attributes() (bucket.Attributes, error) {
@@ -48,8 +51,12 @@ func (r *request) meta() (map[string]string, error) {
 		size += len(rest) + len(v)
 		meta[rest] = v
 	}
-	if size > maxMeta {
-		return nil, refuse("MetadataTooLarge", fail.Invalid, "the user metadata is over %d bytes", maxMeta)
+	most := maxMeta
+	if r.obs {
+		most = maxMetaOBS
+	}
+	if size > most {
+		return nil, refuse("MetadataTooLarge", fail.Invalid, "the user metadata is over %d bytes", most)
 	}
 	return meta, nil
 }

@@ -74,6 +74,9 @@ func (r *request) handle() error {
 	if r.isSite() {
 		return r.site()
 	}
+	if err := r.absent(); err != nil {
+		return err
+	}
 	if err := r.cors(); err != nil || r.wrote {
 		return err
 	}

@@ -95,6 +95,9 @@ func writeLifecycle(r *request) (func(*bucket.Row) error, error) {
 		}
 		ids[rule.ID] = true
 		rules[i] = rule
+		if len(rule.Move)+len(rule.MoveOld) > 0 { // said at once, not found out a year later
+			r.w.Header().Set("X-Awan-Note", "storage classes differ in price and in restoring; the bytes stay on the same disks")
+		}
 	}
 	return func(row *bucket.Row) error { row.Spec.Lifecycle = rules; return nil }, nil
 }

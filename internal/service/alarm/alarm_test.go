@@ -23,9 +23,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/kind"
-	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/metric"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 // post is what a webhook got.

@@ -17,8 +17,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
-	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 // States of a notification.

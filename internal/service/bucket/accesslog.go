@@ -14,8 +14,8 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/id"
-	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 // Access is a request on a bucket, for the bucket's access log. Empty fields show as a hyphen.

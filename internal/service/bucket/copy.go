@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -63,7 +64,13 @@ func (s *Service) Rename(ctx context.Context, c *Caller, name, from, to string) 
 	if err := checkKey(to); err != nil {
 		return err
 	}
-	for key, w := range map[string]wish{from: {s.object, "delete", "obs:object:RenameObject"}, to: s.uploading("PutObject")} {
+	if strings.HasSuffix(from, "/") != strings.HasSuffix(to, "/") || from == to || strings.HasSuffix(from, "/") && strings.HasPrefix(to, from) {
+		return failed("InvalidArgument", fail.Field("name", "%q cannot become %q", from, to).Then("a folder's name ends in a slash, a file's does not, and a folder does not move into itself"))
+	}
+	renaming := func(from, to string) map[string]wish {
+		return map[string]wish{from: {s.object, "delete", "obs:object:RenameObject"}, to: s.uploading("PutObject")}
+	}
+	for key, w := range renaming(from, to) {
 		if _, err := s.enter(ctx, c, name, key, w, nil); err != nil {
 			return err
 		}
@@ -76,27 +83,65 @@ func (s *Service) Rename(ctx context.Context, c *Caller, name, from, to string) 
 		if err := b.mustBeFileSystem("renamed"); err != nil {
 			return err
 		}
-		r, err := current(tx, b, from)
-		if err != nil {
+		if !strings.HasSuffix(from, "/") {
+			return s.rename(tx, b, from, to)
+		}
+		var inside []string
+		at := nowAt(b.ID, "")
+		for k := range tx.Scan(at+from, "") {
+			if inside = append(inside, k[len(at):]); len(inside) > MaxRename {
+				return failed("InvalidRequest", fail.New(fail.Invalid, "the folder %q holds more than %d objects", from, MaxRename).Then("rename the folders in it, one after the other"))
+			}
+		}
+		if err := tx.ScanErr(); err != nil {
 			return err
 		}
-		if r == nil {
+		if len(inside) == 0 {
 			return noSuchKey(from)
 		}
-		if there, err := current(tx, b, to); err != nil {
-			return err
-		} else if there != nil {
-			return failed("ObjectAlreadyExists", fail.New(fail.Exists, "there is an object %q already", to).Then("delete it first"))
+		for _, key := range inside {
+			next := to + key[len(from):]
+			if err := checkKey(next); err != nil {
+				return err
+			}
+			for key, w := range renaming(key, next) {
+				if err := s.within(tx, c, c.call(w), b, key, w, nil); err != nil {
+					return err
+				}
+			}
+			if err := s.rename(tx, b, key, next); err != nil {
+				return err
+			}
 		}
-		if err := s.mayGo(r, false); err != nil {
-			return err
-		}
-		if err := tx.Delete(nowAt(b.ID, from)); err != nil {
-			return err
-		}
-		return tx.Put(nowAt(b.ID, to), encode(r))
+		return nil
 	})
 	return err
+}
+
+// MaxRename is how many objects a folder that is renamed may hold: it happens in one transaction.
+const MaxRename = 10000
+
+// rename gives an object another name.
+func (s *Service) rename(tx store.Tx, b *bucket, from, to string) error {
+	r, err := current(tx, b, from)
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		return noSuchKey(from)
+	}
+	if there, err := current(tx, b, to); err != nil {
+		return err
+	} else if there != nil {
+		return failed("ObjectAlreadyExists", fail.New(fail.Exists, "there is an object %q already", to).Then("delete it first"))
+	}
+	if err := s.mayGo(r, false); err != nil {
+		return err
+	}
+	if err := tx.Delete(nowAt(b.ID, from)); err != nil {
+		return err
+	}
+	return tx.Put(nowAt(b.ID, to), encode(r))
 }
 
 func (b *bucket) mustBeFileSystem(what string) error {

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/event"
-	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 // inventoryKey is when an inventory was last written: bucket/inventory/BUCKET/ID.

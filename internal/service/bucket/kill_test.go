@@ -51,7 +51,7 @@ func openIn(dir string) (*bucket.Service, *bucket.Caller, func(), error) {
 		return nil, nil, nil, err
 	}
 	svc := bucket.New(bucket.Deps{Store: s, Blobs: blobs, Sealer: sealer, Now: time.Now, Log: quiet,
-		DomainName: func(store.Tx, id.ID) (string, error) { return "awan", nil }})
+		DomainName: func(store.Tx, id.ID) (string, error) { return "awan", nil }, Outward: outside})
 	door := call.NewDoor(call.Options{Store: s, Ident: who, Kinds: append(who.Kinds.All(), svc.Kinds()...), Region: "awan-1", Now: time.Now, Log: quiet, Own: svc.Own})
 	svc.Serve(door)
 	if err := door.Start(context.Background()); err != nil {
@@ -80,7 +80,11 @@ func content(name string, size int) []byte {
 // TestMain runs the writer that is killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("AWAN_TEST_OBJECTS"); dir != "" {
-		if err := write(dir); err != nil {
+		work := func() error { return write(dir) }
+		if hook := os.Getenv("AWAN_TEST_HOOK"); hook != "" {
+			work = func() error { return writeForTasks(dir, hook) }
+		}
+		if err := work(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

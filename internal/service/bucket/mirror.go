@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/outward"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/outward"
 )
 
 const (

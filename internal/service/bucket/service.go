@@ -3,7 +3,7 @@
 // service/object.
 //
 // What must hold together is written in one transaction: the version, what it replaces, the counters, what may be freed.
-// Bytes are on stable storage before the version that names them is. It may import the kernel and service/object.
+// Bytes are on stable storage before the version that names them is. It may import the kernel, service/object and service/outward.
 package bucket
 
 import (

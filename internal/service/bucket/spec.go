@@ -91,7 +91,7 @@ type Rule struct {
 	Old           int          `json:"old,omitempty" doc:"deletes versions this long after they were replaced" unit:"days" min:"0"`
 	KeepOld       int          `json:"keep_old,omitempty" doc:"but keeps this many of the newest of them" min:"0"`
 	Abort         int          `json:"abort,omitempty" doc:"removes parts of uploads that were begun this long ago and never completed" unit:"days" min:"0"`
-	Move          []Transition `json:"move,omitempty" doc:"changes the storage class"`
+	Move          []Transition `json:"move,omitempty" doc:"changes the storage class: its price, and whether objects must be restored before they are read; the bytes stay where they lie"`
 	MoveOld       []Transition `json:"move_old,omitempty" doc:"changes the storage class of replaced versions"`
 }
 

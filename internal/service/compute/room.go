@@ -11,13 +11,14 @@ import (
 type Room struct {
 	Host       string
 	Zone       string
-	CPUs       int   // real processors
-	Memory     int64 // MiB
-	UsedCPUs   int   // virtual processors of servers that are switched on
-	UsedMemory int64 // MiB
-	Servers    int   // in all
-	Running    int   // switched on
-	Disk       int   // GiB of the servers' disks
+	Engine     string // what runs machines there
+	CPUs       int    // real processors
+	Memory     int64  // MiB
+	UsedCPUs   int    // virtual processors of servers that are switched on
+	UsedMemory int64  // MiB
+	Servers    int    // in all
+	Running    int    // switched on
+	Disk       int    // GiB of the servers' disks
 	Overcommit
 }
 
@@ -29,7 +30,7 @@ func (s *Service) Room(ctx context.Context) (Room, error) {
 	s.capacity.mu.Lock()
 	has := s.capacity.last
 	s.capacity.mu.Unlock()
-	r := Room{Host: s.HostName, Zone: s.Zone, CPUs: has.CPUs, Memory: has.MemoryMiB, Overcommit: s.Overcommit}
+	r := Room{Host: s.HostName, Zone: s.Zone, Engine: s.Engine.Capabilities(ctx).Name, CPUs: has.CPUs, Memory: has.MemoryMiB, Overcommit: s.Overcommit}
 	err := s.Store.View(ctx, func(tx store.Tx) error {
 		l, err := readLoad(tx, loadKey)
 		if err != nil {

@@ -19,34 +19,41 @@ import (
 // Every method is safe for concurrent use and may be called again after a crash at any point with the same arguments:
 // the second call converges to the same end. Destroying what is absent is success. Errors are fail errors.
 //
-// What is wanted is kept by the caller, not by the engine: after a restart of awan the caller says all of it again, and
-// packets go on meanwhile under what the kernel holds.
+// What is wanted is kept by the caller: after a restart of awan the caller says all of it again. An engine remembers what
+// it was told for as long as what it made lasts, so that packets go on meanwhile, and being told of one port again takes
+// nothing from another. After a restart of the machine it knows nothing.
 type Engine interface {
 	// EnsureVPC makes a network of its own: no other VPC's packets get in whatever addresses they have, except over Peers.
+	// fail.Precondition when a port is in a subnet that is no longer wanted, fail.Conflict when another has a public address.
 	EnsureVPC(ctx context.Context, vpc id.ID, want VPC) error
-	DestroyVPC(ctx context.Context, vpc id.ID) error
+	DestroyVPC(ctx context.Context, vpc id.ID) error // fail.Precondition while it has ports
 	VPCs(ctx context.Context) iter.Seq2[id.ID, error]
 
 	// EnsureGroup says what the members of a security group may receive and send. It changes rules for connections that are
 	// open too: what is no longer allowed stops.
 	EnsureGroup(ctx context.Context, group id.ID, want Group) error
-	DestroyGroup(ctx context.Context, group id.ID) error
+	DestroyGroup(ctx context.Context, group id.ID) error // fail.Precondition while it has members
 	Groups(ctx context.Context) iter.Seq2[id.ID, error]
 
-	// EnsurePort plugs something into a subnet. The VPC, the subnet and the groups must be there.
+	// EnsurePort plugs something into a subnet. The VPC, the subnet and the groups must be there (fail.Precondition); its
+	// addresses and public addresses must be nobody else's (fail.Conflict). A port stays in its VPC.
 	EnsurePort(ctx context.Context, port id.ID, want Port) (SeenPort, error)
 	ObservePort(ctx context.Context, port id.ID) (SeenPort, error) // fail.Gone when absent
 	DestroyPort(ctx context.Context, port id.ID) error
 	Ports(ctx context.Context) iter.Seq2[id.ID, error]
 
-	// Drift compares what the kernel holds with what was wanted, repairs it when asked to, and tells each difference.
+	// Drift compares what the kernel holds with what was wanted, repairs it when asked to, and tells each difference. A
+	// device that was missing is made anew: what held the old one must be plugged in again.
 	Drift(ctx context.Context, repair bool) ([]Finding, error)
-	// Flows yields the records of ports with FlowLog from now on until ctx ends.
+	// Flows yields the records of ports with FlowLog from now on until ctx ends. A record is the first packet of a connection
+	// that was let through, or a packet that was refused; of the latter an engine may leave some out.
 	Flows(ctx context.Context) iter.Seq2[Flow, error]
 
 	// Listen, ListenPacket and Dial are the cloud's own ends inside a VPC: the metadata service at 169.254.169.254, DNS,
 	// load balancers. An address that no subnet's gateway has is added to the VPC while the listener lives. The other
-	// side's address is true: no port may send with another's. The listeners die with this process.
+	// side's address is true: no port may send with another's. The listeners die with this process. Machines reach
+	// 169.254.169.254, DHCP, port 53 and the gateways' ping whatever their groups say; other listeners as their groups'
+	// egress rules let them. What the cloud dials needs no rule.
 	Listen(ctx context.Context, vpc id.ID, addr netip.AddrPort) (net.Listener, error)
 	ListenPacket(ctx context.Context, vpc id.ID, addr netip.AddrPort) (net.PacketConn, error)
 	Dial(ctx context.Context, vpc id.ID, network string, addr netip.AddrPort) (net.Conn, error)
@@ -78,17 +85,18 @@ type Subnet struct {
 	NTP      []netip.Addr
 	Domain   string        // search domain
 	Lease    time.Duration // 0: a day
-	MTU      int           // 0: the engine's
+	MTU      int           // 0: the engine's; never more than that
 	Isolated bool          // no packet between this subnet and others, nor to the outside (quarantine)
 }
 
-// Route sends a destination to a port's address, or, with Peer, into another VPC.
+// Route sends a destination to a port's address. While no port has it, what goes there is refused.
 type Route struct {
 	To  netip.Prefix
 	Via netip.Addr
 }
 
-// Peer joins two VPCs: packets to its prefixes go there. Both sides must name each other.
+// Peer joins two VPCs: packets to its prefixes go there, and from there only those come in whose source is in them. Both
+// sides must name each other. Nobody passes through a VPC to a third. The groups of both ends decide.
 type Peer struct {
 	VPC      id.ID
 	Prefixes []netip.Prefix
@@ -121,7 +129,7 @@ type Group struct {
 	Rules []Rule
 }
 
-// Rule lets traffic pass, or refuses it.
+// Rule lets traffic pass, or refuses it. With Remote and Group, either will do.
 type Rule struct {
 	ID        id.ID
 	Direction Direction
@@ -133,7 +141,9 @@ type Rule struct {
 	ICMPType  int            // -1: any
 	ICMPCode  int            // -1: any
 	Remote    []netip.Prefix // empty with no RemoteGroup: anybody
-	Group     id.ID          // remote: the members of this group, as they come and go
+	// Group: the members of this group in the same VPC and in its peers, as they come and go. Single addresses of their
+	// Allowed count, ranges do not.
+	Group id.ID
 }
 
 // PortRange is From–To, both included.
@@ -147,7 +157,7 @@ type Port struct {
 	// Allowed are source addresses beside its own, with or without a MAC of their own (virtual IPs, routers).
 	Allowed []AddressPair
 	Groups  []id.ID
-	// Open switches checks off: no groups, no anti-spoofing. Only for what the operator runs.
+	// Open switches checks off: no groups, no anti-spoofing, no isolation. Only for what the operator runs.
 	Open bool
 	// Down: the port keeps its addresses but carries nothing (admin_state_up = false).
 	Down bool
@@ -165,7 +175,8 @@ type Port struct {
 	Owner int
 }
 
-// AddressPair is a source that a port may use.
+// AddressPair is a source that a port may use. Packets to a single address go to the port that announced it last (gratuitous
+// ARP or neighbour advertisement), to any of those allowed it before one did.
 type AddressPair struct {
 	Prefix netip.Prefix
 	MAC    net.HardwareAddr // nil: the port's
@@ -180,7 +191,8 @@ type Public struct {
 
 // SeenPort is where to plug in, and how much went through.
 type SeenPort struct {
-	// Device is a tap in the network namespace at Namespace ("" = the machine's own), for a machine to open.
+	// Device is a tap (no packet information, with virtio-net headers, several queues if Port.Queues > 1) in the network
+	// namespace at the path Namespace ("" = the machine's own), for a machine to open: enter the namespace, TUNSETIFF.
 	Device    string
 	Namespace string
 	MTU       int
@@ -211,7 +223,7 @@ type Flow struct {
 	Accepted bool
 	In       bool
 	Protocol string
-	From, To netip.AddrPort
+	From, To netip.AddrPort // as the port sees them; of ICMP the ports are 0
 	Packets  uint64
 	Bytes    uint64
 }

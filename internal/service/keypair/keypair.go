@@ -34,9 +34,9 @@ type Status struct {
 func Kind() *kind.Def {
 	return kind.Kind[Spec, Status]{
 		Service: "keypair", Name: "keypair", Scope: kind.InProject,
+		NamePat: `^[A-Za-z0-9][A-Za-z0-9._@ -]{0,62}$`, // what Nova and Huawei Cloud let one be called
 		Doc:     "An SSH key pair, for logging in to servers.",
 		Columns: []string{"status.type", "status.fingerprint"},
-		NamePat: `^[A-Za-z0-9][A-Za-z0-9._@ -]{0,62}$`,
 		Quota:   map[ledger.Dim]func(Spec) int64{"keypair.keypairs": func(Spec) int64 { return 1 }},
 		Prepare: prepare,
 	}.Def()

@@ -119,3 +119,6 @@ func span(a, b netip.Addr) []netip.Prefix {
 	}
 	return out
 }
+
+// LastOf is the last address of a range: of IPv4, the one for everybody.
+func LastOf(p netip.Prefix) netip.Addr { return last(p) }

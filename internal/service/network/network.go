@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/clock"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -42,8 +44,10 @@ type Deps struct {
 	Sign        func(document []byte) ([]byte, error)
 	Certificate *x509.Certificate
 	Dir         string // records of flow logs
-	Now         clock.Clock
-	Log         *slog.Logger
+	// Names answers what private zones of a VPC say; false where none has the name. Nil: there are no such zones.
+	Names func(vpc id.ID, q dns.Question) (*dns.Msg, bool)
+	Now   clock.Clock
+	Log   *slog.Logger
 }
 
 // Options are the operator's.

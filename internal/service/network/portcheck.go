@@ -10,6 +10,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -197,8 +198,14 @@ func (s *Service) checkPort(_ context.Context, _ store.Tx, old, r *portRow) erro
 	return nil
 }
 
+// BalancerOwner is what the device_owner of a load balancer's port says.
+const BalancerOwner = "neutron:LOADBALANCERV2"
+
 // portUnused refuses what still needs the port.
-func (s *Service) portUnused(_ context.Context, tx store.Tx, r *portRow) error {
+func (s *Service) portUnused(ctx context.Context, tx store.Tx, r *portRow) error {
+	if r.Spec.DeviceOwner == BalancerOwner && ident.From(ctx).Method != ident.BySystem {
+		return fail.New(fail.Precondition, "port %s is the address of load balancer %s", called(&r.Meta), r.Spec.Device).Then("delete the load balancer")
+	}
 	if r.Status.Plugged {
 		return fail.New(fail.Precondition, "port %s is plugged into %s", called(&r.Meta), r.Spec.Device).Then("detach it there first")
 	}

@@ -87,6 +87,14 @@ func (s *Service) answer(ctx context.Context, at place, from net.Addr, q, out *d
 	case known:
 		out.Authoritative = true
 		return nil
+	}
+	if s.Names != nil {
+		if m, ok := s.Names(at.domain, question); ok {
+			out.Answer, out.Ns, out.Extra, out.Rcode, out.Authoritative = m.Answer, m.Ns, m.Extra, m.Rcode, m.Authoritative
+			return nil
+		}
+	}
+	switch {
 	case ours(name):
 		out.Authoritative, out.Rcode = true, dns.RcodeNameError
 		return nil

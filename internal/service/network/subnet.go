@@ -407,3 +407,9 @@ func (s *Service) defaultSubnet(ctx context.Context, tx store.Tx, of *kind.Meta)
 	}
 	return r, child(ctx, tx, s.Subnet, of, r)
 }
+
+// Holds tells whether an address lies in a subnet.
+func Holds(sp *SubnetSpec, at string) bool {
+	a := addr(at)
+	return a.IsValid() && sp.holds(a)
+}

@@ -19,9 +19,11 @@ import (
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/swr"
+	"github.com/awancloud/awan/internal/dialect/huawei/vpc"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/neutron"
 	"github.com/awancloud/awan/internal/dialect/s3"
 	"github.com/awancloud/awan/internal/engine/object/mem"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -34,6 +36,7 @@ import (
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
+	"github.com/awancloud/awan/internal/service/network"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
@@ -44,6 +47,7 @@ type Cloud struct {
 	Registry   *registry.Registry
 	Images     *registry.Kinds
 	Buckets    *bucket.Service
+	Network    *network.Service // its rows; nothing carries packets
 	CA         *secret.CA
 	CAFile     string
 	Addr       string // HOST:PORT
@@ -69,7 +73,9 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 		return row.ID, nil
 	}})
 	c.Buckets = bucket.New(bucket.Deps{})
-	c.Kernel = kerneltest.Start(t, nil, slices.Concat(c.Images.All(), fed.Kinds(), ends.All(), c.Buckets.Kinds(), kinds)...)
+	c.Network = network.New(network.Deps{Options: network.Options{Region: "awan-1"}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	c.Kernel = kerneltest.Start(t, nil, slices.Concat(c.Images.All(), fed.Kinds(), ends.All(), c.Buckets.Kinds(), c.Network.Kinds(), kinds)...)
+	c.Network.Store = c.Store
 	c.openBuckets(t)
 	fed.Store, fed.Ident, fed.Now, fed.Unseal = c.Store, c.Ident, c.Clock.Now, c.Door.Unseal
 	dir := t.TempDir()
@@ -98,10 +104,12 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 		t.Fatal(err)
 	}
 	a := &auth.Authenticator{Ident: c.Ident, Now: c.Clock.Now, OriginalPath: front.OriginalPath}
-	o := keystone.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends}
+	o := keystone.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends, Services: []keystone.CatalogEntry{neutron.CatalogEntry()}}
+	networks := neutron.New(neutron.Options{Options: o, Network: c.Network})
 	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service(),
-		swr.New(swr.Options{Options: o, Kinds: c.Images, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry))
+		swr.New(swr.Options{Options: o, Kinds: c.Images, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry),
+		vpc.New(vpc.Options{Options: o, Network: c.Network, More: networks.Native()}).Service(), networks.Service())
 	objects := s3.New(s3.Options{Buckets: between(c.Buckets), Ident: c.Ident, Auth: a, Region: "awan-1", Now: c.Clock.Now,
 		DomainName: func(ctx context.Context, domain string) (name string) {
 			_ = c.Store.View(ctx, func(tx store.Tx) (err error) {

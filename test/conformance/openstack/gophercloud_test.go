@@ -71,14 +71,14 @@ func TestGophercloud(t *testing.T) {
 		t.Error("the token is not valid")
 	}
 	entries := must[[]tokens.CatalogEntry](t)(catalog.ExtractServiceCatalog(all(t, catalog.List(id))))
-	if len(entries) != 1 || entries[0].Type != "identity" {
+	if len(entries) != 2 || entries[0].Type != "identity" || entries[1].Type != "network" {
 		t.Errorf("catalog: %v", entries)
 	}
 	must[*regions.Region](t)(regions.Get(ctx, id, "awan-1").Extract())
-	if s := must[[]services.Service](t)(services.ExtractServices(all(t, services.List(id, nil)))); len(s) != 1 {
+	if s := must[[]services.Service](t)(services.ExtractServices(all(t, services.List(id, nil)))); len(s) != 2 {
 		t.Errorf("services: %v", s)
 	}
-	if e := must[[]endpoints.Endpoint](t)(endpoints.ExtractEndpoints(all(t, endpoints.List(id, endpoints.ListOpts{Availability: gophercloud.AvailabilityPublic})))); len(e) != 1 {
+	if e := must[[]endpoints.Endpoint](t)(endpoints.ExtractEndpoints(all(t, endpoints.List(id, endpoints.ListOpts{Availability: gophercloud.AvailabilityPublic})))); len(e) != 2 {
 		t.Errorf("endpoints: %v", e)
 	}
 	if d := must[*domains.Domain](t)(domains.Get(ctx, id, string(c.Admin.DomainID)).Extract()); d.Name != "awan" || !d.Enabled {

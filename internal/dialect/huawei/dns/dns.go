@@ -1,7 +1,7 @@
 // Package dns serves Huawei Cloud's Domain Name Service, v2 and v2.1 (https://support.huaweicloud.com/intl/en-us/api-dns/),
 // over the rows of service/dns: a zone is a zone, a record set a record set. Of its resolution lines there is the default
 // one, and record sets have no health checks and no aliases of other resources. It may import the kernel, service/dns,
-// dialect/front and dialect/openstack/{keystone,token}.
+// dialect/{front,netwire} and dialect/openstack/{keystone,token}.
 package dns
 
 import (

@@ -1,6 +1,9 @@
 package ecs
 
 import (
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
@@ -51,11 +54,13 @@ func (a *API) update(x *exchange) error {
 	keystone.Set(s, "description", b.Server.Description)
 	keystone.Set(s, "hostname", b.Server.Hostname)
 	if u := b.Server.UserData; u != nil && *u != "" {
-		text, err := decoded("server.user_data", *u)
+		old, err := a.server(x)
 		if err != nil {
-			return rest.Refuse(x, k, call.Update, target, err)
+			return err
 		}
-		s["user_data"] = text
+		if !stays(old.Spec.UserData, *u) {
+			return rest.Refuse(x, k, call.Update, target, fail.Field("server.user_data", "is run at the first start, which is over").Then("rebuild the server with other user data: changeos or reinstallos"))
+		}
 	}
 	name := b.Server.Name
 	if name != nil && *name == "" {
@@ -65,7 +70,17 @@ func (a *API) update(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "server", a.view(x, r.Row.(*serverRow)))
+	row := r.Row.(*serverRow)
+	v := a.view(x, row) // in the form of this answer, which is Nova's older one
+	v["addresses"], v["image"], v["flavor"], v["links"] = numbered(addresses(row)), dashed(row.Status.Image), map[string]any{"id": row.Spec.Flavor, "links": []any{}}, []any{}
+	return x.One(http.StatusOK, "server", v)
+}
+
+// stays tells whether what a client sends as user data is what the server has: in base64, or, as Terraform's provider sends
+// it with every change, the SHA-1 sum that its state keeps instead.
+func stays(has, sent string) bool {
+	sum := sha1.Sum([]byte(has))
+	return sent == base64.StdEncoding.EncodeToString([]byte(has)) || sent == hex.EncodeToString(sum[:])
 }
 
 // rename gives several servers one name.

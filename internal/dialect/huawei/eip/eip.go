@@ -1,13 +1,13 @@
 // Package eip serves Huawei Cloud's API of public addresses and bandwidths (https://support.huaweicloud.com/intl/en-us/api-eip/)
 // over service/network. A public address has a bandwidth of its own, or shares one: only those are rows.
-// It may import the kernel, service/network, dialect/huawei/netwire and dialect/openstack/{keystone,token}.
+// It may import the kernel, service/network, dialect/netwire and dialect/openstack/{keystone,token}.
 package eip
 
 import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/huawei/netwire"
+	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"

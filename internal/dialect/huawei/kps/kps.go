@@ -230,7 +230,9 @@ func (a *API) list(x *exchange) error {
 	}
 	out := []any{}
 	for _, r := range rows {
-		out = append(out, map[string]any{"keypair": a.view(r)})
+		v := a.view(r)
+		v["frozen_state"] = "0" // a text here, a number where one pair is shown
+		out = append(out, map[string]any{"keypair": v})
 	}
 	page := map[string]any{"current_count": len(out)}
 	if more {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/huawei/netwire"
+	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -27,7 +27,6 @@ func (a *API) subnetRoutes() []keystone.Route {
 		{Method: "DELETE", Path: within, Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("subnet_id")) }},
 		{Method: "GET", Path: v3, Kind: k, Verb: call.List, Do: a.listSubnets},
 		{Method: "GET", Path: v3 + "/{subnet_id}", Kind: k, Verb: call.Get, Do: a.showSubnet},
-		{Method: "GET", Path: "/v2.0/network-ip-availabilities/{subnet_id}", Kind: k, Verb: call.Get, Do: a.availability},
 		{Method: "GET", Path: "/v1/{project_id}/subnets/{subnet_id}/privateips", Kind: a.n.Port.D, Verb: call.List, Do: a.privateIPs},
 	}
 }
@@ -233,29 +232,6 @@ func (a *API) updateSubnet(x *keystone.Exchange) error {
 		return err
 	}
 	return netwire.One(x, http.StatusOK, "subnet", map[string]any{"id": netwire.ID(r.M().ID), "status": "ACTIVE"})
-}
-
-// availability counts the addresses of a subnet.
-func (a *API) availability(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Subnet, x.Param("subnet_id"))
-	if err != nil {
-		return err
-	}
-	ports, _, err := keystone.Rows(x, a.n.Port, "", kind.Filter{Index: "subnet", Value: string(r.ID)})
-	if err != nil {
-		return err
-	}
-	used := 0
-	for _, p := range ports {
-		for _, at := range p.Status.Addresses {
-			if !strings.Contains(at, ":") {
-				used++
-			}
-		}
-	}
-	return netwire.One(x, http.StatusOK, "network_ip_availability", map[string]any{"network_id": netwire.ID(r.ID), "network_name": r.Name, "tenant_id": r.Project,
-		"total_ips": r.Status.Free + int64(used), "used_ips": used, "subnet_ip_availability": []any{map[string]any{"used_ips": used, "subnet_id": netwire.ID(r.Status.IPv4),
-			"subnet_name": r.Name, "ip_version": 4, "cidr": r.Spec.CIDR, "total_ips": r.Status.Free + int64(used)}}})
 }
 
 // privateIPs lists the addresses of a subnet that are taken.

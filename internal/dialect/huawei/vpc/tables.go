@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/awancloud/awan/internal/dialect/huawei/netwire"
+	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -116,7 +116,7 @@ func (a *API) tableView(x *keystone.Exchange, r *vpcRow, subs []*subnetRow) any 
 }
 
 func (a *API) listTables(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, a.n.VPC, "", kind.Filter{})
+	rows, _, err := netwire.Rows(x, a.n.VPC, kind.Filter{}, nil) // clients go on until a page is empty
 	if err != nil {
 		return err
 	}
@@ -246,9 +246,15 @@ func (a *API) listRoutes(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	items := []any{}
+	items, after := []any{}, x.Query("marker")
 	for _, r := range rows {
 		for _, rt := range r.Spec.Routes {
+			if after != "" {
+				if netwire.Same(x, "marker", routeID(r.ID, rt.Destination)) {
+					after = ""
+				}
+				continue
+			}
 			if netwire.Same(x, "vpc_id", string(r.ID)) && netwire.Same(x, "type", typeOf(rt)) && netwire.Same(x, "destination", rt.Destination) && netwire.Same(x, "id", routeID(r.ID, rt.Destination)) {
 				items = append(items, a.routeView(x, r, rt))
 			}

@@ -1,7 +1,7 @@
 // Package vpc serves Huawei Cloud's VPC API (https://support.huaweicloud.com/intl/en-us/api-vpc/): versions 1, 2.0 and 3, over
 // service/network: a VPC is one, a subnet is one and its id is that of the network, route tables are the one that a VPC has.
 // Public addresses and bandwidths, which clients reach at the same address, are in dialect/huawei/eip.
-// It may import the kernel, service/network, dialect/front, dialect/huawei/{eip,netwire} and dialect/openstack/keystone.
+// It may import the kernel, service/network, dialect/front, dialect/{netwire,huawei/eip} and dialect/openstack/keystone.
 package vpc
 
 import (
@@ -11,7 +11,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/eip"
-	"github.com/awancloud/awan/internal/dialect/huawei/netwire"
+	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"

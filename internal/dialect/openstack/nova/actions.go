@@ -17,6 +17,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/service/image"
 )
 
 // action is one of POST /servers/{id}/action. In is what stands under its name, null where nothing does.
@@ -292,7 +293,7 @@ func createImage(x *exchange, in json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	if x.api.o.ImageOf == nil {
+	if x.api.o.Images == nil {
 		return fail.New(fail.Unsupported, "images are not made here")
 	}
 	var root id.ID
@@ -304,10 +305,12 @@ func createImage(x *exchange, in json.RawMessage) error {
 	if root == "" {
 		return fail.New(fail.Conflict, "the server has no disk yet")
 	}
-	img, err := x.api.o.ImageOf(x.Exchange, &r.Meta, root, i.Name, i.Metadata)
+	spec := rest.Spec{"source": image.Source{Volume: string(root)}, "properties": i.Metadata, "user": r.Status.User}
+	row, err := x.Do(x.api.o.Images.Images.D, call.Create, "", func(c *call.Call) { c.Name, c.Spec = &i.Name, spec.JSON() })
 	if err != nil {
 		return err
 	}
+	img := row.M().ID
 	x.W.Header().Set("Location", x.API.Base(x.R)+"/images/"+img.Dashed())
 	if x.since(45) {
 		token.Write(x.W, http.StatusAccepted, map[string]string{"image_id": img.Dashed()})

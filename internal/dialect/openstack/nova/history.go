@@ -33,11 +33,9 @@ func verbs() map[string]string {
 
 // audited reads what was done to the server, newest first, from the audit log. Whoever may see the server's events may.
 func (x *exchange) audited() ([]ledger.Entry, error) {
-	r, err := rest.Do(x.Exchange, x.api.o.Compute.Server.D, call.Events, x.Param("server_id"), nil)
-	if err != nil {
+	if _, err := rest.Do(x.Exchange, x.api.o.Compute.Server.D, call.Events, x.Param("server_id"), nil); err != nil {
 		return nil, err
 	}
-	_ = r
 	row, err := rest.Target(x.Exchange, x.api.o.Compute.Server.D, x.Param("server_id"))
 	if err != nil {
 		return nil, err
@@ -320,7 +318,7 @@ func (x *exchange) measured(r *serverRow, u compute.Usage) map[string]any {
 		up = int(time.Since(r.Status.Launched).Seconds())
 	}
 	return map[string]any{"state": map[compute.Power]string{compute.On: "running", compute.Off: "shutdown", compute.Paused: "paused", compute.Crashed: "crashed"}[u.Power],
-		"driver": "libvirt", "hypervisor": r.Status.Accelerator, "hypervisor_os": "linux", "uptime": up, "config_drive": true, "num_cpus": r.Spec.CPUs, "num_nics": len(nics), "num_disks": len(r.Status.Disks),
+		"driver": "qemu", "hypervisor": r.Status.Accelerator, "hypervisor_os": "linux", "uptime": up, "config_drive": true, "num_cpus": r.Spec.CPUs, "num_nics": len(nics), "num_disks": len(r.Status.Disks),
 		"cpu_details":    []any{map[string]any{"id": 0, "time": int64(u.CPUSeconds * 1e9), "utilisation": nil}},
 		"nic_details":    nics,
 		"disk_details":   []any{map[string]any{"read_bytes": u.ReadBytes, "read_requests": u.ReadOps, "write_bytes": u.WriteBytes, "write_requests": u.WriteOps, "errors_count": nil}},

@@ -16,6 +16,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/compute"
+	"github.com/awancloud/awan/internal/service/image"
 )
 
 // Service is how Nova is found.
@@ -32,8 +33,8 @@ type Options struct {
 	KeyPairs *kind.Def
 	// Cards tells of a port what a server's view says; nil: nothing beyond the server's row.
 	Cards Cards
-	// ImageOf makes an image of a volume; nil: servers make no images.
-	ImageOf func(x *rest.Exchange, server *kind.Meta, volume id.ID, name string, properties map[string]string) (id.ID, error)
+	// Images are where an image of a server goes; nil: servers make none.
+	Images *image.Service
 	// Console gives the address at which a person sees a server's screen or serial line; nil: there is none.
 	Console func(r *http.Request, server id.ID, protocol string) string
 }
@@ -134,7 +135,7 @@ func (a *API) versions(x *rest.Exchange) error {
 // since tells whether the client speaks a microversion or a newer one.
 func (x *exchange) since(minor int) bool { return x.minor >= minor }
 
-// link points at something of the API.
+// links point at something of the API.
 func (x *exchange) links(path string) []token.Link {
 	base := x.API.Base(x.R)
 	return []token.Link{{Rel: "self", Href: base + "/v2.1" + path}, {Rel: "bookmark", Href: base + path}}
@@ -164,7 +165,7 @@ func (x *exchange) view(fn func(tx store.Tx) error) error {
 	return x.API.Door.Store.View(x.R.Context(), fn)
 }
 
-// byte count of a host's id: Nova hashes project and host, so that tenants cannot tell hosts apart by name.
+// hostID is a hash of project and host, as Nova's: tenants do not learn the host's name.
 func hostID(project id.ID, host string) string {
 	if host == "" {
 		return ""

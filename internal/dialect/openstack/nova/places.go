@@ -69,7 +69,7 @@ func (x *exchange) hypervisor(r compute.Room) map[string]any {
 
 func (x *exchange) hypervisorDetail(r compute.Room) map[string]any {
 	v := x.hypervisor(r)
-	v["host_ip"], v["hypervisor_type"], v["hypervisor_version"] = "127.0.0.1", "QEMU", 7002000
+	v["host_ip"], v["hypervisor_type"], v["hypervisor_version"] = "127.0.0.1", r.Engine, 0
 	v["service"] = map[string]any{"host": r.Host, "id": x.hypervisorID(r.Host), "disabled_reason": nil}
 	if x.since(88) {
 		v["uptime"] = nil

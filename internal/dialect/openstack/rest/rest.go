@@ -4,9 +4,9 @@
 package rest
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"context"
 	"net/http"
 	"strings"
 	"time"

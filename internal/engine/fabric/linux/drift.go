@@ -234,7 +234,9 @@ func (s *space) compare(p *plan) ([]differs, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.compareLinks(p, links, note)
+	if err := s.compareLinks(p, links, note); err != nil {
+		return nil, err
+	}
 	if s.name != "" {
 		have, err := s.addresses(links["lo"])
 		if err != nil {
@@ -280,7 +282,11 @@ func (s *space) compare(p *plan) ([]differs, error) {
 	return out, nil
 }
 
-func (s *space) compareLinks(p *plan, links map[string]netlink.Link, note func(string, string, ...any)) {
+func (s *space) compareLinks(p *plan, links map[string]netlink.Link, note func(string, string, ...any)) error {
+	limited, err := s.limited()
+	if err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(links)) {
 		if s.name != "" && !p.has(name) && !builtin(links[name]) {
 			note(name, "there is an interface that nobody ordered: %s", name)
@@ -306,7 +312,9 @@ func (s *space) compareLinks(p *plan, links map[string]netlink.Link, note func(s
 		} else {
 			state(name, t.mtu, !t.down)
 			for _, way := range []string{name, detour(name)} {
-				if l := links[way]; l == nil {
+				if l := links[way]; l != nil && t.mbit == 0 && !limited[l.Attrs().Index] {
+					continue
+				} else if l == nil {
 					if t.mbit > 0 {
 						note(name, "what comes from the machine is not limited: the interface %s is gone", way)
 					}
@@ -326,6 +334,7 @@ func (s *space) compareLinks(p *plan, links map[string]netlink.Link, note func(s
 			}
 		}
 	}
+	return nil
 }
 
 // builtin are the interfaces that a kernel puts into every namespace.

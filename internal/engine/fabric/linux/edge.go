@@ -140,7 +140,9 @@ func (e *Engine) razeEdge(machine *space) error {
 // cloudAddress is the address as which this cloud's machines without a public address reach the machine: the one it has
 // already, or one that no other cloud here has.
 func (e *Engine) cloudAddress(machine *space) (netip.Addr, error) {
-	list, err := machine.link.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: mark}, netlink.RT_FILTER_PROTOCOL)
+	list, err := whole(func() ([]netlink.Route, error) {
+		return machine.link.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: mark}, netlink.RT_FILTER_PROTOCOL)
+	})
 	if err != nil {
 		return netip.Addr{}, err
 	}
@@ -307,7 +309,9 @@ func closeUplinks(machine *space) error {
 
 // uplinks are the interfaces with a default route.
 func uplinks() []string {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+	routes, err := whole(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+	})
 	if err != nil {
 		return nil
 	}
@@ -347,7 +351,7 @@ func (e *Engine) publish(machine *space, ways []way) error {
 	}
 	now := map[string][]netip.Addr{}
 	for _, up := range uplinks() {
-		list, err := machine.link.AddrList(links[up], netlink.FAMILY_V4)
+		list, err := whole(func() ([]netlink.Addr, error) { return machine.link.AddrList(links[up], netlink.FAMILY_V4) })
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -219,6 +220,36 @@ func TestTheMachineIsClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A port that has too many connections gets no more.
+	l.mu.Lock()
+	l.connections = 3
+	err = l.refresh(vpc)
+	l.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	greedy := l.machine(vpc, s, "10.0.0.12", g)
+	for i := range 8 { // to where nobody is: each stays in the table for a while
+		greedy.asks("udp", fmt.Sprintf("203.0.113.200:%d", 1000+i))
+	}
+	if err := greedy.in(func() error {
+		c, err := net.Dial("udp", "203.0.113.200:2000")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := c.Write([]byte("one too many")); err != nil {
+			return err
+		}
+		_, err = c.Read(make([]byte, 1))
+		return err
+	}); !errors.Is(err, unix.EHOSTUNREACH) {
+		t.Errorf("one connection too many: %v", err)
+	}
+	if list, err := l.Drift(t.Context(), false); err != nil || len(list) > 0 {
+		t.Errorf("drift: %v, %v", list, err)
+	}
 	// The machine itself reaches the public address, as the groups allow.
 	a.serve("a", 80)
 	until(t, "the machine reaches it", func() bool {
@@ -296,6 +327,7 @@ func world(t *testing.T, n byte) *machine {
 }
 
 func TestTheOutside(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	s := subnet("10.0.0.0/24")
 	vpc := l.vpc(fabric.VPC{Subnets: []fabric.Subnet{s}, NAT: []fabric.NAT{{From: []netip.Prefix{s.CIDR}}}})
@@ -335,6 +367,7 @@ func TestTheOutside(t *testing.T) {
 }
 
 func TestDestroyingLeavesNothing(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	s, u := subnet("10.0.0.0/24"), subnet("10.1.0.0/24")
 	v, w := id.New(), id.New()

@@ -45,6 +45,8 @@ type Engine struct {
 	log     *slog.Logger
 	outside []netip.Prefix
 	mtu     int
+	// connections to the outside that a port may have; tests make it small
+	connections uint32
 
 	mu      sync.Mutex
 	w       *wants
@@ -78,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, fail.Wrap(err, fail.Internal, "cannot read what the network was told")
 	}
 	e := &Engine{key: o.Key, log: o.Log, outside: o.Outside, w: w, spaces: map[string]*space{}, ends: map[id.ID]map[netip.Addr]int{},
-		served: map[id.ID]served{}, readers: map[chan fabric.Flow]bool{}, mtu: uplinkMTU()}
+		served: map[id.ID]served{}, readers: map[chan fabric.Flow]bool{}, mtu: uplinkMTU(), connections: connections}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for vpc := range w.VPCs {
 		if s, err := e.space(e.vpcSpace(vpc)); err == nil {

@@ -176,6 +176,17 @@ func listNamespaces(prefix string) ([]string, error) {
 	return out, err
 }
 
+// whole asks the kernel for a list until it gets one that nothing changed while it was read: what happens elsewhere on the
+// machine may disturb it at any time.
+func whole[T any](list func() (T, error)) (out T, err error) {
+	for range 20 {
+		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return out, err
+}
+
 // setting reads one of the files that settings writes.
 func (s *space) setting(name string) (value string, err error) {
 	err = s.run(func() error {

@@ -55,7 +55,11 @@ func (v vpcView) portRules(r *ruleset, name id.ID, p fabric.Port) {
 		switch s := v.subnet(p.Subnet); {
 		case p.Quarantine:
 		case p.Open:
-			c.add(accept())
+			if side.d == fabric.Egress {
+				c.add(goOn(arrive))
+			} else {
+				c.add(accept())
+			}
 			continue
 		default:
 			if s.Isolated {
@@ -146,14 +150,12 @@ func (v vpcView) rule(r *ruleset, c *chain, rule fabric.Rule) {
 	case len(rule.Ports) > 1:
 		match = append(match, toPort(reg1), &expr.Lookup{SourceRegister: reg1, SetName: portSet(r, rule.Ports)})
 	}
-	verdict := accept()
-	if rule.Deny {
-		verdict = []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: "denied"}}
-		v.denied(r)
-	}
-	load := source(rule.IPv6, reg1)
+	verdict, load, key := accept(), source(rule.IPv6, reg1), expr.MetaKeyOIFNAME
 	if rule.Direction == fabric.Egress {
-		load = destination(rule.IPv6, reg1)
+		verdict, load, key = goOn(arrive), destination(rule.IPv6, reg1), expr.MetaKeyIIFNAME
+	}
+	if rule.Deny {
+		verdict = choose(key, mapRefuse) // counted where it is refused
 	}
 	if len(rule.Remote) == 0 && rule.Group == "" {
 		c.add(match, verdict)
@@ -168,16 +170,6 @@ func (v vpcView) rule(r *ruleset, c *chain, rule fabric.Rule) {
 	if rule.Group != "" {
 		c.add(match, inSet(load, v.members(r, rule.Group, rule.IPv6)), verdict)
 	}
-}
-
-// denied is where a rule that denies leads: to the counter of whichever port the packet is refused by.
-func (v vpcView) denied(r *ruleset) {
-	if _, done := r.chains["denied"]; done {
-		return
-	}
-	r.chain("denied").add(choose(expr.MetaKeyIIFNAME, mapRefuse))
-	r.chain("denied").add(choose(expr.MetaKeyOIFNAME, mapRefuse))
-	r.chain("denied").add(drop())
 }
 
 // members is the set of a group's addresses, which follows them.

@@ -71,6 +71,12 @@ func (s *space) read(name string, family nftables.TableFamily) (*seenRules, erro
 				value := string(e.Val)
 				if strings.HasPrefix(value, "\x08\x00\x01\x00") && len(value) >= 8 { // a verdict: its code, and maybe a chain
 					value = fmt.Sprintf("verdict %d", int32(binary.BigEndian.Uint32([]byte(value[4:8]))))
+					switch value {
+					case "verdict 1":
+						value = let
+					case "verdict 0":
+						value = refuse
+					}
 					if len(e.Val) > 12 {
 						value = jumpTo(strings.TrimRight(string(e.Val[12:]), "\x00"))
 					}

@@ -26,13 +26,17 @@ func (e *Engine) realise(s *space, p *plan) error {
 	if err != nil {
 		return err
 	}
+	limited, err := s.limited()
+	if err != nil {
+		return err
+	}
 	for name, t := range p.taps {
-		if err := s.tap(name, t, links[name]); err != nil {
+		if err := s.tap(name, t, links[name], links[name] != nil && limited[links[name].Attrs().Index]); err != nil {
 			return fmt.Errorf("make the tap %s: %w", name, err)
 		}
 	}
 	for name, c := range p.cables {
-		if err := e.cable(s, name, c, links[name]); err != nil {
+		if err := e.cable(s, name, c, links[name], links[name] != nil && limited[links[name].Attrs().Index]); err != nil {
 			return fmt.Errorf("make the cable %s: %w", name, err)
 		}
 	}
@@ -82,7 +86,7 @@ func (e *Engine) load(s *space, name string, want *ruleset) error {
 }
 
 func (s *space) links() (map[string]netlink.Link, error) {
-	list, err := s.link.LinkList()
+	list, err := whole(func() ([]netlink.Link, error) { return s.link.LinkList() })
 	if err != nil {
 		return nil, fmt.Errorf("list the interfaces: %w", err)
 	}
@@ -93,7 +97,7 @@ func (s *space) links() (map[string]netlink.Link, error) {
 	return out, nil
 }
 
-func (s *space) tap(name string, t tap, have netlink.Link) error {
+func (s *space) tap(name string, t tap, have netlink.Link, limited bool) error {
 	if have != nil && (have.Type() != "tuntap" && have.Type() != "tun") {
 		if err := s.link.LinkDel(have); err != nil {
 			return err
@@ -118,7 +122,7 @@ func (s *space) tap(name string, t tap, have netlink.Link) error {
 			return err
 		}
 	}
-	return errors.Join(s.finish(have, t.mtu, !t.down), s.shape(have, t.mbit))
+	return errors.Join(s.finish(have, t.mtu, !t.down), s.shape(have, t.mbit, limited))
 }
 
 // makeTap makes a tap that stays without a process, which only its owner may open.
@@ -147,7 +151,7 @@ func makeTap(name string, t tap) error {
 }
 
 // cable makes a veth pair between two namespaces. Neither end asks for MAC addresses: both have the same.
-func (e *Engine) cable(s *space, name string, c cable, have netlink.Link) error {
+func (e *Engine) cable(s *space, name string, c cable, have netlink.Link, divided bool) error {
 	other, err := e.space(c.to)
 	if err != nil {
 		return err
@@ -193,7 +197,7 @@ func (e *Engine) cable(s *space, name string, c cable, have netlink.Link) error 
 			return err
 		}
 	}
-	return s.divide(have, c.lanes)
+	return s.divide(have, c.lanes, divided)
 }
 
 func (s *space) finish(l netlink.Link, mtu int, up bool) error {
@@ -251,7 +255,7 @@ func (s *space) setAddresses(want []netip.Prefix, links map[string]netlink.Link)
 
 // addresses are those of an interface but for what every interface has.
 func (s *space) addresses(l netlink.Link) ([]netip.Prefix, error) {
-	list, err := s.link.AddrList(l, netlink.FAMILY_ALL)
+	list, err := whole(func() ([]netlink.Addr, error) { return s.link.AddrList(l, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +331,9 @@ func (s *space) routes(links map[string]netlink.Link) (map[route]*netlink.Route,
 	}
 	out := map[route]*netlink.Route{}
 	for _, f := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		list, err := s.link.RouteListFiltered(f, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		list, err := whole(func() ([]netlink.Route, error) {
+			return s.link.RouteListFiltered(f, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		})
 		if err != nil {
 			return nil, fmt.Errorf("list the routes: %w", err)
 		}
@@ -401,7 +407,7 @@ func (s *space) neighbors(links map[string]netlink.Link) (map[neighbor]string, e
 	if s.name == "" {
 		return out, nil
 	}
-	list, err := s.link.NeighList(0, netlink.FAMILY_ALL)
+	list, err := whole(func() ([]netlink.Neigh, error) { return s.link.NeighList(0, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list the neighbours: %w", err)
 	}
@@ -410,7 +416,7 @@ func (s *space) neighbors(links map[string]netlink.Link) (map[neighbor]string, e
 			out[neighbor{device: names[n.LinkIndex], addr: addrOf(n.IP)}] = n.HardwareAddr.String()
 		}
 	}
-	list, err = s.link.NeighProxyList(0, netlink.FAMILY_V6)
+	list, err = whole(func() ([]netlink.Neigh, error) { return s.link.NeighProxyList(0, netlink.FAMILY_V6) })
 	if err != nil {
 		return nil, fmt.Errorf("list whom the namespace answers for: %w", err)
 	}

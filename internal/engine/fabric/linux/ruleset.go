@@ -78,6 +78,9 @@ func (c *chain) add(parts ...[]expr.Any) {
 // jumpTo is a map's value that makes a packet go on in chain.
 func jumpTo(chain string) string { return "→" + chain }
 
+// let and refuse are a map's values that end a packet's way.
+const let, refuse = "accept", "drop"
+
 func (s *set) same(o *set) bool {
 	return s.key == o.key && s.data == o.data && s.interval == o.interval && s.limited == o.limited
 }
@@ -97,6 +100,10 @@ func (s *set) object(t *nftables.Table, name string) *nftables.Set {
 func (s *set) element(key, value string) []nftables.SetElement {
 	e := nftables.SetElement{Key: []byte(key)}
 	switch chain, ok := strings.CutPrefix(value, "→"); {
+	case value == let:
+		e.VerdictData = &expr.Verdict{Kind: expr.VerdictAccept}
+	case value == refuse:
+		e.VerdictData = &expr.Verdict{Kind: expr.VerdictDrop}
 	case ok:
 		e.VerdictData = &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}
 	case value != "":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -87,7 +88,15 @@ func TestDHCP(t *testing.T) {
 	})
 	var reply *dhcpv6.Message
 	err = m.in(func() error {
-		c, err := nclient6.New("eth0", nclient6.WithTimeout(time.Second), nclient6.WithRetry(5))
+		// By number, since the net package remembers interfaces' names across namespaces.
+		local := &net.UDPAddr{IP: net.ParseIP("fe80::ff:fe00:701"), Port: dhcpv6.DefaultClientPort, Zone: strconv.Itoa(m.eth.Attrs().Index)}
+		conn, err := net.ListenUDP("udp6", local)
+		if err != nil {
+			return err
+		}
+		to := *nclient6.AllDHCPRelayAgentsAndServers
+		to.Zone = local.Zone
+		c, err := nclient6.NewWithConn(conn, m.want.MAC, nclient6.WithBroadcastAddr(&to), nclient6.WithTimeout(time.Second), nclient6.WithRetry(5))
 		if err != nil {
 			return err
 		}

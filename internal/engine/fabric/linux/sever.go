@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,7 +25,7 @@ func (e *Engine) sever(s *space, v vpcView) error {
 		return nil // reading the table looks at that of the whole machine
 	}
 	for _, f := range families {
-		if _, err := s.flow.ConntrackDeleteFilters(netlink.ConntrackTable, f, judge{v}); err != nil {
+		if _, err := whole(func() (uint, error) { return s.flow.ConntrackDeleteFilters(netlink.ConntrackTable, f, judge{v}) }); err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return fmt.Errorf("end connections that are no longer allowed: %w", err)
 		}
 	}

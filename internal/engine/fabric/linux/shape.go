@@ -18,12 +18,16 @@ func detour(tap string) string { return "i" + tap[1:] }
 
 const perMbit = 125_000 // bytes a second
 
-// shape holds back what goes to a machine, and what comes from it, beyond mbit; 0 takes the limits away.
-func (s *space) shape(l netlink.Link, mbit int) error {
+// shape holds back what goes to a machine, and what comes from it, beyond mbit; 0 takes the limits away. limited tells
+// that there may be some.
+func (s *space) shape(l netlink.Link, mbit int, limited bool) error {
+	if mbit <= 0 && !limited {
+		return nil // reading the queues reads those of all interfaces
+	}
 	if err := s.bucket(l, mbit); err != nil {
 		return err
 	}
-	list, err := s.link.QdiscList(l)
+	list, err := whole(func() ([]netlink.Qdisc, error) { return s.link.QdiscList(l) })
 	if err != nil {
 		return fmt.Errorf("list the queues: %w", err)
 	}
@@ -56,7 +60,7 @@ func (s *space) shape(l netlink.Link, mbit int) error {
 			return fmt.Errorf("catch what comes from the machine: %w", err)
 		}
 	}
-	filters, err := s.link.FilterList(l, netlink.MakeHandle(0xffff, 0))
+	filters, err := whole(func() ([]netlink.Filter, error) { return s.link.FilterList(l, netlink.MakeHandle(0xffff, 0)) })
 	if err != nil {
 		return err
 	}
@@ -78,7 +82,7 @@ func (s *space) shape(l netlink.Link, mbit int) error {
 // bucket lets a burst of about 10 ms out of an interface, at least one packet of the largest size that offloading makes, and
 // keeps 50 ms waiting.
 func (s *space) bucket(l netlink.Link, mbit int) error {
-	list, err := s.link.QdiscList(l)
+	list, err := whole(func() ([]netlink.Qdisc, error) { return s.link.QdiscList(l) })
 	if err != nil {
 		return fmt.Errorf("list the queues: %w", err)
 	}
@@ -111,9 +115,25 @@ func (s *space) bucket(l netlink.Link, mbit int) error {
 	return nil
 }
 
+// limited are the interfaces on which anything holds packets back.
+func (s *space) limited() (map[int]bool, error) {
+	list, err := whole(func() ([]netlink.Qdisc, error) { return s.link.QdiscList(nil) })
+	if err != nil {
+		return nil, fmt.Errorf("list the queues: %w", err)
+	}
+	out := map[int]bool{}
+	for _, q := range list {
+		switch q.Type() {
+		case "tbf", "htb", "ingress":
+			out[q.Attrs().LinkIndex] = true
+		}
+	}
+	return out, nil
+}
+
 // limit is what bucket last set.
 func (s *space) limit(l netlink.Link) (mbit int, err error) {
-	list, err := s.link.QdiscList(l)
+	list, err := whole(func() ([]netlink.Qdisc, error) { return s.link.QdiscList(l) })
 	for _, q := range list {
 		if have, ok := q.(*netlink.Tbf); ok && have.Parent == netlink.HANDLE_ROOT {
 			mbit = int(have.Rate / perMbit)
@@ -148,7 +168,7 @@ func (w lanes) classes() map[uint32]netip.Addr {
 
 // rates are the lanes of an interface by number, in Mbit/s.
 func (s *space) rates(l netlink.Link) (map[uint32]int, error) {
-	list, err := s.link.ClassList(l, netlink.HANDLE_NONE)
+	list, err := whole(func() ([]netlink.Class, error) { return s.link.ClassList(l, netlink.HANDLE_NONE) })
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +189,11 @@ func (w lanes) rates() map[uint32]int {
 	return out
 }
 
-// divide gives each limited address a lane of its own; what has none goes beside them.
-func (s *space) divide(l netlink.Link, w lanes) error {
+// divide gives each limited address a lane of its own; what has none goes beside them. divided tells that there may be some.
+func (s *space) divide(l netlink.Link, w lanes, divided bool) error {
+	if len(w.mbit) == 0 && !divided {
+		return nil
+	}
 	have, err := s.rates(l)
 	if err != nil {
 		return fmt.Errorf("list the limits: %w", err)

@@ -19,10 +19,12 @@ type vpcView struct {
 	w     *wants
 	extra []netip.Addr // addresses that somebody listens at
 	mtu   int
+	// connections to the outside that a port may have
+	connections uint32
 }
 
 func (e *Engine) view(vpc id.ID) vpcView {
-	v := vpcView{id: vpc, want: e.w.VPCs[vpc], w: e.w, mtu: e.mtu}
+	v := vpcView{id: vpc, want: e.w.VPCs[vpc], w: e.w, mtu: e.mtu, connections: e.connections}
 	for _, name := range slices.Sorted(maps.Keys(e.w.Ports)) {
 		if e.w.Ports[name].VPC == vpc {
 			v.ports = append(v.ports, name)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
@@ -26,12 +27,14 @@ const (
 	setOpen     = "open"     // those without checks
 	setMute     = "mute"     // those in quarantine
 	setLogged   = "logged"   // those with a flow log
+	setBusy     = "busy"     // interface → the connections it has to the outside
 	setStations = "stations" // interface . MAC
 	setSources  = "sources"  // interface . MAC . address; sources6
 	setWide     = "wide"     // the same with ranges
 	mapRefuse   = "refuse"   // interface → where its refused packets are counted
 	mapEgress   = "egress"   // interface → what may come out of it
 	mapIngress  = "ingress"  // interface → what may go in
+	mapStates   = "states"   // what connection tracking says → what becomes of the packet
 	mapPublic   = "public"   // public address → address; public6
 	mapPrivate  = "private"  // the other way round
 )
@@ -69,7 +72,7 @@ func (v vpcView) rules() *ruleset {
 	}
 	r.set(setStations, stationKey, none)
 	for _, six := range []bool{false, true} {
-		r.set(of(setSources, six), sourceKey[six], none)
+		r.set(of(setSources, six), sourceKey[six], nftables.TypeVerdict)
 		r.set(of(mapPublic, six), addressKey[six], addressKey[six])
 		r.set(of(mapPrivate, six), addressKey[six], addressKey[six])
 	}
@@ -87,7 +90,7 @@ func (v vpcView) rules() *ruleset {
 		r.set(mapIngress, none, none).elements[string(ifname(peerName(peer)))] = jumpTo("to-peer")
 		from := r.chain("from-" + string(peer))
 		for _, x := range v.peering(peer) {
-			from.add(family(x.Addr().Is6()), in(source(x.Addr().Is6(), reg1), x, false), accept())
+			from.add(family(x.Addr().Is6()), in(source(x.Addr().Is6(), reg1), x, false), goOn(arrive))
 		}
 		from.add(drop())
 	}
@@ -101,35 +104,29 @@ func (v vpcView) rules() *ruleset {
 // spoofing lets a port send with its own MAC and its own addresses only.
 func (v vpcView) spoofing(r *ruleset) {
 	c := r.hook("raw", base{kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: *nftables.ChainPriorityRaw, drop: true})
-	c.add(iif("lo"), accept())
+	for _, six := range []bool{false, true} {
+		who := slices.Concat(family(six), []expr.Any{meta(expr.MetaKeyIIFNAME, reg1), payload(expr.PayloadBaseLLHeader, 6, 6, reg2), source(six, reg26)})
+		c.add(slices.Clone(who), []expr.Any{verdictOf(reg1, of(setSources, six))}) // nearly every packet ends here
+		if wide := v.wide(r, six); wide != "" {
+			c.add(slices.Clone(who), []expr.Any{&expr.Lookup{SourceRegister: reg1, SetName: wide}}, accept())
+		}
+	}
 	c.add(iif(outName), accept())
+	c.add(iif("lo"), accept())
 	for _, peer := range v.peers {
 		c.add(iif(peerName(peer)), accept())
 	}
 	c.add(iifIn(setOpen), accept())
-	for _, six := range []bool{false, true} {
-		who := slices.Concat(family(six), []expr.Any{meta(expr.MetaKeyIIFNAME, reg1), payload(expr.PayloadBaseLLHeader, 6, 6, reg2), source(six, reg26)})
-		c.add(who, []expr.Any{&expr.Lookup{SourceRegister: reg1, SetName: of(setSources, six)}}, goOn("honest"))
-		if wide := v.wide(r, six); wide != "" {
-			c.add(who, []expr.Any{&expr.Lookup{SourceRegister: reg1, SetName: wide}}, goOn("honest"))
-		}
-	}
 	// Before it has an address a machine asks for one; with IPv6 it also speaks from its link's address to its link.
 	station := []expr.Any{meta(expr.MetaKeyIIFNAME, reg1), payload(expr.PayloadBaseLLHeader, 6, 6, reg2), &expr.Lookup{SourceRegister: reg1, SetName: setStations}}
 	c.add(family(false), protocol(unix.IPPROTO_UDP), in(source(false, reg1), netip.MustParsePrefix("0.0.0.0/32"), false),
 		is16(fromPort(reg1), 68), is16(toPort(reg1), 67), station, accept())
 	for _, from := range []string{"fe80::/10", "::/128"} {
 		for _, to := range []string{"fe80::/10", "ff02::/16"} {
-			c.add(family(true), in(source(true, reg1), netip.MustParsePrefix(from), false), in(destination(true, reg1), netip.MustParsePrefix(to), false), station, goOn("honest"))
+			c.add(family(true), in(source(true, reg1), netip.MustParsePrefix(from), false), in(destination(true, reg1), netip.MustParsePrefix(to), false), station, accept())
 		}
 	}
 	c.add(choose(expr.MetaKeyIIFNAME, mapRefuse))
-
-	h := r.chain("honest") // nobody plays the part of the cloud: DHCP's answers and the router's announcements are its own
-	h.add(family(false), protocol(unix.IPPROTO_UDP), is16(fromPort(reg1), 67), is16(toPort(reg1), 68), drop())
-	h.add(family(true), protocol(unix.IPPROTO_UDP), is16(fromPort(reg1), 547), is16(toPort(reg1), 546), drop())
-	h.add(family(true), protocol(unix.IPPROTO_ICMPV6), icmpIs(0, 134), drop())
-	h.add(accept())
 }
 
 // wide is the set of allowed ranges, named by its content; "" when nobody has one.
@@ -153,28 +150,46 @@ func (v vpcView) wide(r *ruleset, six bool) string {
 	return r.intervals(of(setWide, six), sourceKey[six], elements, until)
 }
 
+// connections is how many a port may have open to the outside at once.
+const connections = 16384
+
+const connlimitOver = 1 // NFT_CONNLIMIT_F_INV
+
+// arrive is where a packet goes on that its sender may send.
+const arrive = "arrive"
+
 // forwarding is what passes between ports, peers and the outside.
 func (v vpcView) forwarding(r *ruleset) {
-	forward := func(name string, priority int) *chain {
-		return r.hook(name, base{kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, priority: nftables.ChainPriority(priority), drop: true})
+	f := r.hook("forward", base{kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, priority: 0, drop: true})
+	// One look-up decides about nearly every packet. What is known are answers and packets of connections that were allowed
+	// when they were opened; what is no longer allowed is taken out of the kernel's table of connections, see sever.
+	states := r.set(mapStates, nftables.TypeCTState, nftables.TypeVerdict)
+	for bit, verdict := range map[uint32]string{expr.CtStateBitESTABLISHED: let, expr.CtStateBitRELATED: let, expr.CtStateBitINVALID: refuse} {
+		states.elements[string(binaryutil.NativeEndian.PutUint32(bit))] = verdict
 	}
-	out := forward("egress", 0)
-	out.add(known(), accept())
-	out.add(state(expr.CtStateBitINVALID), drop())
-	out.add(choose(expr.MetaKeyIIFNAME, mapEgress))
+	f.add([]expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}, verdictOf(reg1, mapStates)})
+	// Nobody plays the part of the cloud: DHCP's answers are its own. (A router's announcements are never forwarded.)
+	f.add(family(false), protocol(unix.IPPROTO_UDP), is16(fromPort(reg1), 67), is16(toPort(reg1), 68), choose(expr.MetaKeyIIFNAME, mapRefuse))
+	f.add(family(true), protocol(unix.IPPROTO_UDP), is16(fromPort(reg1), 547), is16(toPort(reg1), 546), choose(expr.MetaKeyIIFNAME, mapRefuse))
+	f.add(choose(expr.MetaKeyIIFNAME, mapEgress))
 
-	in := forward("ingress", 10)
-	in.add(known(), accept())
-	in.add(choose(expr.MetaKeyOIFNAME, mapIngress))
+	a := r.chain(arrive)
+	r.set(mapIngress, none, none).elements[string(ifname(""))] = let // to the cloud's own ends: from input, where there is no way out
+	a.add(choose(expr.MetaKeyOIFNAME, mapIngress))
+	a.add(drop())
 
 	peer := r.chain("to-peer") // nobody passes through a VPC to another
 	peer.add(iifIn(setTaps), accept())
 	peer.add(drop())
 	if v.outward() {
 		from := r.chain("from-outside")
-		from.add(translated(), accept())
+		from.add(translated(), goOn(arrive))
 		from.add(drop())
 		to := r.chain("to-outside")
+		// Connections to the outside are also in the machine's own table, which no port may fill.
+		r.sets[setBusy] = &set{key: nftables.TypeIFName, limited: true, elements: map[string]string{}}
+		to.add([]expr.Any{meta(expr.MetaKeyIIFNAME, reg1), &expr.Dynset{SrcRegKey: reg1, SetName: setBusy, Operation: unix.NFT_DYNSET_OP_ADD,
+			Exprs: []expr.Any{&expr.Connlimit{Count: v.connections, Flags: connlimitOver}}}}, reject())
 		to.add(iifIn(setTaps), goOn("leave"))
 		to.add(drop())
 		v.leave(r.chain("leave"))
@@ -226,6 +241,9 @@ func (v vpcView) inside(r *ruleset) {
 
 // translation changes addresses between the VPC's own and those outside.
 func (v vpcView) translation(r *ruleset) {
+	if !v.outward() {
+		return // what nobody needs costs every packet
+	}
 	dst := r.hook("destination", base{kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPrerouting, priority: *nftables.ChainPriorityNATDest})
 	for _, f := range v.want.Forward {
 		six := f.Public.Addr().Is6()
@@ -270,7 +288,7 @@ func nfproto(six bool) uint32 {
 func (v vpcView) arp() *ruleset {
 	r := newRuleset(nftables.TableFamilyARP)
 	r.set(setOpen, nftables.TypeIFName, none)
-	s := r.set(setSources, sourceKey[false], none)
+	s := r.set(setSources, sourceKey[false], nftables.TypeVerdict)
 	r.set(setStations, stationKey, none)
 	for _, name := range v.ports {
 		v.sources(r, name, v.w.Ports[name], s)
@@ -279,7 +297,7 @@ func (v vpcView) arp() *ruleset {
 	c.add(iifIn(setOpen), accept())
 	who := []expr.Any{meta(expr.MetaKeyIIFNAME, reg1), payload(expr.PayloadBaseNetworkHeader, 8, 6, reg2)}
 	sender := payload(expr.PayloadBaseNetworkHeader, 14, 4, reg26)
-	c.add(who, []expr.Any{sender, &expr.Lookup{SourceRegister: reg1, SetName: setSources}}, accept())
+	c.add(who, []expr.Any{sender, verdictOf(reg1, setSources)})
 	if wide := v.wide(r, false); wide != "" {
 		c.add(who, []expr.Any{sender, &expr.Lookup{SourceRegister: reg1, SetName: wide}}, accept())
 	}
@@ -303,9 +321,9 @@ func (v vpcView) sources(r *ruleset, name id.ID, p fabric.Port, four *set) {
 	add := func(mac []byte, a netip.Addr) {
 		key := device + string(pad(slices.Clone(mac))) + string(a.AsSlice())
 		if a.Is4() {
-			four.elements[key] = ""
+			four.elements[key] = let
 		} else if six, ok := r.sets[of(setSources, true)]; ok {
-			six.elements[key] = ""
+			six.elements[key] = let
 		}
 	}
 	for _, a := range p.Addresses {

@@ -55,8 +55,14 @@ func recall(dir string) (*wants, error) {
 		if err != nil {
 			return nil, err
 		}
-		if strings.HasSuffix(name, ".new") || json.Unmarshal(b, &k) != nil {
-			continue // half written when the process ended: the caller says it again
+		if strings.HasSuffix(e.Name(), ".new") { // half written when the process ended: the caller says it again
+			if err := w.forgetFile(filepath.Join(dir, e.Name())); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if json.Unmarshal(b, &k) != nil {
+			continue
 		}
 		switch n := id.ID(name); {
 		case kind == "vpc" && k.VPC != nil:

@@ -27,6 +27,7 @@ func short(parts ...string) string {
 }
 
 func layerNode(disk id.ID, path string) string { return "f-" + short(string(disk), path) }
+func fileNode(disk id.ID, path string) string  { return "p-" + short(string(disk), path) }
 func keyName(disk id.ID, path string) string   { return "k-" + short(string(disk), path) }
 func topNode(disk id.ID) string                { return "t-" + short(string(disk)) }
 func throttle(disk id.ID) string               { return "g-" + short(string(disk)) }
@@ -70,7 +71,7 @@ func fdset(n int) string { return fmt.Sprintf("/dev/fdset/%d", n) }
 
 // layer describes one layer, whose file is the set n; backing is the node below, "" is none.
 func layer(d machine.Disk, path string, n int, readOnly bool, backing string) object {
-	file := object{"driver": "file", "filename": fdset(n), "read-only": readOnly, "discard": "unmap"}
+	file := object{"driver": "file", "node-name": fileNode(d.ID, path), "filename": fdset(n), "read-only": readOnly, "discard": "unmap"}
 	o := object{"driver": d.Drive.Format, "node-name": layerNode(d.ID, path), "file": file, "read-only": readOnly, "discard": "unmap"}
 	_, secret := d.Drive.Keys[path]
 	switch {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -32,15 +31,13 @@ func card(n machine.NIC, slot int) object {
 
 // tap opens the queues of a tap where it is. It must be there: whoever makes networks makes it.
 func tap(n machine.NIC) (files fileSet, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread, which may be elsewhere, ends with the goroutine
-		if err = enter(n.Namespace); err == nil {
-			files, err = openTap(n.Device, max(1, n.Queues))
+	err = elsewhere(func() error {
+		if err := enter(n.Namespace); err != nil {
+			return err
 		}
-	}()
-	<-done
+		files, err = openTap(n.Device, max(1, n.Queues))
+		return err
+	})
 	if err != nil {
 		files.close()
 		return nil, fail.New(fail.Unavailable, "the network card's device %s cannot be opened", n.Device).Because(err)

@@ -154,6 +154,7 @@ func (w *watcher) Close() error {
 	w.h.mu.Lock()
 	delete(w.h.watchers, w)
 	last := len(w.h.watchers) == 0
+	w.h.over = w.h.over || last // nobody may join what is about to end
 	w.h.mu.Unlock()
 	w.end()
 	if last {

@@ -72,7 +72,7 @@ const (
 
 func (e *Engine) records() string         { return filepath.Join(e.o.Dir, "machines") }
 func (e *Engine) home(i id.ID) string     { return filepath.Join(e.records(), string(i)) }
-func run(key string) string               { return "/run/awan-" + key + "/m" }
+func run(key string) string               { return "/run/awan-" + key + "-machines" }
 func (e *Engine) live(i id.ID) string     { return filepath.Join(run(e.o.Key), string(i)) }
 func (e *Engine) group(i id.ID) string    { return group + string(i) }
 func (e *Engine) qmpPath(i id.ID) string  { return filepath.Join(e.live(i), "qmp") }
@@ -116,7 +116,7 @@ func (e *Engine) open(ctx context.Context) (err error) {
 	if e.cg, err = cgroup.Find(e.o.Key); err != nil {
 		return err
 	}
-	for _, d := range []string{e.o.Dir, e.records(), run(e.o.Key)} {
+	for _, d := range []string{e.o.Dir, e.records()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return err
 		}
@@ -201,7 +201,6 @@ func Purge(_ context.Context, dir, key string) error {
 	}
 	errs = append(errs, os.RemoveAll(run(key)), os.RemoveAll(filepath.Join(dir, "machines")), removeIfThere(filepath.Join(dir, "probe.json")),
 		removeIfThere(filepath.Join(dir, "lock")))
-	_ = unix.Rmdir(filepath.Dir(run(key)))
 	_ = unix.Rmdir(dir)
 	if err := errors.Join(errs...); err != nil {
 		return fail.Wrap(err, fail.Internal, "not everything of machines could be removed")

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -67,6 +66,7 @@ func TestContract(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts some twenty machines")
 	}
+	t.Parallel()
 	machinetest.Run(t, harness)
 }
 
@@ -152,20 +152,30 @@ func hasSize(t testing.TB, d machine.Drive, bytes int64) error {
 }
 
 // nic makes a tap in a namespace of its own.
-func nic(t testing.TB) machine.NIC {
+func nic(t testing.TB) machine.NIC { return nicOf(t, 1) }
+
+// nicOf makes one with so many queues.
+func nicOf(t testing.TB, queues int) machine.NIC {
 	t.Helper()
 	n := namespace(t)
 	mac := net.HardwareAddr{0xfa, 0x16, 0x3e, 0, 0, 0}
 	_, _ = rand.Read(mac[3:])
 	tap := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tap" + strings.ToLower(rand.Text()[:6])}, Mode: netlink.TUNTAP_MODE_TAP,
-		Flags: netlink.TUNTAP_NO_PI | netlink.TUNTAP_VNET_HDR | netlink.TUNTAP_ONE_QUEUE}
+		Flags: netlink.TUNTAP_NO_PI | netlink.TUNTAP_VNET_HDR}
+	if queues > 1 {
+		tap.Flags |= netlink.TUNTAP_MULTI_QUEUE
+		tap.Queues = queues
+	}
 	n.in(t, func() error {
 		if err := netlink.LinkAdd(tap); err != nil {
 			return err
 		}
+		for _, f := range tap.Fds {
+			_ = f.Close() // the device stays
+		}
 		return netlink.LinkSetUp(tap)
 	})
-	return machine.NIC{ID: id.New(), MAC: mac, Device: tap.Name, Namespace: n.name, MTU: 1500}
+	return machine.NIC{ID: id.New(), MAC: mac, Device: tap.Name, Namespace: n.name, MTU: 1500, Queues: queues}
 }
 
 // leftovers fails the test when something of a purged engine is left.
@@ -175,7 +185,7 @@ func leftovers(t testing.TB, o qemu.Options) {
 	if strings.Contains(string(mounts), "/run/awan-"+o.Key) {
 		t.Error("a mount is left")
 	}
-	for _, p := range []string{"/run/awan-" + o.Key, filepath.Join(o.Dir, "machines"), "/sys/fs/cgroup/memory/awan-" + o.Key, "/sys/fs/cgroup/awan-" + o.Key} {
+	for _, p := range []string{"/run/awan-" + o.Key + "-machines", filepath.Join(o.Dir, "machines"), "/sys/fs/cgroup/memory/awan-" + o.Key, "/sys/fs/cgroup/awan-" + o.Key} {
 		if _, err := os.Stat(p); err == nil {
 			t.Errorf("%s is left", p)
 		}
@@ -194,16 +204,13 @@ type space struct{ name string }
 func namespace(t testing.TB) space {
 	t.Helper()
 	s := space{"awan-test-" + strings.ToLower(rand.Text()[:8])}
-	done := make(chan error)
-	go func() { // the thread is elsewhere afterwards and ends
-		runtime.LockOSThread()
+	if err := qemu.Elsewhere(func() error {
 		ns, err := netns.NewNamed(s.name)
 		if err == nil {
-			ns.Close()
+			err = ns.Close()
 		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = netns.DeleteNamed(s.name) })
@@ -213,19 +220,17 @@ func namespace(t testing.TB) space {
 // in does something in the namespace.
 func (s space) in(t testing.TB, do func() error) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	if err := qemu.Elsewhere(func() error {
 		ns, err := netns.GetFromName(s.name)
-		if err == nil {
-			defer ns.Close()
-			if err = netns.Set(ns); err == nil {
-				err = do()
-			}
+		if err != nil {
+			return err
 		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+		defer ns.Close()
+		if err := netns.Set(ns); err != nil {
+			return err
+		}
+		return do()
+	}); err != nil {
 		t.Fatal(err)
 	}
 }

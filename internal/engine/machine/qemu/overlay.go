@@ -3,6 +3,7 @@ package qemu
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -79,14 +80,16 @@ func (e *Engine) Overlay(ctx context.Context, i, disk id.ID, layer machine.Drive
 func standsOn(ctx context.Context, q *qmp.Client, node string) (bool, error) {
 	var list []struct {
 		Name  string `json:"node-name"`
-		Depth int    `json:"backing_file_depth"`
+		Image struct {
+			Backing json.RawMessage `json:"backing-image"`
+		}
 	}
-	if err := q.Do(ctx, "query-named-block-nodes", object{"flat": true}, &list); err != nil {
+	if err := q.Do(ctx, "query-named-block-nodes", nil, &list); err != nil {
 		return false, err
 	}
 	for _, n := range list {
 		if n.Name == node {
-			return n.Depth > 0, nil
+			return n.Image.Backing != nil, nil
 		}
 	}
 	return false, nil

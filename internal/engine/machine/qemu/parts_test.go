@@ -147,7 +147,7 @@ func TestSerialLogIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(e.removeLive(g.id), os.RemoveAll(filepath.Dir(run(key)))); err != nil {
+		if err := errors.Join(e.removeLive(g.id), os.RemoveAll(run(key))); err != nil {
 			t.Error(err)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -62,15 +61,8 @@ type cell struct {
 }
 
 // spawn starts a command in a cell. It is in its group from its first moment.
-func (e *Engine) spawn(c *exec.Cmd, at cell) (err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread, whose mounts are others, ends with the goroutine
-		err = e.spawnHere(c, at)
-	}()
-	<-done
-	return err
+func (e *Engine) spawn(c *exec.Cmd, at cell) error {
+	return elsewhere(func() error { return e.spawnHere(c, at) })
 }
 
 func (e *Engine) spawnHere(c *exec.Cmd, at cell) error {

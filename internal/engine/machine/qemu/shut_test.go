@@ -64,7 +64,7 @@ func TestProcessIsShutIn(t *testing.T) {
 		if strings.Contains(string(line)+string(env), word) {
 			t.Errorf("the command line or the environment says %s", word)
 		}
-		for _, dir := range []string{o.Dir, "/run/awan-" + o.Key} {
+		for _, dir := range []string{o.Dir, "/run/awan-" + o.Key + "-machines"} {
 			_ = filepath.Walk(dir, func(p string, st os.FileInfo, err error) error {
 				if err == nil && st.Mode().IsRegular() {
 					if b, _ := os.ReadFile(p); strings.Contains(string(b), word) {
@@ -75,7 +75,7 @@ func TestProcessIsShutIn(t *testing.T) {
 			})
 		}
 	}
-	for _, p := range []string{o.Dir, filepath.Join(o.Dir, "machines"), "/run/awan-" + o.Key + "/m"} {
+	for _, p := range []string{o.Dir, filepath.Join(o.Dir, "machines"), "/run/awan-" + o.Key + "-machines"} {
 		if st, err := os.Stat(p); err != nil || st.Mode().Perm() != 0o700 {
 			t.Errorf("%s: %v, %v", p, st.Mode(), err)
 		}

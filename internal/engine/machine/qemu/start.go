@@ -242,9 +242,9 @@ func memory(name string, content []byte) (*os.File, error) {
 	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
 }
 
-// guestShares is how little of the processors a machine has for each of its own when all are busy: what serves the cloud, and
-// machines that only start, go first.
-const guestShares = 64
+// guestShares is a machine's part of the processors, for each of its own, when all are busy: what serves the cloud, and
+// machines that only start, have 1024.
+const guestShares = 512
 
 // limit sets what a machine's group may use.
 func (e *Engine) limit(i id.ID, w machine.Want, shares int64) error {
@@ -273,33 +273,50 @@ func (e *Engine) greet(ctx context.Context, g *guest, pid int, ended chan int) e
 		w, err := e.connect(ctx, g)
 		ready <- result{w, err}
 	}()
+	var failed error
 	select {
 	case r := <-ready:
-		if r.err != nil {
-			return fail.New(fail.Unavailable, "QEMU does not answer%s", e.lastWords(g.id)).Because(r.err)
+		if r.err == nil {
+			return e.take(ctx, g, r.w, pid, ended)
 		}
-		return e.take(ctx, g, r.w, pid, ended)
+		failed = r.err
 	case code := <-ended:
+		ended <- code
 		cancel()
-		if r := <-ready; r.err == nil {
+		r := <-ready
+		if failed = r.err; failed == nil {
 			_ = r.w.q.Close()
 		}
-		return fail.New(fail.Unavailable, "QEMU ended with code %d%s", code, e.lastWords(g.id))
+	}
+	select {
+	case code := <-ended:
+		return fail.New(fail.Unavailable, "QEMU did not start%s", e.lastWords(g.id)).Because(fmt.Errorf("it ended with %d: %s", code, e.stderr(g.id)))
+	case <-time.After(time.Second): // it runs
+		return fail.New(fail.Unavailable, "QEMU does not answer").Because(fmt.Errorf("%w: %s", failed, e.stderr(g.id)))
 	}
 }
 
-// lastWords are the last line that a process wrote to its stderr.
-func (e *Engine) lastWords(i id.ID) string {
+// stderr is what a process wrote there.
+func (e *Engine) stderr(i id.ID) string {
 	b, _ := os.ReadFile(filepath.Join(e.live(i), "stderr"))
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	last := strings.TrimPrefix(lines[len(lines)-1], program+": ")
+	return strings.TrimSpace(string(b))
+}
+
+// lastWords are the last of what a process wrote to its stderr, without the option that it speaks of.
+func (e *Engine) lastWords(i id.ID) string {
+	all := e.stderr(i)
+	last := strings.TrimPrefix(all[strings.LastIndexByte(all, '\n')+1:], program+": ")
+	if strings.HasPrefix(last, "-") {
+		if n := strings.LastIndex(last, "}: "); n >= 0 {
+			last = last[n+3:]
+		} else if _, rest, ok := strings.Cut(last, ": "); ok {
+			last = rest
+		}
+	}
 	if last == "" {
 		return ""
 	}
-	if len(last) > 300 {
-		last = last[:300]
-	}
-	return ": " + last
+	return ": " + last[:min(len(last), 300)]
 }
 
 // forgetKeys removes the keys from the process's root: it has read them.

@@ -82,7 +82,7 @@ func (s *shell) run(command string) string {
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(8 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never came: %s", what)
 		}
@@ -95,6 +95,7 @@ func TestSystem(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots a system")
 	}
+	t.Parallel() // with the contract, where another system boots
 	o, g := options(t), guest.Get(t)
 	o.Accelerator = "tcg"
 	e := open(t, o)
@@ -105,7 +106,7 @@ func TestSystem(t *testing.T) {
 		leftovers(t, o)
 	})
 	key := bytes.Repeat([]byte{0xff, 1}, 16) // is no text
-	i, card := id.New(), nic(t)
+	i, card := id.New(), nicOf(t, 2)
 	secret := machine.Disk{ID: id.New(), Device: "vda", Serial: "secret", Drive: encrypted(t, key)}
 	raw := machine.Disk{ID: id.New(), Device: "vdb", Serial: "raw", Drive: machine.Drive{Path: filepath.Join(t.TempDir(), "raw"), Format: "raw"}, IOPS: 10}
 	if err := os.WriteFile(raw.Drive.Path, make([]byte, 1<<20), 0o600); err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // letGo bounds how long a system may take to let go of a device.
-const letGo = 20 * time.Second
+var letGo = 20 * time.Second
 
 // update makes a running machine as wanted. What there is is asked of the process, so that a change which a crash cut short
 // goes on.
@@ -289,19 +289,14 @@ func dismantle(ctx context.Context, q *qmp.Client, d machine.Disk) error {
 	if err != nil {
 		return err
 	}
-	names := []string{topNode(d.ID)}
-	for _, path := range chain(d.Drive) {
-		names = append(names, layerNode(d.ID, path))
+	if err := closeNode(ctx, q, d, topNode(d.ID), there); err != nil {
+		return err
 	}
-	for _, name := range names {
-		set, ok := there[name]
-		if !ok {
-			continue
+	for _, path := range chain(d.Drive) {
+		if err := closeNode(ctx, q, d, layerNode(d.ID, path), there); err != nil {
+			return err
 		}
-		if err := q.Do(ctx, "blockdev-del", object{"node-name": name}, nil); err != nil {
-			return explain(err, "disk %s cannot be closed", d.Device)
-		}
-		if set > 0 && name != topNode(d.ID) {
+		if set := there[fileNode(d.ID, path)]; set > 0 {
 			_ = q.Do(ctx, "remove-fd", object{"fdset-id": set}, nil) // gone with the file, where QEMU did it itself
 		}
 	}
@@ -310,6 +305,13 @@ func dismantle(ctx context.Context, q *qmp.Client, d machine.Disk) error {
 		return err
 	}
 	return nil
+}
+
+func closeNode(ctx context.Context, q *qmp.Client, d machine.Disk, name string, there map[string]int) error {
+	if _, ok := there[name]; !ok {
+		return nil
+	}
+	return explain(q.Do(ctx, "blockdev-del", object{"node-name": name}, nil), "disk %s cannot be closed", d.Device)
 }
 
 // plug plugs a card in.

@@ -48,3 +48,12 @@ type Entry struct {
 	Member                      netip.AddrPort
 	Agent                       string
 }
+
+// Add adds what went through another listener.
+func (c *Count) Add(o Count) {
+	c.Active, c.Total, c.Refused, c.Failed, c.Requests = c.Active+o.Active, c.Total+o.Total, c.Refused+o.Refused, c.Failed+o.Failed, c.Requests+o.Requests
+	c.In, c.Out = c.In+o.In, c.Out+o.Out
+	for i := range c.Codes {
+		c.Codes[i] += o.Codes[i]
+	}
+}

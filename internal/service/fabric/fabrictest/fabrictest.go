@@ -4,7 +4,6 @@ package fabrictest
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -47,7 +46,7 @@ func Run(t *testing.T, open func(*testing.T) Lab) {
 	}{
 		{"Life", life}, {"Mistakes", mistakes}, {"Matrix", matrix}, {"RulesFollow", rulesFollow}, {"Priorities", priorities},
 		{"States", states}, {"Pairs", pairs}, {"Outside", outside}, {"Peering", peering}, {"Routes", routes}, {"SixToo", sixToo},
-		{"Restart", restart}, {"Ends", ends},
+		{"Restart", restart}, {"Ends", ends}, {"Chance", chance},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
@@ -257,5 +256,3 @@ func (c *cloud) clear() {
 	}
 	c.world, c.ports, c.names = reach.New(), map[string]id.ID{}, map[id.ID]string{}
 }
-
-func at(a string, port uint16) string { return fmt.Sprintf("%s:%d", a, port) }

@@ -141,6 +141,9 @@ func closeUplinks() error {
 		return err
 	}
 	for _, l := range links {
+		if strings.HasPrefix(l.Attrs().Name, prefix+"-") {
+			return nil // the way out of a cloud's servers
+		}
 		if name := l.Attrs().Name; l.Type() == "bridge" && len(name) == len(prefix)+8 && strings.HasPrefix(name, prefix) && strings.HasSuffix(name, "gw") {
 			return nil
 		}

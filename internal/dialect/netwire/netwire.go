@@ -1,4 +1,4 @@
-// Package netwire is what Huawei Cloud's network APIs (VPC, EIP, NAT) have in common on the wire: how bodies are read, how
+// Package netwire is what the APIs of networks (Huawei Cloud's VPC, EIP and NAT, OpenStack's Neutron) have in common: how bodies are read, how
 // errors, ids and times are written, how lists are paged. It may import the kernel, dialect/front and
 // dialect/openstack/{keystone,token}.
 package netwire
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -203,7 +204,7 @@ func List[S, T any](x *keystone.Exchange, t kind.Table[S, T], plural string, f k
 
 // Rows reads the rows that fit, as far as limit and marker go.
 func Rows[S, T any](x *keystone.Exchange, t kind.Table[S, T], f kind.Filter, match func(*kind.Row[S, T]) bool) ([]*kind.Row[S, T], bool, error) {
-	limit, err := number(x, "limit")
+	limit, err := Number(x, "limit")
 	if err != nil {
 		return nil, false, err
 	}
@@ -253,7 +254,8 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-func number(x *keystone.Exchange, name string) (int, error) {
+// Number reads a number of the query; 0 when there is none.
+func Number(x *keystone.Exchange, name string) (int, error) {
 	s := x.Query(name)
 	if s == "" {
 		return 0, nil
@@ -295,5 +297,18 @@ func One(x *keystone.Exchange, status int, singular string, item any) error {
 func Many(x *keystone.Exchange, plural string, items []any) error {
 	token.Write(x.W, http.StatusOK, map[string]any{plural: items, "page_info": map[string]any{"current_count": len(items)}, "total_count": len(items),
 		"request_id": front.From(x.R.Context()).RequestID})
+	return nil
+}
+
+// Int is a number that some clients send as text.
+type Int int
+
+// UnmarshalJSON reads 7 and "7".
+func (i *Int) UnmarshalJSON(b []byte) error {
+	n, err := strconv.Atoi(strings.Trim(string(b), `"`))
+	if err != nil {
+		return &json.UnmarshalTypeError{Value: "value that is no whole number", Type: reflect.TypeFor[int]()}
+	}
+	*i = Int(n)
 	return nil
 }

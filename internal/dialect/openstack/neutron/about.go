@@ -1,0 +1,332 @@
+package neutron
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/ledger"
+)
+
+// discovery tells which versions there are.
+func (a *API) discovery() []keystone.Route {
+	return []keystone.Route{
+		{Method: "GET", Path: "/", Open: true, Do: a.versions},
+		{Method: "GET", Path: "/v2.0", Open: true, Do: a.version},
+		{Method: "GET", Path: "/v2.0/", Open: true, Do: a.version},
+	}
+}
+
+func (a *API) versions(x *keystone.Exchange) error {
+	token.Write(x.W, http.StatusOK, map[string]any{"versions": []any{map[string]any{"id": "v2.0", "status": "CURRENT",
+		"links": []any{map[string]string{"rel": "self", "href": a.Base(x.R) + "/v2.0/"}}}}})
+	return nil
+}
+
+func (a *API) version(x *keystone.Exchange) error {
+	var out []any
+	for _, r := range []string{"network", "subnet", "port", "router", "floatingip", "security-group", "security-group-rule", "address-group"} {
+		out = append(out, map[string]any{"name": r, "collection": r + "s", "links": []any{map[string]string{"rel": "self", "href": a.Base(x.R) + "/v2.0/" + r + "s"}}})
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"resources": out})
+	return nil
+}
+
+// extensions are those of Neutron's that this API has.
+var extensions = map[string]string{"router": "Neutron L3 Router", "extraroute": "Neutron Extra Route", "extraroute-atomic": "Atomically add/remove extra routes", "external-net": "Neutron external network",
+	"security-group": "security-group", "security-groups-remote-address-group": "Remote address group of security group rules", "address-group": "Address group", "port-security": "Port Security",
+	"allowed-address-pairs": "Allowed Address Pairs", "net-mtu": "Network MTU", "net-mtu-writable": "Network MTU (writable)", "project-id": "project_id field enabled", "quotas": "Quota management support",
+	"quota_details": "Quota details management support", "standard-attr-description": "standard-attr-description", "standard-attr-timestamp": "Resource timestamps", "standard-attr-revisions": "Resource revision numbers",
+	"standard-attr-tag": "Tag support for resources", "availability_zone": "Availability Zone", "network_availability_zone": "Network Availability Zone", "router_availability_zone": "Router Availability Zone",
+	"dns-integration": "DNS Integration", "subnet_allocation": "Subnet Allocation", "binding": "Port Binding", "pagination": "Pagination support", "sorting": "Sorting support", "fip-port-details": "Floating IP Port Details Extension",
+	"ip-substring-filtering": "IP address substring filtering", "agent": "agent", "ext-gw-mode": "Neutron L3 Configurable external gateway mode", "network-ip-availability": "Network IP Availability"}
+
+func (a *API) aboutRoutes() []keystone.Route {
+	k, q := a.n.VPC.D, "/v2.0/quotas"
+	return []keystone.Route{
+		{Method: "GET", Path: "/v2.0/extensions", Do: a.listExtensions},
+		{Method: "GET", Path: "/v2.0/extensions/{alias}", Do: a.showExtension},
+		{Method: "GET", Path: "/v2.0/availability_zones", Do: a.zones},
+		{Method: "GET", Path: "/v2.0/agents", Do: empty("agents")},
+		{Method: "GET", Path: "/v2.0/subnetpools", Do: empty("subnetpools")},
+		{Method: "GET", Path: "/v2.0/rbac-policies", Do: empty("rbac_policies")},
+		{Method: "GET", Path: "/v2.0/service-providers", Do: empty("service_providers")},
+		{Method: "GET", Path: q, Kind: k, Verb: call.List, Do: a.listQuotas},
+		{Method: "GET", Path: q + "/{project_id}", Kind: k, Verb: call.List, Do: a.showQuota},
+		{Method: "GET", Path: q + "/{project_id}/default", Kind: k, Verb: call.List, Do: a.showQuota},
+		{Method: "GET", Path: q + "/{project_id}/details.json", Kind: k, Verb: call.List, Do: a.detailQuota},
+		{Method: "GET", Path: q + "/{project_id}/details", Kind: k, Verb: call.List, Do: a.detailQuota},
+		{Method: "PUT", Path: q + "/{project_id}", Kind: k, Verb: call.Update, Do: a.setQuota},
+		{Method: "DELETE", Path: q + "/{project_id}", Kind: k, Verb: call.Update, Do: a.resetQuota},
+	}
+}
+
+func (a *API) extension(alias string) map[string]any {
+	return map[string]any{"alias": alias, "name": extensions[alias], "description": extensions[alias], "links": []any{}, "updated": "2024-01-01T00:00:00-00:00"}
+}
+
+func (a *API) listExtensions(x *keystone.Exchange) error {
+	var items []map[string]any
+	for _, alias := range slices.Sorted(maps.Keys(extensions)) {
+		items = append(items, a.extension(alias))
+	}
+	return list(x, "extensions", items)
+}
+
+func (a *API) showExtension(x *keystone.Exchange) error {
+	if _, there := extensions[x.Param("alias")]; !there {
+		return fail.New(fail.NotFound, "there is no extension %q", x.Param("alias"))
+	}
+	return one(x, http.StatusOK, "extension", a.extension(x.Param("alias")))
+}
+
+func (a *API) zones(x *keystone.Exchange) error {
+	return list(x, "availability_zones", []map[string]any{{"name": a.n.Zone, "state": "available", "resource": "network"}, {"name": a.n.Zone, "state": "available", "resource": "router"}})
+}
+
+// empty answers a list of what this cloud has none of.
+func empty(plural string) func(*keystone.Exchange) error {
+	return func(x *keystone.Exchange) error {
+		token.Write(x.W, http.StatusOK, map[string]any{plural: []any{}})
+		return nil
+	}
+}
+
+// quotaNames are Neutron's names for what is counted.
+var quotaNames = map[string]ledger.Dim{"network": "network.subnets", "subnet": "network.subnets", "port": "network.ports", "router": "network.vpcs", "floatingip": "network.public-ips",
+	"security_group": "network.security-groups", "security_group_rule": "network.security-rules", "address_group": "network.address-groups"}
+
+func (a *API) quotas(x *keystone.Exchange) (map[string]ledger.Quota, error) {
+	c := x.Call
+	if p := x.Param("project_id"); p != "" {
+		c.Project = p
+	}
+	all, err := a.Door.Quotas(x.R.Context(), &c)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]ledger.Quota{}
+	for name, dim := range quotaNames {
+		for _, q := range all {
+			if q.Dim == dim {
+				out[name] = q
+			}
+		}
+	}
+	return out, nil
+}
+
+func (a *API) limits(x *keystone.Exchange) (map[string]any, error) {
+	all, err := a.quotas(x)
+	out := map[string]any{"rbac_policy": -1, "subnetpool": -1, "trunk": -1}
+	for name, q := range all {
+		out[name] = q.Limit
+	}
+	return out, err
+}
+
+func (a *API) listQuotas(x *keystone.Exchange) error {
+	limits, err := a.limits(x)
+	if err != nil {
+		return err
+	}
+	limits["tenant_id"], limits["project_id"] = x.Who.Project, x.Who.Project
+	token.Write(x.W, http.StatusOK, map[string]any{"quotas": []any{limits}})
+	return nil
+}
+
+func (a *API) showQuota(x *keystone.Exchange) error {
+	limits, err := a.limits(x)
+	if err != nil {
+		return err
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"quota": limits})
+	return nil
+}
+
+func (a *API) detailQuota(x *keystone.Exchange) error {
+	all, err := a.quotas(x)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{}
+	for name, q := range all {
+		out[name] = map[string]any{"limit": q.Limit, "used": q.Used, "reserved": 0}
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"quota": out})
+	return nil
+}
+
+// setQuota is for operators.
+func (a *API) setQuota(x *keystone.Exchange) error {
+	var b map[string]any
+	if err := netwire.Body(x, "quota", &b); err != nil {
+		return err
+	}
+	if len(b) == 0 {
+		b = map[string]any{"network": nil} // who may not set any is told so
+	}
+	for _, name := range slices.Sorted(maps.Keys(b)) {
+		dim, ok := quotaNames[name]
+		if !ok {
+			if name == "tenant_id" || name == "project_id" {
+				continue
+			}
+			return fail.Field(name, "there is no such quota").Then("use one of %s", strings.Join(slices.Sorted(maps.Keys(quotaNames)), ", "))
+		}
+		limit, isNumber := b[name].(float64)
+		if err := a.limit(x, dim, int64(limit), isNumber); err != nil {
+			return err
+		}
+	}
+	return a.showQuota(x)
+}
+
+func (a *API) limit(x *keystone.Exchange, dim ledger.Dim, limit int64, given bool) error {
+	c := x.Call
+	c.Project = x.Param("project_id")
+	if limit < 0 { // Neutron's word for no limit
+		limit = 1 << 40
+	}
+	if !given {
+		limit = -1
+	}
+	return a.Door.SetQuota(x.R.Context(), &c, dim, limit)
+}
+
+func (a *API) resetQuota(x *keystone.Exchange) error {
+	for _, name := range slices.Sorted(maps.Keys(quotaNames)) {
+		if err := a.limit(x, quotaNames[name], 0, false); err != nil {
+			return err
+		}
+	}
+	return x.NoContent()
+}
+
+// taggable are the collections whose members have tags.
+func (a *API) taggable() map[string]*kind.Def {
+	return map[string]*kind.Def{"networks": a.n.Subnet.D, "ports": a.n.Port.D, "routers": a.n.VPC.D, "floatingips": a.n.PublicIP.D, "security-groups": a.n.Group.D, "security_groups": a.n.Group.D}
+}
+
+func (a *API) tagRoutes() []keystone.Route {
+	var out []keystone.Route
+	for _, what := range slices.Sorted(maps.Keys(a.taggable())) {
+		t := tags{a.taggable()[what]}
+		p := "/v2.0/" + what + "/{resource_id}/tags"
+		out = append(out, keystone.Route{Method: "GET", Path: p, Kind: t.k, Verb: call.Get, Do: t.list},
+			keystone.Route{Method: "PUT", Path: p, Kind: t.k, Verb: call.Update, Do: t.replace},
+			keystone.Route{Method: "DELETE", Path: p, Kind: t.k, Verb: call.Update, Do: t.clear},
+			keystone.Route{Method: "GET", Path: p + "/{key}", Kind: t.k, Verb: call.Get, Do: t.show},
+			keystone.Route{Method: "PUT", Path: p + "/{key}", Kind: t.k, Verb: call.Update, Do: t.add},
+			keystone.Route{Method: "DELETE", Path: p + "/{key}", Kind: t.k, Verb: call.Update, Do: t.remove})
+	}
+	return out
+}
+
+type tags struct{ k *kind.Def }
+
+func (t tags) row(x *keystone.Exchange) (*kind.Meta, error) {
+	r, err := x.Do(t.k, call.Get, x.Param("resource_id"), nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.M(), nil
+}
+
+func (t tags) list(x *keystone.Exchange) error {
+	m, err := t.row(x)
+	if err != nil {
+		return err
+	}
+	token.Write(x.W, http.StatusOK, map[string]any{"tags": tagList(m)})
+	return nil
+}
+
+func (t tags) show(x *keystone.Exchange) error {
+	m, err := t.row(x)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(tagList(m), x.Param("key")) {
+		return fail.New(fail.NotFound, "there is no tag %q", x.Param("key"))
+	}
+	return x.NoContent()
+}
+
+// change edits the tags of a row, as long as nobody else does at the same time.
+func (t tags) change(x *keystone.Exchange, status int, f func(map[string]string) error) error {
+	for try := 0; ; try++ {
+		m, err := t.row(x)
+		if err != nil {
+			return err
+		}
+		now := maps.Clone(m.Tags)
+		if now == nil {
+			now = map[string]string{}
+		}
+		ferr := f(now)
+		r, err := x.Do(t.k, call.Update, string(m.ID), func(c *call.Call) { c.Tags, c.IfRevision, c.DryRun = &now, m.Revision, ferr != nil })
+		if err == nil && ferr != nil {
+			return ferr
+		}
+		if err == nil {
+			if status == http.StatusOK {
+				token.Write(x.W, status, map[string]any{"tags": tagList(r.M())})
+				return nil
+			}
+			x.W.WriteHeader(status)
+			return nil
+		}
+		if !fail.Is(err, fail.Conflict) || try == 9 {
+			return err
+		}
+	}
+}
+
+// put reads "key" or "key=value", as tagList prints them.
+func put(now map[string]string, tag string) {
+	k, v, _ := strings.Cut(tag, "=")
+	now[k] = v
+}
+
+func (t tags) replace(x *keystone.Exchange) error {
+	var b struct {
+		Tags []string `json:"tags"`
+	}
+	if err := netwire.Body(x, "", &b); err != nil {
+		return err
+	}
+	return t.change(x, http.StatusOK, func(now map[string]string) error {
+		clear(now)
+		for _, tag := range b.Tags {
+			put(now, tag)
+		}
+		return nil
+	})
+}
+
+func (t tags) clear(x *keystone.Exchange) error {
+	return t.change(x, http.StatusNoContent, func(now map[string]string) error { clear(now); return nil })
+}
+
+func (t tags) add(x *keystone.Exchange) error {
+	return t.change(x, http.StatusCreated, func(now map[string]string) error { put(now, x.Param("key")); return nil })
+}
+
+func (t tags) remove(x *keystone.Exchange) error {
+	return t.change(x, http.StatusNoContent, func(now map[string]string) error {
+		k, _, _ := strings.Cut(x.Param("key"), "=")
+		if _, there := now[k]; !there {
+			return fail.New(fail.NotFound, "there is no tag %q", x.Param("key"))
+		}
+		delete(now, k)
+		return nil
+	})
+}
