@@ -20,6 +20,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/prometheus"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -361,7 +362,12 @@ func (v *town) coverGeneral(t *testing.T) {
 	v.t = t
 	var jobID string
 	for k := range v.scan("job/") {
-		if i := strings.LastIndexByte(k, '/'); len(k)-i == 33 {
+		i := strings.LastIndexByte(k, '/')
+		if len(k)-i != 33 {
+			continue
+		}
+		j, err := v.Door.Job(t.Context(), ident.System(), id.ID(k[i+1:]))
+		if err == nil && string(j.Project) == v.project { // those of the annex are nobody's here
 			jobID = k[i+1:]
 		}
 	}
