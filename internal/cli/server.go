@@ -57,8 +57,10 @@ func (s *session) console(ctx context.Context, c *client.Client, path string) er
 	}
 	left := make(chan struct{})
 	go func() { // ends with its write after the connection closed, or with the process
-		defer close(left)
-		s.typed(conn)
+		if s.typed(conn) {
+			close(left)
+			_ = conn.Close()
+		}
 	}()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	for {
@@ -81,24 +83,23 @@ func (s *session) console(ctx context.Context, c *client.Client, path string) er
 	}
 }
 
-// typed passes on what is typed until Ctrl-] or the end of the input.
-func (s *session) typed(conn *duplex.Conn) {
+// typed passes on what is typed until the end of the input, or until Ctrl-], which it tells.
+func (s *session) typed(conn *duplex.Conn) (leaves bool) {
 	w, buf := conn.Writer(duplex.Stdin), make([]byte, 4096)
 	for {
 		n, err := s.Stdin.Read(buf)
 		for i, b := range buf[:n] {
 			if b == leave {
 				_, _ = w.Write(buf[:i])
-				_ = conn.Close()
-				return
+				return true
 			}
 		}
 		if _, werr := w.Write(buf[:n]); werr != nil {
-			return
+			return false
 		}
 		if err != nil {
 			_ = conn.WriteFrame(duplex.StdinEOF, nil)
-			return
+			return false
 		}
 	}
 }
