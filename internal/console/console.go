@@ -113,6 +113,7 @@ func (c *Console) routes() {
 		"POST /apps/{name}/actions/{verb}": (*request).appAction, "POST /apps/{name}/delete": (*request).appDelete,
 	}
 	maps.Copy(private, bucketRoutes)
+	maps.Copy(private, machineRoutes)
 	if c.Federation != nil {
 		private["GET /consent"], private["POST /consent"] = (*request).consentPage, (*request).consent
 	}

@@ -135,6 +135,8 @@ type rowPage struct {
 	Mountable     bool
 	Rights        *rights
 	API           string // of the explorer
+	CSRF          string
+	Extra         rowExtra
 }
 
 type actionView struct {
@@ -155,13 +157,16 @@ func (q *request) kindShow() error {
 	if err != nil {
 		return err
 	}
+	if p.Extra, err = q.extraOf(row); err != nil {
+		return err
+	}
 	return q.render("row", p.Name, p)
 }
 
 func (q *request) rowPage(k *kind.Def, row kind.AnyRow) (rowPage, error) {
 	m := row.M()
 	doc := docOf(row)
-	p := rowPage{Kind: &k.Desc, Meta: m, Name: q.rowName(k, row), List: listPath(k), Path: rowPath(k, m), Tags: tagList(m.Tags),
+	p := rowPage{CSRF: q.csrf(), Kind: &k.Desc, Meta: m, Name: q.rowName(k, row), List: listPath(k), Path: rowPath(k, m), Tags: tagList(m.Tags),
 		Spec: q.show(k.Spec, asMap(doc["spec"])), Status: q.show(k.Status, asMap(doc["status"])), Keeps: span(k.Retention), Project: q.project.Name}
 	b, err := json.MarshalIndent(row, "", "  ")
 	if err != nil {

@@ -1,0 +1,152 @@
+package console_test
+
+import (
+	"log/slog"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/awancloud/awan/internal/cloud/iaas"
+	"github.com/awancloud/awan/internal/console"
+	disks "github.com/awancloud/awan/internal/engine/disk/sim"
+	wires "github.com/awancloud/awan/internal/engine/fabric/sim"
+	makers "github.com/awancloud/awan/internal/engine/image/sim"
+	machines "github.com/awancloud/awan/internal/engine/machine/sim"
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/kerneltest"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/kernel/secret"
+	"github.com/awancloud/awan/internal/kernel/store/mem"
+	"github.com/awancloud/awan/internal/service/compute"
+)
+
+// startMachines is a world with servers, networks and disks as the cloud wires them, on simulated engines.
+func startMachines(t *testing.T) *world {
+	t.Helper()
+	w := &world{}
+	limits := func(d ledger.Dim) (int64, bool) {
+		l, ok := map[ledger.Dim]int64{"compute.cpus": 8, "compute.memory": 8192, "compute.servers": 5}[d]
+		return l, ok
+	}
+	on := mem.New()
+	sealer, err := secret.OpenSealer(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := iaas.New(iaas.Deps{Store: on, Fabric: wires.New(wires.Options{}), Machine: machines.New(machines.Options{}), Disk: disks.New(disks.Options{}),
+		Maker: makers.Maker{Names: []string{"debian", "debian-small"}}, Door: func() *call.Door { return w.Door }, Sealer: sealer, Limits: limits,
+		Region: "awan-1", HostName: "here", Dir: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Kernel = kerneltest.StartNow(t, on, limits, m.Kinds()...)
+	m.Ident = w.Ident
+	if err := m.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	w.NoFactors(t)
+	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: time.Now, Version: "test", URL: "https://cloud.example:7443"}))
+	t.Cleanup(s.Close)
+	w.URL, w.client = s.URL, s.Client()
+	if w.client.Jar, err = cookiejar.New(nil); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) kind(t *testing.T, fullName string) *kind.Def {
+	t.Helper()
+	k := w.Door.KindOf(fullName)
+	if k == nil {
+		t.Fatalf("there is no kind %s", fullName)
+	}
+	return k
+}
+
+// newServer makes a server and gives the address of its page.
+func (w *world) newServer(t *testing.T, name, spec string) (*kind.Row[compute.ServerSpec, compute.ServerStatus], string) {
+	t.Helper()
+	w.create(t, w.kind(t, "compute/server"), name, spec, nil)
+	r, err := w.Door.Do(t.Context(), &call.Call{Kind: w.kind(t, "compute/server"), Verb: call.Get, Target: name, Principal: w.Root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Row.(*kind.Row[compute.ServerSpec, compute.ServerStatus]), "/k/compute/servers/" + string(r.Row.M().ID)
+}
+
+func TestAServersPage(t *testing.T) {
+	b := browse(t, func() *world { return startMachines(t) })
+	b.create(t, b.kind(t, "keypair/keypair"), "laptop", `{}`, nil)
+	_, path := b.newServer(t, "web", `{"flavor":"s6.small.1","image":"Debian 12","key_pair":"laptop","public_ip":{"bandwidth":5}}`)
+	b.create(t, b.kind(t, "volume/volume"), "data", `{"size":3}`, nil)
+	b.enter(t)
+	b.open(t, path)
+	if got := b.text(t, "#power"); got != "running" {
+		t.Fatalf("its power is %q", got)
+	}
+	b.run(t, chromedp.Click("form[action$=attach-volume] .button"))
+	b.waitFor(t, `[...document.querySelectorAll("tbody tr")].some(r => r.textContent.includes("vdb") && r.textContent.includes("data") && r.textContent.includes("attached"))`)
+	b.looks(t, "server", path)
+	b.run(t, chromedp.Click("form[action$=detach-volume] .button"))
+	b.waitFor(t, `!document.querySelector("tbody").textContent.includes("vdb")`)
+	b.run(t, chromedp.Click(".confirm:has(#press-stop) summary"), chromedp.WaitVisible("#press-stop"), chromedp.Click("#press-stop"))
+	b.waitFor(t, `document.querySelector("#power")?.textContent === "stopped" && document.querySelector("#press-start") && document.querySelector("#server-use").textContent.includes("does not run")`)
+	b.run(t, chromedp.Click("#press-start"))
+	b.waitFor(t, `document.querySelector("#power")?.textContent === "running"`)
+}
+
+// looks takes pictures of a page in both themes, wide and on a phone, where somebody wants to see them, and checks that
+// nothing sticks out of a phone's window.
+func (b *browser) looks(t *testing.T, name, path string) {
+	t.Helper()
+	b.run(t, chromedp.EmulateViewport(320, 700))
+	b.open(t, path)
+	if w := b.eval(t, `document.documentElement.scrollWidth`).(float64); w > 320 {
+		t.Errorf("%s is %v wide in a window of 320: %v", path, w,
+			b.eval(t, `[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > 321).map(e => e.tagName + "." + e.className).slice(0, 6).join(" ")`))
+	}
+	if os.Getenv("CONSOLE_SHOTS") != "" {
+		for _, theme := range []string{"light", "dark"} {
+			b.run(t, command(network.SetCookie, network.SetCookieParams{Name: "__Host-awan-theme", Value: theme, URL: b.URL, Secure: ptr(true), Path: "/"}))
+			b.shot1(t, path, name+"-wide-"+theme, 1280, 860)
+			b.shot1(t, path, name+"-phone-"+theme, 360, 740)
+		}
+	}
+	b.run(t, chromedp.EmulateViewport(1280, 860))
+	b.open(t, path)
+}
+
+func TestTheSerialConsoleInTheBrowser(t *testing.T) {
+	b := browse(t, func() *world { return startMachines(t) })
+	row, path := b.newServer(t, "web", `{"flavor":"s6.small.1","image":"Debian 12"}`)
+	b.enter(t)
+	b.open(t, "/projects/"+string(b.Admin.ProjectID)+"/compute/servers/"+string(row.ID)+"?screen=vnc") // where other clouds' clients send people
+	if got := b.text(t, "main"); !strings.Contains(got, "no viewer for the graphical screen") {
+		t.Errorf("the page of the screen says %q", got)
+	}
+	b.run(t, chromedp.Click("main .button.primary"))
+	b.waitFor(t, `location.search === "?screen=serial" && document.querySelector("#serial-state").textContent === "connected"`)
+	b.run(t, chromedp.KeyEvent("echo hello"), chromedp.KeyEvent(kb.Enter))
+	b.waitFor(t, `document.querySelector("#serial pre").textContent.includes("echo hello")`)
+	b.eval(t, `document.querySelector("#serial").blur()`)
+	b.looks(t, "serial", path+"?screen=serial")
+	b.waitFor(t, `document.querySelector("#serial-state").textContent === "connected"`)
+	b.logIn(t) // a second session stops it
+	if a := b.post(t, path, path+"/actions/stop", url.Values{"in.hard": {"true"}}); a.status != 200 {
+		t.Fatalf("stop gives %d", a.status)
+	}
+	b.waitFor(t, `document.querySelector("#serial-state").textContent !== "connected"`)
+	b.run(t, chromedp.Click("#serial-again"))
+	b.waitFor(t, `document.querySelector("#serial-state").textContent.includes("does not run")`)
+}
+
