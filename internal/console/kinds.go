@@ -340,6 +340,7 @@ type oncePage struct {
 	Values  []shown
 	Repeat  bool
 	Secrets []oneSecret
+	Next    string // the address of what it was made for
 }
 
 type oneSecret struct{ ID, Label, Value string }
@@ -399,6 +400,9 @@ func formError(err error, again func(*fail.Error, int) error) error {
 func (q *request) showOnce(k *kind.Def, r call.Reply) error {
 	p := oncePage{Kind: &k.Desc, Name: q.rowName(k, r.Row), Path: rowPath(k, r.Row.M()), List: listPath(k), Repeat: r.Repeat}
 	doc := asMap(docOf(r.Row)["status"])
+	if k.FullName() == keypairKind && q.mayAsk(serverKind, call.Create) {
+		p.Next = "/new/compute/servers"
+	}
 	for _, f := range k.Status {
 		if f.Secret {
 			p.Secrets = append(p.Secrets, oneSecret{"once-" + f.Name, label(f.Name), scalar(doc[f.Name])})

@@ -150,3 +150,46 @@ func TestTheSerialConsoleInTheBrowser(t *testing.T) {
 	b.waitFor(t, `document.querySelector("#serial-state").textContent.includes("does not run")`)
 }
 
+// A person without anything: a key pair first, then a server with what is chosen already.
+func TestAServerInThreeClicks(t *testing.T) {
+	b := browse(t, func() *world { return startMachines(t) })
+	b.enter(t)
+	b.open(t, "/k/compute/servers")
+	b.run(t, chromedp.Click("a.button.primary[href='/new/compute/servers']"), chromedp.WaitVisible("#first-key a.primary"))
+	b.looks(t, "wizard-first", "/new/compute/servers")
+	b.run(t, chromedp.Click("#first-key a.primary"), chromedp.WaitVisible("#f-name"), chromedp.SendKeys("#f-name", "laptop"), chromedp.Click(".form-end .primary"),
+		chromedp.WaitVisible(".once"), chromedp.Click("a.button[href='/new/compute/servers']"), chromedp.WaitVisible("#create-server"))
+	if got := b.eval(t, `document.querySelectorAll("#first-key").length + document.querySelector("#w-key").value + [...document.querySelectorAll(".choice :checked")].length`); got != "0laptop2" {
+		t.Errorf("the form begins as %q", got)
+	}
+	if got := b.text(t, ".flavors .choice"); !strings.Contains(got, "1 vCPU") || !strings.Contains(got, "vCPU: 1 of 8 then used") {
+		t.Errorf("the smallest size says %q", got)
+	}
+	if got := b.eval(t, `[...document.querySelectorAll(".flavors .choice:has(:disabled)")].length > 0 && document.querySelector(".refused").textContent`); got == false || !strings.Contains(got.(string), "the quota has") {
+		t.Errorf("what the quota does not hold says %q", got)
+	}
+	b.looks(t, "wizard", "/new/compute/servers")
+	b.run(t, chromedp.Click("#create-server"))
+	b.waitFor(t, `document.querySelector("h1")?.textContent === "server-1" && document.querySelector("#power")?.textContent === "running"`)
+
+	// what is wrong is said beside its field, and what was chosen stays
+	b.logIn(t)
+	a := b.post(t, "/new/compute/servers", "/new/compute/servers", url.Values{"image": {"Debian 12"}, "flavor": {"s6.small.1"}, "key_pair": {"laptop"}, "name": {"two"},
+		"root_size": {"1"}, "disk_size_0": {"5"}, "public": {"true"}, "bandwidth": {"lots"}, "user_data": {"#!/bin/sh\r\necho hi"}})
+	if a.status != 400 || !strings.Contains(a.body, `&#34;lots&#34; is not a whole number`) || !strings.Contains(a.body, "echo hi") || !strings.Contains(a.body, `value="two"`) {
+		t.Errorf("a wrong bandwidth gives %d", a.status)
+	}
+	for _, c := range []struct {
+		field, value string
+		after, says  string
+	}{{"image", "nothing like it", "Image</legend>", "there is no image"}, {"flavor", "huge", "Size</legend>", "flavour"}, {"key_pair", "gone", "Key pair</label>", "there is no key pair"},
+		{"root_size", "1", "Disk it boots from", "needs"}} {
+		form := url.Values{"image": {"Debian 12"}, "flavor": {"s6.small.1"}, "key_pair": {"laptop"}, c.field: {c.value}}
+		a := b.post(t, "/new/compute/servers", "/new/compute/servers", form)
+		_, rest, _ := strings.Cut(a.body, c.after)
+		rest, _, _ = strings.Cut(rest, "<legend>")
+		if _, e, found := strings.Cut(rest, `class="field-error"`); a.status < 400 || !found || !strings.Contains(e, c.says) {
+			t.Errorf("%s=%s gives %d, and not %q beside it", c.field, c.value, a.status, c.says)
+		}
+	}
+}
