@@ -157,7 +157,7 @@ func (q *request) kindShow() error {
 	if err != nil {
 		return err
 	}
-	if p.Extra, err = q.extraOf(row); err != nil {
+	if p.Extra, err = q.extraOf(k, row); err != nil {
 		return err
 	}
 	return q.render("row", p.Name, p)

@@ -52,6 +52,14 @@ func nameOr(m *kind.Meta) string {
 }
 
 // rowExtra is what the page of a row has beyond what its kind says.
-type rowExtra struct{}
+type rowExtra struct {
+	Picture string // of a VPC
+}
 
-func (q *request) extraOf(kind.AnyRow) (rowExtra, error) { return rowExtra{}, nil }
+func (q *request) extraOf(k *kind.Def, row kind.AnyRow) (rowExtra, error) {
+	var x rowExtra
+	if k.FullName() == vpcKind && q.Console.World != nil {
+		x.Picture = rowPath(k, row.M()) + "/picture"
+	}
+	return x, nil
+}

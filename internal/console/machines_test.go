@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func startMachines(t *testing.T) *world {
 	}
 	t.Cleanup(m.Close)
 	w.NoFactors(t)
-	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: time.Now, Version: "test", URL: "https://cloud.example:7443"}))
+	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: time.Now, Version: "test", URL: "https://cloud.example:7443", World: m.Networks.World}))
 	t.Cleanup(s.Close)
 	w.URL, w.client = s.URL, s.Client()
 	if w.client.Jar, err = cookiejar.New(nil); err != nil {
@@ -192,4 +193,45 @@ func TestAServerInThreeClicks(t *testing.T) {
 			t.Errorf("%s=%s gives %d, and not %q beside it", c.field, c.value, a.status, c.says)
 		}
 	}
+}
+
+// A web server that the world may see and a database that only the web server may: the picture says so, and by keyboard.
+func TestThePictureOfANetwork(t *testing.T) {
+	b := browse(t, func() *world { return startMachines(t) })
+	group, rule := b.kind(t, "network/security-group"), b.kind(t, "network/security-rule")
+	b.create(t, group, "web", `{}`, nil)
+	b.create(t, group, "db", `{"bare":true}`, nil)
+	b.create(t, rule, "", `{"group":"web","protocol":"tcp","ports":"80,443"}`, nil)
+	b.create(t, rule, "", `{"group":"db","protocol":"tcp","ports":"5432","remote_group":"web"}`, nil)
+	b.create(t, b.kind(t, "network/vpc"), "shop", `{"cidr":"10.1.0.0/16"}`, nil)
+	b.create(t, b.kind(t, "network/subnet"), "front", `{"vpc":"shop","cidr":"10.1.1.0/24"}`, nil)
+	b.create(t, b.kind(t, "network/subnet"), "back", `{"vpc":"shop","cidr":"10.1.2.0/24"}`, nil)
+	web, _ := b.newServer(t, "web", `{"flavor":"s6.small.1","image":"Debian 12","networks":[{"subnet":"front"}],"groups":["web"],"public_ip":{"bandwidth":5}}`)
+	db, _ := b.newServer(t, "db", `{"flavor":"s6.small.1","image":"Debian 12","networks":[{"subnet":"back"}],"groups":["db"]}`)
+	path := "/k/network/vpcs/" + string(web.Status.Cards[0].VPC)
+	b.enter(t)
+	b.open(t, path)
+	b.run(t, chromedp.Click("a[href$='/picture']"), chromedp.WaitVisible("svg.picture"))
+	from := func(server *kind.Row[compute.ServerSpec, compute.ServerStatus]) string {
+		return path + "/picture?from=" + string(server.Status.Cards[0].Port)
+	}
+	for _, c := range []struct {
+		page, other string
+		sends, gets string
+	}{{from(web), "db", "TCP 5432", "nothing"}, {from(web), "Outside", "all TCP; all UDP; ping", "TCP 80, 443 at " + web.Status.PublicIP},
+		{from(db), "web", "nothing", "TCP 5432"}, {from(db), "Outside", "nothing", "nothing"}} {
+		b.open(t, c.page)
+		cell := func(n int) string {
+			return b.eval(t, `[...document.querySelectorAll("#reach tbody tr")].find(r => r.cells[0].textContent.startsWith("`+c.other+`")).cells[`+strconv.Itoa(n)+`].textContent`).(string)
+		}
+		if s, g := cell(2), cell(3); !strings.HasPrefix(s, c.sends) || !strings.HasPrefix(g, c.gets) {
+			t.Errorf("%s and %s: sends %q, want %q; gets %q, want %q", c.page, c.other, s, c.sends, g, c.gets)
+		}
+	}
+	b.looks(t, "picture", from(web))
+	b.eval(t, `document.querySelectorAll(".pic-node:not(.chosen)")[0].focus()`) // as the Tab key does
+	b.run(t, chromedp.KeyEvent(kb.Enter))
+	b.waitFor(t, `document.querySelector("#picture-title")?.textContent === "From db" && document.querySelectorAll(".pic-link.from").length === 1 && document.querySelectorAll(".pic-link.to").length === 0`)
+	b.run(t, chromedp.EmulateViewport(360, 740))
+	b.waitFor(t, `getComputedStyle(document.querySelector(".picture-card")).display === "none" && document.querySelector("#reach")`)
 }
