@@ -4,6 +4,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/service/image"
+	"github.com/awancloud/awan/internal/service/volume"
 )
 
 // need is a kind that a page stands on; clouds without it have no such page.
@@ -53,13 +55,22 @@ func nameOr(m *kind.Meta) string {
 
 // rowExtra is what the page of a row has beyond what its kind says.
 type rowExtra struct {
-	Picture string // of a VPC
+	Picture string     // of a VPC
+	Attach  *attachBox // of a volume
+	Upload  *uploadBox // of an image that waits for its content
 }
 
 func (q *request) extraOf(k *kind.Def, row kind.AnyRow) (rowExtra, error) {
 	var x rowExtra
-	if k.FullName() == vpcKind && q.Console.World != nil {
-		x.Picture = rowPath(k, row.M()) + "/picture"
+	switch r := row.(type) {
+	case *volume.Row:
+		x.Attach = q.attachBox(r)
+	case *image.Row:
+		x.Upload = q.uploadBox(k, r)
+	default:
+		if k.FullName() == vpcKind && q.Console.World != nil {
+			x.Picture = rowPath(k, row.M()) + "/picture"
+		}
 	}
 	return x, nil
 }

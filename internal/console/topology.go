@@ -196,7 +196,9 @@ func (p *picturePage) ask(w reach.World) {
 			k := packet(proto, port)
 			k.From, k.To = outsider, a
 			v := w.Enter(k)
-			v.Passes = v.Passes && v.To == me
+			if v.Passes && v.To != me {
+				return reach.Verdict{Why: "it is led to another port"}
+			}
 			return v
 		})
 		p.InNo = no
@@ -242,7 +244,7 @@ func summary(starts []uint16, ask func(proto string, port uint16) reach.Verdict)
 		passes = append(passes, "ping")
 	}
 	if passes == nil {
-		why = ask("tcp", 22).Why
+		why = "for ssh: " + ask("tcp", 22).Why
 	}
 	return passes, why
 }
@@ -300,6 +302,7 @@ func secRuleWords(r *network.RuleSpec, groups map[string]string) string {
 	}
 	remote := "anybody"
 	switch {
+	case r.RemotePrefix == "0.0.0.0/0", r.RemotePrefix == "::/0":
 	case r.RemotePrefix != "":
 		remote = r.RemotePrefix
 	case r.RemoteGroup != "":
