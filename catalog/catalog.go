@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed bases stacks all:templates aliases.yaml *.json
+//go:embed bases stacks all:templates all:machines aliases.yaml *.json
 var files embed.FS
 
 // Files is the catalogue as it was built in.

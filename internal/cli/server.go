@@ -120,17 +120,20 @@ func (s *session) sshCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var row struct {
-			ID, Name string
-			Status   struct {
-				Power    string
-				PublicIP string `json:"public_ip"`
-				User     string
+		var reply struct {
+			Resource struct {
+				ID, Name string
+				Status   struct {
+					Power    string
+					PublicIP string `json:"public_ip"`
+					User     string
+				}
 			}
 		}
-		if err := c.Do(cmd.Context(), client.Request{Method: "GET", Path: s.collection(c, k) + "/" + url.PathEscape(args[0])}, &row); err != nil {
+		if err := c.Do(cmd.Context(), client.Request{Method: "GET", Path: s.collection(c, k) + "/" + url.PathEscape(args[0])}, &reply); err != nil {
 			return err
 		}
+		row := reply.Resource
 		switch {
 		case row.Status.Power != "running":
 			return fail.New(fail.Precondition, "server %s is %s", row.Name, row.Status.Power).Then("start it: awan server start %s", row.ID)

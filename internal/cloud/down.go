@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/cli"
+	"github.com/awancloud/awan/internal/engine/fabric/linux"
 	"github.com/awancloud/awan/internal/engine/machine/qemu"
 	"github.com/awancloud/awan/internal/engine/workload/containerd"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -56,7 +57,7 @@ func down(ctx context.Context, o cli.DownOptions) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(qemu.Purge(ctx, filepath.Join(o.Data, "machines"), key), containerd.Purge(ctx, filepath.Join(o.Data, "engine"), key))
+	return errors.Join(qemu.Purge(ctx, filepath.Join(o.Data, "machines"), key), linux.Purge(ctx, key, ""), containerd.Purge(ctx, filepath.Join(o.Data, "engine"), key))
 }
 
 // runningPid gives the process that serves the folder; 0 when none does.

@@ -55,6 +55,7 @@ func (c *Cloud) machines(ctx context.Context, e *Engines) (close func() error) {
 		e.Machine = m
 		closers = append(closers, m.Close)
 	}
+	closers = append(closers, c.openDisks(e)...)
 	return func() error {
 		var errs []error
 		for _, f := range closers {

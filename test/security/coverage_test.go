@@ -20,6 +20,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/prometheus"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -28,6 +29,7 @@ import (
 
 // town is a cloud with somebody to attack and those who try.
 type town struct {
+	also int // a status that a route may answer too, see early
 	*whole
 	domain, project string            // the victim's
 	rows            map[string]string // of the victim, an id by kind: "identity/user"
@@ -247,7 +249,7 @@ func (v *town) try(a attempt) {
 	v.t.Helper()
 	header := append([]string{"X-Auth-Token", v.token[a.person]}, a.header...)
 	got := v.ask(a.method, a.path, a.body, header...)
-	if !slices.Contains(a.want, got.status) {
+	if !slices.Contains(a.want, got.status) && (a.person == nobody || got.status != v.also) {
 		v.t.Errorf("%s %s %s as %s: %d, want %v\n  %s", a.method, a.path, a.body, a.person, got.status, a.want, strings.TrimSpace(got.body))
 	}
 }
@@ -360,7 +362,12 @@ func (v *town) coverGeneral(t *testing.T) {
 	v.t = t
 	var jobID string
 	for k := range v.scan("job/") {
-		if i := strings.LastIndexByte(k, '/'); len(k)-i == 33 {
+		i := strings.LastIndexByte(k, '/')
+		if len(k)-i != 33 {
+			continue
+		}
+		j, err := v.Door.Job(t.Context(), ident.System(), id.ID(k[i+1:]))
+		if err == nil && string(j.Project) == v.project { // those of the annex are nobody's here
 			jobID = k[i+1:]
 		}
 	}
@@ -406,10 +413,25 @@ func (v *town) scan(prefix string) map[string]bool {
 	return keys
 }
 
+// early are routes that find fault with a request before anybody is asked whether the caller may: with what it says itself, or
+// with what is not there in a row that the caller may read. It tells nobody anything. The value is the status.
+func early(method, path string) int {
+	switch route := method + " " + path; {
+	case route == "POST /vpc/v2.0/{project_id}/bandwidths/{bandwidth_id}/remove", route == "POST /network/v2.0/subnets":
+		return 400
+	case route == "POST /vpc/v2.0/vpc/routes", route == "DELETE /vpc/v2.0/vpc/routes/{route_id}", strings.HasPrefix(route, "DELETE /vpc/") && strings.Contains(route, "/tags/"),
+		strings.Contains(route, "/DNS-private_"): // the town's zone is public
+		return 404
+	}
+	return 0
+}
+
 // coverDialect covers a dialect's table. header is what its clients say of their domain.
 func (v *town) coverDialect(t *testing.T, prefix string, routes []keystone.Route, header func(domain string) []string) {
 	v.t = t
+	defer func() { v.also = 0 }()
 	for _, r := range routes {
+		v.also = early(r.Method, prefix+r.Path)
 		path := prefix + r.Path
 		for name, value := range v.values {
 			path = strings.ReplaceAll(path, "{"+name+"}", value)

@@ -144,7 +144,7 @@ func TestErrorsNameTheFieldTheReasonAndTheNextStep(t *testing.T) {
 	}{
 		{"POST", pairs, `{"name":"there"}`, 409, fail.Exists, "name", "there already"},
 		{"POST", pairs, `{}`, 400, fail.Invalid, "name", "is required"},
-		{"POST", pairs, `{"name":"Bad Name"}`, 400, fail.Invalid, "name", "lower-case"},
+		{"POST", pairs, `{"name":"/bad"}`, 400, fail.Invalid, "name", "must match"},
 		{"POST", pairs, `{"name":"a","spec":{"public_key":"junk"}}`, 400, fail.Invalid, "spec.public_key", "paste the content"},
 		{"POST", pairs, `{"name":"a","spec":{"public_kee":"x"}}`, 400, fail.Invalid, "spec.public_kee", "fields here: public_key"},
 		{"POST", pairs, `{"name":"a","spec":{"public_key":7}}`, 400, fail.Invalid, "spec.public_key", "expected a string"},

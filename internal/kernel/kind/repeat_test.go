@@ -48,6 +48,9 @@ func TestRepeatedNames(t *testing.T) {
 	if r, err := find(string(two)); err != nil || r.ID != two {
 		t.Fatalf("by id: got %v, %v", r, err)
 	}
+	if r, err := find(""); r != nil || err != nil {
+		t.Fatalf("no name: got %v, %v", r, err)
+	}
 	if r, err := find("web"); r != nil || err != nil {
 		t.Fatalf("nobody has it: got %v, %v", r, err)
 	}

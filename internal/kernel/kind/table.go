@@ -86,6 +86,9 @@ func (d *Def) Find(tx store.Tx, scope, idOrName string) (AnyRow, error) {
 
 // onlyOne reads the row of a name that may repeat; it is an error when it does.
 func (d *Def) onlyOne(tx store.Tx, scope, name string) (AnyRow, error) {
+	if name == "" { // which a filter would take for "any"
+		return nil, nil
+	}
 	rows, _, err := d.List(tx, scope, Filter{Exact: name, Limit: 2})
 	if err != nil || len(rows) == 0 {
 		return nil, err

@@ -116,7 +116,7 @@ func (s *Service) planListener(r *rows, b *balancerRow, l *listenerRow, at netip
 	sp := &l.Spec
 	out := &proxy.Listener{ID: l.ID, Balancer: b.ID, VPC: id.ID(b.Status.VPC), At: netip.AddrPortFrom(at, uint16(sp.Port)), Protocol: sp.Protocol, Pool: id.ID(sp.Pool),
 		HTTP2: sp.HTTP2, Idle: time.Duration(sp.Idle), Request: time.Duration(sp.Request), Response: time.Duration(sp.Response), ForwardedHost: sp.ForwardHost,
-		ForwardedPort: sp.ForwardPort, ForwardedFor: sp.ClientPort, RealIP: sp.RealIP, ProxyProtocol: sp.ProxyLine,
+		ForwardedPort: sp.ForwardPort, ForwardedFor: sp.ClientPort, RealIP: sp.RealIP, ForwardedProto: sp.ForwardProto, ProxyProtocol: sp.ProxyLine,
 		MinTLS: map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[sp.TLS]}
 	if out.Idle == 0 {
 		out.Idle = 5 * time.Minute

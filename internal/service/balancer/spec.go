@@ -68,6 +68,7 @@ type ListenerSpec struct {
 	Request      kind.Span `json:"request_timeout" doc:"for http and https: how long a request's header may take to come" default:"1m" min:"1" max:"300"`
 	Response     kind.Span `json:"response_timeout" doc:"for http and https: how long a member may take to begin its answer" default:"1m" min:"1" max:"3600"`
 	ForwardHost  bool      `json:"forward_host" doc:"for http and https: tell members the host in X-Forwarded-Host" default:"true"`
+	ForwardProto bool      `json:"forward_proto" doc:"for http and https: tell members the protocol in X-Forwarded-Proto" default:"true"`
 	ForwardPort  bool      `json:"forward_port" doc:"for http and https: tell members the listener's port in X-Forwarded-Port"`
 	ClientPort   bool      `json:"forward_client_port" doc:"for http and https: tell members the client's port in X-Forwarded-For-Port"`
 	RealIP       bool      `json:"real_ip" doc:"for http and https: tell members the client's address in X-Real-IP"`

@@ -229,7 +229,7 @@ func TestCatalogue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(alias.Spec.Description, "stand for Debian 12") {
+	if !strings.Contains(alias.Spec.Description, "stand for Debian 12 small") {
 		t.Fatalf("an alias does not say what it is: %q", alias.Spec.Description)
 	}
 	errs := make(chan error)
@@ -244,7 +244,7 @@ func TestCatalogue(t *testing.T) {
 	if n := w.made.Load(); n != 1 {
 		t.Fatalf("it was made %d times", n)
 	}
-	to, err := w.locate("", "Debian 12")
+	to, err := w.locate("", "Debian 12 small")
 	if err != nil || to.Status.Phase != image.Usable || to.Status.Size != 1<<20 {
 		t.Fatalf("it is %+v (%v)", to, err)
 	}
@@ -252,9 +252,9 @@ func TestCatalogue(t *testing.T) {
 	public := w.images.Public.D
 	_, err = w.do(w.Root, public, call.Delete, "Debian 12", nil)
 	refused(t, err, fail.Precondition, "")
-	w.must(w.Root, public, call.Update, "Ubuntu 22.04 server 64bit", map[string]any{"alias": "Debian 12 small"})
+	w.must(w.Root, public, call.Update, "Ubuntu 22.04 server 64bit", map[string]any{"alias": "Debian 12"})
 	w.seed() // the next start keeps what the operator chose
-	if alias = w.get(alias.ID); alias.Spec.Alias != "Debian 12 small" {
+	if alias = w.get(alias.ID); alias.Spec.Alias != "Debian 12" {
 		t.Fatalf("it stands for %q", alias.Spec.Alias)
 	}
 	_, err = w.do(w.Root, public, call.Create, "Fedora", map[string]any{"alias": "Ubuntu 22.04 server 64bit"})

@@ -187,28 +187,39 @@ func (c *converger) settle() {
 	}
 }
 
-const retryEvery = 2 * time.Second
+// What fails is tried again after retryFirst, then after twice as long each time, up to retryMost.
+const (
+	retryFirst = 2 * time.Second
+	retryMost  = time.Minute
+)
 
 // run works off what is marked. What fails is tried again after a while.
 func (c *converger) run(ctx context.Context) {
-	again := map[target]bool{}
+	again, wait := map[target]bool{}, retryFirst
 	for {
 		var retry <-chan time.Time
 		if len(again) > 0 {
-			retry = time.After(retryEvery)
+			retry = time.After(wait)
 		}
+		fresh := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.kick:
+			fresh = true
 		case <-retry:
 		}
 		c.mu.Lock()
 		todo := c.dirty
 		c.dirty, c.work = map[target]bool{}, true
 		c.mu.Unlock()
+		if fresh {
+			wait = retryFirst
+		} else {
+			wait = min(2*wait, retryMost)
+		}
 		maps.Copy(todo, again)
-		again = c.round(ctx, todo)
+		again = c.round(ctx, todo, again)
 		c.mu.Lock()
 		c.work = false
 		c.idle.Broadcast()
@@ -218,7 +229,8 @@ func (c *converger) run(ctx context.Context) {
 
 // round tells the engine of each target: routing domains and groups before the ports that need them, and those that are to
 // go, or that subnets leave, once no port is in them.
-func (c *converger) round(ctx context.Context, todo map[target]bool) (failed map[target]bool) {
+// What failed before is not told of again: known names that.
+func (c *converger) round(ctx context.Context, todo, known map[target]bool) (failed map[target]bool) {
 	failed = map[target]bool{}
 	order := slices.SortedFunc(maps.Keys(todo), func(a, b target) int { return strings.Compare(a.what+string(a.id), b.what+string(b.id)) })
 	var later []target
@@ -228,7 +240,9 @@ func (c *converger) round(ctx context.Context, todo map[target]bool) (failed map
 			return
 		}
 		failed[x] = true
-		c.report(ctx, x, err)
+		if !known[x] {
+			c.report(ctx, x, err)
+		}
 	}
 	for _, x := range order { // "group", "port", "vpc": groups first
 		if x.what == "group" {
@@ -262,7 +276,9 @@ func (c *converger) round(ctx context.Context, todo map[target]bool) (failed map
 				mu.Lock()
 				failed[x] = true
 				mu.Unlock()
-				c.report(ctx, x, err)
+				if !known[x] {
+					c.report(ctx, x, err)
+				}
 			}
 		})
 	}

@@ -62,14 +62,15 @@ func (s *Service) Attached(tx store.Tx, project, volume, server id.ID, device st
 	if row == nil || row.Project != project || row.State == kind.Trashed || row.State == kind.Deleting {
 		return fail.New(fail.NotFound, "there is no volume %q", volume).Then("see awan volume list")
 	}
-	for i, a := range row.Status.Attachments {
-		switch {
+	if len(row.Status.Attachments) > 0 {
+		switch a := &row.Status.Attachments[0]; {
 		case a.Server == server && a.Device == device:
 			return nil
 		case a.Server == server:
-			row.Status.Attachments[i].Device = device
+			a.Device = device
 			return s.put(tx, row)
 		}
+		a := row.Status.Attachments[0]
 		return fail.New(fail.Precondition, "volume %s is attached to server %s", row.Name, a.Server).Then("detach it there first; a volume has one server at a time")
 	}
 	switch {

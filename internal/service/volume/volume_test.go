@@ -366,15 +366,15 @@ func TestAttachedVolume(t *testing.T) {
 func TestVolumeFromImage(t *testing.T) {
 	w := newWorld(t)
 	root := w.volume("root", map[string]any{"source": map[string]any{"image": "Ubuntu 22.04 server 64bit"}})
-	if !root.Spec.Bootable || root.Spec.Size != 3 || root.Status.Image == nil || root.Status.Image.Name != "Ubuntu 22.04 server 64bit" {
+	if !root.Spec.Bootable || root.Spec.Size != 2 || root.Status.Image == nil || root.Status.Image.Name != "Ubuntu 22.04 server 64bit" {
 		t.Fatalf("the root volume is %+v %+v", root.Spec, root.Status)
 	}
 	d, err := w.volumes.Drive(t.Context(), root.ID)
-	text := make([]byte, 30)
+	text := make([]byte, 40)
 	if err == nil {
 		err = w.engine.ReadAt(d.Drive, text, 0)
 	}
-	if err != nil || !bytes.HasPrefix(text, []byte("a simulated image of debian\n")) {
+	if err != nil || !bytes.HasPrefix(text, []byte("a simulated image of debian-small\n")) {
 		t.Fatalf("its content is %q (%v)", text, err)
 	}
 	_, err = w.do(create(w.volumes.Volumes.D, "small", map[string]any{"size": 1, "source": map[string]any{"image": "Debian 12"}}))

@@ -206,9 +206,9 @@ func TestIdentity(t *testing.T) {
 	t.Run("catalog", func(t *testing.T) {
 		cl.t = t
 		rows := cl.list("catalog list")
-		cl.want(len(rows) == 1 && rows[0]["Type"] == "identity", "catalog: %v", rows)
+		cl.want(len(rows) == 2 && has(rows, "Type", "identity") && has(rows, "Type", "network"), "catalog: %v", rows)
 		ends := cl.list("endpoint list")
-		cl.want(len(ends) == 3 && ends[0]["URL"] == c.URL+"/v3" && ends[0]["Service Name"] == "keystone", "endpoints: %v", ends)
+		cl.want(len(ends) == 6 && ends[0]["URL"] == c.URL+"/v3" && ends[0]["Service Name"] == "keystone", "endpoints: %v", ends)
 		cl.want(has(cl.list("region list"), "Region", "awan-1"), "no region")
 		cl.want(cl.show("region show awan-1")["region"] == "awan-1", "no region awan-1")
 		cl.want(has(cl.list("service list"), "Type", "identity"), "no service")

@@ -99,42 +99,76 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// settled waits until a server has a status.
-func (c *cli) settled(server, status string) {
+// settled waits until a thing has a status.
+func (c *cli) settled(kind, name, status string) {
 	c.t.Helper()
-	var now map[string]any
-	until(c.t, server+" is "+status, func() bool {
-		now = c.show("server show " + server)
-		c.want(now["status"] != "ERROR", "server %s failed: %v", server, now["fault"])
-		return now["status"] == status || c.t.Failed()
+	until(c.t, name+" is "+status, func() bool {
+		now := c.show(kind + " show " + name)
+		if now["status"] == "ERROR" || now["status"] == "error" {
+			c.t.Fatalf("%s %s failed: %v", kind, name, now["fault"])
+		}
+		return now["status"] == status
 	})
 }
 
+// TestServers: a server's life by the openstack command: its flavour, its key, what it boots, what it gets and loses.
 func TestServers(t *testing.T) {
 	c, _ := servers(t)
 	cl := start(t, c, c.Admin.User, c.Admin.Password)
+	image := ""
+	for _, row := range cl.list("image list") {
+		if row["Name"] == "Debian 12" {
+			image = row["ID"].(string)
+		}
+	}
+	cl.want(image != "", "no Debian 12")
+	f := cl.show("flavor create --ram 1024 --disk 5 --vcpus 1 --id 42 tests.one")
+	cl.want(f["id"] == "42" && f["ram"] == 1024.0 && f["vcpus"] == 1.0, "flavor create: %v", f)
+	cl.want(strings.Contains(cl.ok("keypair create Laptop.1"), "PRIVATE KEY"), "no private key")
 
-	t.Run("flavors", func(t *testing.T) {
-		cl.t = t
-		cl.want(has(cl.list("flavor list"), "Name", "m1.tiny"), "no m1.tiny")
-		f := cl.show("flavor create --ram 1024 --disk 5 --vcpus 1 --id 42 tests.one")
-		cl.want(f["id"] == "42" && f["ram"] == 1024.0 && f["vcpus"] == 1.0, "flavor create: %v", f)
-		cl.ok("flavor set --property hw:cpu_policy=shared tests.one")
-		cl.want(strings.Contains(cl.ok("flavor show tests.one"), "hw:cpu_policy"), "flavor set --property")
-		cl.ok("flavor unset --property hw:cpu_policy tests.one")
-	})
+	s := cl.show("server create --flavor 42 --image " + image + " --key-name Laptop.1 --property role=web --wait web")
+	cl.want(s["status"] == "ACTIVE" && s["key_name"] == "Laptop.1" && strings.HasPrefix(s["flavor"].(string), "tests.one"), "server create: %v", s)
+	cl.want(has(cl.list("server list"), "Name", "web"), "server list")
+	cl.want(strings.Contains(cl.ok("console log show web"), "login:"), "console log")
+	cl.ok("volume create --size 1 data")
+	cl.settled("volume", "data", "available")
+	cl.ok("server add volume web data")
+	cl.settled("volume", "data", "in-use")
+	cl.ok("server set --name shop --property tier=front web")
+	cl.settled("server", "shop", "ACTIVE")
+	cl.ok("server lock shop")
+	cl.want(strings.Contains(cl.fails("server delete shop"), "locked"), "a locked server is deleted")
+	cl.ok("server unlock shop")
+	cl.ok("server remove volume shop data")
+	cl.settled("volume", "data", "available")
+	cl.ok("server stop shop")
+	cl.settled("server", "shop", "SHUTOFF")
+	cl.want(has(cl.list("server event list shop"), "Action", "attach_volume"), "what was done to it is not known")
+	cl.ok("server delete --wait shop")
+	cl.want(len(cl.list("server list")) == 0, "a deleted server is listed")
+	cl.ok("volume delete data")
+	cl.fails("server show shop")
+}
 
-	t.Run("key pairs", func(t *testing.T) {
-		cl.t = t
-		cl.want(strings.Contains(cl.ok("keypair create laptop"), "PRIVATE KEY"), "no private key")
-		cl.want(has(cl.list("keypair list"), "Name", "laptop"), "keypair list")
-		k := cl.show("keypair show laptop")
-		cl.want(k["name"] == "laptop" && len(k["fingerprint"].(string)) == 47, "keypair show: %v", k)
-	})
+// TestDisks: snapshots, types, growth and transfers of volumes.
+func TestDisks(t *testing.T) {
+	c, _ := servers(t)
+	cl := start(t, c, c.Admin.User, c.Admin.Password)
 
-	t.Run("life", func(t *testing.T) {
-		cl.t = t
-		s := cl.show("server create --flavor 42 --image IMG --key-name laptop --property role=web --wait web")
-		_ = s
-	})
+	v := cl.show("volume create --size 2 --type SSD --property use=test data")
+	cl.want(v["type"] == "SSD" && v["size"] == 2.0, "volume create: %v", v)
+	cl.settled("volume", "data", "available")
+	cl.ok("volume snapshot create --volume data before")
+	cl.settled("volume snapshot", "before", "available")
+	cl.want(strings.Contains(cl.fails("volume delete data"), "snapshots"), "a volume with snapshots is deleted")
+	cl.ok("volume set --size 3 --name more data")
+	cl.settled("volume", "more", "available")
+	cl.want(cl.show("volume show more")["size"] == 3.0, "the volume did not grow")
+	cl.ok("volume snapshot delete before")
+	until(t, "the snapshot is gone", func() bool { return len(cl.list("volume snapshot list")) == 0 })
+	offer := cl.show("volume transfer request create more")
+	cl.want(offer["auth_key"] != "" && cl.show("volume show more")["status"] == "awaiting-transfer", "volume transfer request create: %v", offer)
+	cl.ok("volume transfer request delete " + offer["id"].(string))
+	cl.ok("volume delete more")
+	cl.want(len(cl.list("volume list")) == 0, "a deleted volume is listed")
 }

@@ -172,3 +172,94 @@ func TestServers(t *testing.T) {
 		}
 	})
 }
+
+func TestServerDetails(t *testing.T) {
+	n := open(t)
+	c := client(n, ecs.EcsClientBuilder(), ecs.NewEcsClient)
+	w := n.network()
+	made := must[*model.CreateServersResponse](t)(c.CreateServers(&model.CreateServersRequest{Body: &model.CreateServersRequestBody{Server: &model.PrePaidServer{
+		Name: "web", FlavorRef: "s6.small.1", ImageRef: n.image("Debian 12 small"), Vpcid: w.vpc, Nics: []model.PrePaidServerNic{{SubnetId: &w.subnet}},
+		RootVolume: &model.PrePaidServerRootVolume{Volumetype: model.GetPrePaidServerRootVolumeVolumetypeEnum().SSD}}}}))
+	done(t, c, made.JobId)
+	web := (*made.ServerIds)[0]
+	show := func() *model.ServerDetail {
+		t.Helper()
+		return must[*model.ShowServerResponse](t)(c.ShowServer(&model.ShowServerRequest{ServerId: web})).Server
+	}
+
+	t.Run("changed, one thing right after the other", func(t *testing.T) {
+		must[*model.UpdateServerResponse](t)(c.UpdateServer(&model.UpdateServerRequest{ServerId: web, Body: &model.UpdateServerRequestBody{Server: &model.UpdateServerOption{Name: ptr("shop"), Description: ptr("books")}}}))
+		must[*model.UpdateServerMetadataResponse](t)(c.UpdateServerMetadata(&model.UpdateServerMetadataRequest{ServerId: web, Body: &model.UpdateServerMetadataRequestBody{Metadata: map[string]string{"role": "front", "color": "red"}}}))
+		must[*model.DeleteServerMetadataResponse](t)(c.DeleteServerMetadata(&model.DeleteServerMetadataRequest{ServerId: web, Key: "color"}))
+		must[*model.BatchCreateServerTagsResponse](t)(c.BatchCreateServerTags(&model.BatchCreateServerTagsRequest{ServerId: web, Body: &model.BatchCreateServerTagsRequestBody{
+			Action: model.GetBatchCreateServerTagsRequestBodyActionEnum().CREATE, Tags: []model.BatchAddServerTag{{Key: "team", Value: ptr("shop")}}}}))
+		done(t, c, must[*model.ResizeServerResponse](t)(c.ResizeServer(&model.ResizeServerRequest{ServerId: web, Body: &model.ResizeServerRequestBody{Resize: &model.ResizePrePaidServerOption{FlavorRef: "s6.medium.2"}}})).JobId)
+		s := show()
+		if s.Name != "shop" || *s.Description != "books" || s.Metadata["role"] != "front" || s.Metadata["color"] != "" || len(*s.Tags) != 1 || s.Flavor.Id != "s6.medium.2" || s.Flavor.Ram != "2048" || s.Status != "ACTIVE" {
+			t.Errorf("server: %+v", s)
+		}
+		if l := must[*model.ListServerTagsResponse](t)(c.ListServerTags(&model.ListServerTagsRequest{})); len(*l.Tags) != 1 || (*l.Tags)[0].Key != "team" {
+			t.Errorf("tags: %v", l)
+		}
+	})
+
+	t.Run("cards", func(t *testing.T) {
+		e := done(t, c, must[*model.BatchAddServerNicsResponse](t)(c.BatchAddServerNics(&model.BatchAddServerNicsRequest{ServerId: web, Body: &model.BatchAddServerNicsRequestBody{
+			Nics: []model.BatchAddServerNicOption{{SubnetId: &w.subnet, IpAddress: ptr("10.1.1.77"), SecurityGroups: &[]model.ServerNicSecurityGroup{{Id: w.group}}}}}})).JobId)
+		nic := *(*e.SubJobs)[0].Entities.NicId
+		l := must[*model.ListServerInterfacesResponse](t)(c.ListServerInterfaces(&model.ListServerInterfacesRequest{ServerId: web}))
+		if len(*l.InterfaceAttachments) != 2 || *(*l.InterfaceAttachments)[1].PortId != nic || *(*l.InterfaceAttachments)[1].NetId != w.subnet || *(*(*l.InterfaceAttachments)[1].FixedIps)[0].IpAddress != "10.1.1.77" {
+			t.Errorf("cards: %v", l)
+		}
+		done(t, c, must[*model.BatchDeleteServerNicsResponse](t)(c.BatchDeleteServerNics(&model.BatchDeleteServerNicsRequest{ServerId: web, Body: &model.BatchDeleteServerNicsRequestBody{Nics: []model.BatchDeleteServerNicOption{{Id: nic}}}})).JobId)
+		if a := show().Addresses[w.vpc]; len(a) != 1 {
+			t.Errorf("addresses: %v", a)
+		}
+	})
+
+	t.Run("password, console, groups, limits, flavours", func(t *testing.T) {
+		must[*model.ResetServerPasswordResponse](t)(c.ResetServerPassword(&model.ResetServerPasswordRequest{ServerId: web, Body: &model.ResetServerPasswordRequestBody{ResetPassword: &model.ResetServerPasswordOption{NewPassword: "correct-Horse-7"}}}))
+		if f := must[*model.ShowResetPasswordFlagResponse](t)(c.ShowResetPasswordFlag(&model.ShowResetPasswordFlagRequest{ServerId: web})); *f.ResetpwdFlag != "True" {
+			t.Errorf("flag: %v", f)
+		}
+		r := must[*model.ShowServerRemoteConsoleResponse](t)(c.ShowServerRemoteConsole(&model.ShowServerRemoteConsoleRequest{ServerId: web, Body: &model.ShowServerRemoteConsoleRequestBody{RemoteConsole: &model.GetServerRemoteConsoleOption{
+			Protocol: model.GetGetServerRemoteConsoleOptionProtocolEnum().VNC, Type: model.GetGetServerRemoteConsoleOptionTypeEnum().NOVNC}}}))
+		if !strings.HasPrefix(r.RemoteConsole.Url, n.url) {
+			t.Errorf("console: %v", r)
+		}
+		g := must[*model.CreateServerGroupResponse](t)(c.CreateServerGroup(&model.CreateServerGroupRequest{Body: &model.CreateServerGroupRequestBody{ServerGroup: &model.CreateServerGroupOption{
+			Name: "apart", Policies: []model.CreateServerGroupOptionPolicies{model.GetCreateServerGroupOptionPoliciesEnum().ANTI_AFFINITY}}}})).ServerGroup.Id
+		must[*model.AddServerGroupMemberResponse](t)(c.AddServerGroupMember(&model.AddServerGroupMemberRequest{ServerGroupId: g, Body: &model.AddServerGroupMemberRequestBody{AddMember: &model.ServerGroupMember{InstanceUuid: web}}}))
+		if s := must[*model.ShowServerGroupResponse](t)(c.ShowServerGroup(&model.ShowServerGroupRequest{ServerGroupId: g})).ServerGroup; len(s.Members) != 1 || s.Members[0] != web {
+			t.Errorf("group: %v", s)
+		}
+		if l := must[*model.ShowServerLimitsResponse](t)(c.ShowServerLimits(&model.ShowServerLimitsRequest{})).Absolute; l.TotalInstancesUsed != 1 || l.TotalRAMUsed != 2048 || l.TotalServerGroupsUsed != 1 {
+			t.Errorf("limits: %+v", l)
+		}
+		if l := must[*model.ListFlavorsResponse](t)(c.ListFlavors(&model.ListFlavorsRequest{})); len(*l.Flavors) < 10 || (*l.Flavors)[0].Vcpus != "1" {
+			t.Errorf("flavours: %v", l)
+		}
+		if l := must[*model.ListResizeFlavorsResponse](t)(c.ListResizeFlavors(&model.ListResizeFlavorsRequest{InstanceUuid: &web})); len(*l.Flavors) < 10 {
+			t.Errorf("flavours to resize to: %v", l)
+		}
+		if l := must[*model.ListFlavorSellPoliciesResponse](t)(c.ListFlavorSellPolicies(&model.ListFlavorSellPoliciesRequest{FlavorId: ptr("s6.small.1")})); len(*l.SellPolicies) != 1 {
+			t.Errorf("sell policies: %v", l)
+		}
+		//lint:ignore SA1019 older clients, Terraform's provider among them, still call it
+		must[*model.NovaListAvailabilityZonesResponse](t)(c.NovaListAvailabilityZones(&model.NovaListAvailabilityZonesRequest{}))
+		must[*model.ListServerAzInfoResponse](t)(c.ListServerAzInfo(&model.ListServerAzInfoRequest{}))
+	})
+
+	t.Run("what fails says why", func(t *testing.T) {
+		_, err := c.CreatePostPaidServers(&model.CreatePostPaidServersRequest{Body: &model.CreatePostPaidServersRequestBody{Server: &model.PostPaidServer{Name: "x", FlavorRef: "huge", ImageRef: n.image("Debian 12"), Vpcid: w.vpc,
+			Nics: []model.PostPaidServerNic{{SubnetId: &w.subnet}}, RootVolume: &model.PostPaidServerRootVolume{Volumetype: model.GetPostPaidServerRootVolumeVolumetypeEnum().SSD}}}})
+		refused(t, err, 400, "Ecs.0707")
+		n.limits["compute.servers"] = 2
+		_, err = c.CreatePostPaidServers(&model.CreatePostPaidServersRequest{Body: &model.CreatePostPaidServersRequestBody{Server: &model.PostPaidServer{Name: "x", FlavorRef: "s6.small.1", ImageRef: n.image("Debian 12"), Vpcid: w.vpc, Count: ptr(int32(3)),
+			Nics: []model.PostPaidServerNic{{SubnetId: &w.subnet}}, RootVolume: &model.PostPaidServerRootVolume{Volumetype: model.GetPostPaidServerRootVolumeVolumetypeEnum().SSD}}}})
+		refused(t, err, 403, "Ecs.0001")
+		until(t, "the end of those that came before the refused one", func() bool {
+			return *must[*model.ListServersDetailsResponse](t)(c.ListServersDetails(&model.ListServersDetailsRequest{})).Count == 1
+		})
+	})
+}

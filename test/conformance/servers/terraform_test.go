@@ -135,8 +135,8 @@ resource "huaweicloud_compute_interface_attach" "second" {
   depends_on         = [huaweicloud_compute_volume_attach.data]
 }
 data "huaweicloud_compute_instances" "mine" {
-  name       = "%[1]s"
-  depends_on = [huaweicloud_compute_interface_attach.second]
+  fixed_ip_v4 = huaweicloud_compute_instance.web.access_ip_v4
+  depends_on  = [huaweicloud_compute_interface_attach.second]
 }
 output "server" {
   value = "${huaweicloud_compute_instance.web.status} ${huaweicloud_compute_instance.web.access_ip_v4} ${length(data.huaweicloud_compute_instances.mine.instances)}"

@@ -70,7 +70,10 @@ func (a *API) update(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.One(http.StatusOK, "server", a.view(x, r.Row.(*serverRow)))
+	row := r.Row.(*serverRow)
+	v := a.view(x, row) // in the form of this answer, which is Nova's older one
+	v["addresses"], v["image"], v["flavor"], v["links"] = numbered(addresses(row)), dashed(row.Status.Image), map[string]any{"id": row.Spec.Flavor, "links": []any{}}, []any{}
+	return x.One(http.StatusOK, "server", v)
 }
 
 // stays tells whether what a client sends as user data is what the server has: in base64, or, as Terraform's provider sends

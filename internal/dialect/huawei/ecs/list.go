@@ -127,14 +127,8 @@ func (a *API) brief(x *exchange, r *serverRow) map[string]any {
 			v[name] = full[field]
 		}
 	}
-	if slices.Contains(want, "addresses") { // versions are numbers here
-		for _, of := range full["addresses"].(map[string][]any) {
-			for _, a := range of {
-				a := a.(map[string]any)
-				a["version"] = map[any]int{"4": 4, "6": 6}[a["version"]]
-			}
-		}
-		v["addresses"] = full["addresses"]
+	if slices.Contains(want, "addresses") {
+		v["addresses"] = numbered(addresses(r))
 	}
 	if slices.Contains(want, "volumes_attached") { // and flags are flags
 		var out []any
@@ -145,6 +139,18 @@ func (a *API) brief(x *exchange, r *serverRow) map[string]any {
 		v["volumes_attached"] = out
 	}
 	return v
+}
+
+// numbered gives addresses whose versions are numbers, as some answers have them.
+func numbered(all map[string][]any) map[string][]any {
+	for _, of := range all {
+		for _, one := range of {
+			if a, ok := one.(map[string]any); ok {
+				a["version"] = map[any]int{"4": 4, "6": 6}[a["version"]]
+			}
+		}
+	}
+	return all
 }
 
 // filter reads what the lists of both versions filter by.

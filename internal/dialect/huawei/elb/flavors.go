@@ -42,7 +42,7 @@ func (f flavor) id() string {
 }
 
 func (f flavor) view() map[string]any {
-	return map[string]any{"id": f.id(), "name": f.Name, "type": f.Type, "shared": true, "flavor_sold_out": false, "public_border_group": []string{"center"}, "category": 0,
+	return map[string]any{"id": f.id(), "name": f.Name, "type": f.Type, "shared": true, "flavor_sold_out": false, "public_border_group": "center", "category": 0,
 		"info": map[string]any{"flavor_type": "share", "connection": f.Connection, "cps": f.CPS, "bandwidth": f.Mbit * 1000, "https_cps": f.HTTPSCPS, "qps": f.Requests, "lcu": f.LC}}
 }
 
@@ -59,16 +59,12 @@ func (a *API) flavor(field string, asked *string, typ string) error {
 	return fail.Field(field, "there is no flavor %q of type %s", *asked, typ).Then("see GET …/elb/flavors")
 }
 
-func flavorOr(set, typ string) string {
-	if set != "" {
-		return set
+// chosen is what a client chose, null where it chose nothing.
+func chosen(set string) any {
+	if set == "" {
+		return nil
 	}
-	for _, f := range flavors() {
-		if f.Type == typ {
-			return f.id()
-		}
-	}
-	return ""
+	return set
 }
 
 func (a *API) flavorRoutes() []route {
@@ -81,8 +77,14 @@ func (a *API) flavorRoutes() []route {
 }
 
 func (a *API) listFlavors(x *exchange) error {
-	items := []any{}
+	items, marker := []any{}, x.Query("marker") // clients page on until a page is empty
 	for _, f := range flavors() {
+		if marker != "" {
+			if f.id() == marker {
+				marker = ""
+			}
+			continue
+		}
 		if v := f.view(); matches(v, x.R.URL.Query()) {
 			items = append(items, v)
 		}

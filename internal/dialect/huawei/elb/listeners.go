@@ -112,6 +112,7 @@ func writeListener(_ *exchange, raw json.RawMessage, row kind.AnyRow, c *call.Ca
 	keystone.Set(s, "forward_port", h.Port)
 	keystone.Set(s, "forward_client_port", h.ClientPort)
 	keystone.Set(s, "real_ip", h.RealIP)
+	keystone.Set(s, "forward_proto", h.Proto)
 	if b.Ciphers != nil && *b.Ciphers != "" {
 		v := ciphers()[*b.Ciphers]
 		if v == "" {
@@ -128,12 +129,6 @@ func writeListener(_ *exchange, raw json.RawMessage, row kind.AnyRow, c *call.Ca
 	}
 	if b.Enhanced != nil {
 		foreign["enhance_l7policy_enable"] = map[bool]string{true: "true", false: "false"}[*b.Enhanced]
-	}
-	if h.Proto != nil {
-		if !*h.Proto {
-			return fail.Field("insert_headers.X-Forwarded-Proto", "it is always sent").Then("leave it out")
-		}
-		foreign["X-Forwarded-Proto"] = "true"
 	}
 	if len(foreign) > 0 {
 		s["foreign"] = foreign
@@ -159,7 +154,7 @@ func listenerView(r *listenerRow) map[string]any {
 		"proxy_protocol_enable": sp.ProxyLine, "transparent_client_ip_enable": false, "gzip_enable": false, "ssl_early_data_enable": false, "nat64_enable": false,
 		"enable_member_retry": true, "protection_status": "nonProtection", "sni_match_algo": "wildcard", "connection": 0, "cps": 0,
 		"insert_headers": map[string]bool{"X-Forwarded-Host": http && sp.ForwardHost, "X-Forwarded-Port": sp.ForwardPort, "X-Forwarded-For-Port": sp.ClientPort, "X-Real-IP": sp.RealIP,
-			"X-Forwarded-Proto": sp.Foreign["X-Forwarded-Proto"] == "true"}} {
+			"X-Forwarded-Proto": http && sp.ForwardProto}} {
 		v[name] = value
 	}
 	if http {

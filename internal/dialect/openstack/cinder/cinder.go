@@ -68,7 +68,7 @@ func New(o Options) *API {
 					return err
 				}
 				x.Call.Project = x.Param("project_id")
-				return r.do(&exchange{Exchange: x, api: a, minor: minor})
+				return rest.Guard(x, r.kind, r.verb, r.path, r.do(&exchange{Exchange: x, api: a, minor: minor}))
 			}})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/image"
@@ -59,7 +60,10 @@ func download(x *exchange) error {
 		x.W.Header().Set("Content-Type", contentType)
 		return x.W, nil
 	}
-	if f.offer != nil { // another project's: whoever may use the offer may have the content
+	if f.offer != nil { // another project's: whoever may download the project's images may have the content
+		if err := rest.Permitted(x.Exchange, x.api.o.Images.Images.D, "download"); err != nil {
+			return err
+		}
 		w := &late{open: func() (io.Writer, error) { return open("application/octet-stream") }}
 		if f.offer.Status.State != image.Accepted {
 			return fail.New(fail.Denied, "the image is not accepted yet").Then("accept it first")

@@ -42,7 +42,7 @@ func New(o Options) *API {
 	a.Add(keystone.Route{Method: "GET", Path: "/versions", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
 	for _, r := range append(a.imageRoutes(), append(a.contentRoutes(), a.memberRoutes()...)...) {
 		do := r.do
-		a.Add(keystone.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return do(&exchange{x, a}) }})
+		a.Add(keystone.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return rest.Guard(x, r.kind, r.verb, "", do(&exchange{x, a})) }})
 	}
 	return a
 }

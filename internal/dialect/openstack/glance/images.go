@@ -164,6 +164,11 @@ func createImage(x *exchange) error {
 		return err
 	}
 	f := found{Row: row.(*image.Row), of: of}
+	if rest.Settled(x.Exchange, of, string(f.Row.ID), x.R.Context()) { // its content may come at once
+		if f.Row, err = x.send(f, call.Get, nil); err != nil {
+			return err
+		}
+	}
 	x.W.Header().Set("Location", x.API.Base(x.R)+"/v2/images/"+f.Row.ID.Dashed())
 	token.Write(x.W, http.StatusCreated, f.view())
 	return nil

@@ -111,7 +111,7 @@ func New(o Options) *API {
 				if err != nil {
 					return err
 				}
-				return r.do(&exchange{Exchange: x, api: a, minor: minor})
+				return rest.Guard(x, r.kind, r.verb, r.path, r.do(&exchange{Exchange: x, api: a, minor: minor}))
 			}})
 		}
 	}

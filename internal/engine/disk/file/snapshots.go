@@ -17,7 +17,7 @@ func (e *Engine) Snapshot(ctx context.Context, snapshot, d id.ID, keys disk.Keys
 	defer e.locks.hold(d)()
 	e.mu.Lock()
 	f, ok := e.disks[d]
-	s, done := e.snapshots[snapshot]
+	_, done := e.snapshots[snapshot]
 	e.mu.Unlock()
 	if !ok && !done {
 		return disk.Seen{}, gone("disk", d)
@@ -55,7 +55,7 @@ func (e *Engine) Snapshot(ctx context.Context, snapshot, d id.ID, keys disk.Keys
 			return disk.Seen{}, err // what the machine writes to is found out when the disk is used next
 		}
 	}
-	s = snapshotFile{Layer: f.Top, Disk: d, Bytes: f.Bytes, Created: e.o.Now().UTC()}
+	s := snapshotFile{Layer: f.Top, Disk: d, Bytes: f.Bytes, Created: e.o.Now().UTC()}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := store(e, snapshotsDir, e.snapshots, snapshot, s); err != nil {

@@ -14,6 +14,7 @@ import (
 // TestDriftIsFoundAndRepaired changes the kernel behind the engine's back, in every way that an intruder or a clumsy
 // administrator might.
 func TestDriftIsFoundAndRepaired(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	s := subnet("10.0.0.0/24")
 	vpc := l.vpc(fabric.VPC{Subnets: []fabric.Subnet{s}, NAT: []fabric.NAT{{From: []netip.Prefix{s.CIDR}}}})

@@ -327,6 +327,7 @@ func world(t *testing.T, n byte) *machine {
 }
 
 func TestTheOutside(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	s := subnet("10.0.0.0/24")
 	vpc := l.vpc(fabric.VPC{Subnets: []fabric.Subnet{s}, NAT: []fabric.NAT{{From: []netip.Prefix{s.CIDR}}}})
@@ -366,6 +367,7 @@ func TestTheOutside(t *testing.T) {
 }
 
 func TestDestroyingLeavesNothing(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	s, u := subnet("10.0.0.0/24"), subnet("10.1.0.0/24")
 	v, w := id.New(), id.New()

@@ -109,14 +109,8 @@ func TestTwoMachinesOfASubnetTalk(t *testing.T) {
 	vpc := l.vpc(fabric.VPC{Subnets: []fabric.Subnet{s}})
 	g := l.group(everything...)
 	a, b := l.machine(vpc, s, "10.0.0.10", g), l.machine(vpc, s, "10.0.0.11", g)
-	if !a.pings(netip.MustParseAddr("10.0.0.11")) {
-		t.Error("no ping")
-	}
-	if !a.pings(s.Gateway) {
-		t.Error("no ping to the gateway")
-	}
+	until(t, "a ping", func() bool { return a.pings(netip.MustParseAddr("10.0.0.11")) })
+	until(t, "a ping to the gateway", func() bool { return a.pings(s.Gateway) })
 	b.serve("b", 80)
-	if _, got := a.asks("tcp", "10.0.0.11:80"); got != "10.0.0.10" {
-		t.Errorf("tcp: it is seen as %q", got)
-	}
+	until(t, "a connection", func() bool { _, as := a.asks("tcp", "10.0.0.11:80"); return as == "10.0.0.10" })
 }

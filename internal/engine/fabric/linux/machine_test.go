@@ -237,10 +237,10 @@ func (m *machine) asks(network, to string) (by, as string) {
 
 // pings tells whether an echo request is answered.
 func (m *machine) pings(to netip.Addr) bool {
-	return m.in(func() error { return ping(to) }) == nil
+	return m.in(func() error { return ping(to, patience) }) == nil
 }
 
-func ping(to netip.Addr) error {
+func ping(to netip.Addr, wait time.Duration) error {
 	network, kind, number := "ip4:icmp", icmp.Type(ipv4.ICMPTypeEcho), 1
 	reply := icmp.Type(ipv4.ICMPTypeEchoReply)
 	if to.Is6() {
@@ -259,7 +259,7 @@ func ping(to netip.Addr) error {
 	if _, err := c.WriteTo(b, &net.IPAddr{IP: to.AsSlice()}); err != nil {
 		return err
 	}
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(wait))
 	buf := make([]byte, 1500)
 	for {
 		n, _, err := c.ReadFrom(buf)

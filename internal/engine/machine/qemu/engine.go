@@ -116,7 +116,7 @@ func (e *Engine) open(ctx context.Context) (err error) {
 	if e.cg, err = cgroup.Find(e.o.Key); err != nil {
 		return err
 	}
-	for _, d := range []string{e.o.Dir, e.records(), run(e.o.Key)} {
+	for _, d := range []string{e.o.Dir, e.records()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return err
 		}

@@ -59,8 +59,8 @@ type Listener struct {
 	Request  time.Duration // how long a request may take to come
 	Response time.Duration // how long a member may take to begin its answer
 
-	ForwardedHost, ForwardedPort, ForwardedFor, RealIP bool // headers beside X-Forwarded-Proto
-	ProxyProtocol                                      bool // tcp and tls: members are told the client's address by a line before the data
+	ForwardedHost, ForwardedPort, ForwardedFor, ForwardedProto, RealIP bool // headers beside X-Forwarded-For
+	ProxyProtocol                                                      bool // tcp and tls: members are told the client's address by a line before the data
 }
 
 // Certificate is one with the names that it is for.

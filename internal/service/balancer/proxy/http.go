@@ -105,6 +105,9 @@ func (l *listener) forward(w http.ResponseWriter, r *http.Request, cfg *Listener
 			if !cfg.ForwardedHost {
 				h.Del("X-Forwarded-Host")
 			}
+			if !cfg.ForwardedProto {
+				h.Del("X-Forwarded-Proto")
+			}
 			from := addrPort(named(r.RemoteAddr))
 			if cfg.ForwardedPort {
 				h.Set("X-Forwarded-Port", strconv.Itoa(int(cfg.At.Port())))

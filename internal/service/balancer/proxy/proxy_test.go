@@ -145,7 +145,7 @@ func TestSharesFollowWeights(t *testing.T) {
 	if got := w.tally(40); got["a"] != 30 || got["b"] != 10 {
 		t.Errorf("weights 3, 1 and 0: %v", got)
 	}
-	w.l.ForwardedPort, w.l.RealIP = true, true
+	w.l.ForwardedPort, w.l.ForwardedProto, w.l.RealIP = true, true, true
 	w.apply()
 	_, _, h := w.get("/", func(r *http.Request) { r.Host = "shop.test"; r.Header.Set("X-Forwarded-For", "192.0.2.1") })
 	if want := fmt.Sprintf("shop.test 192.0.2.1, 127.0.0.1 http %d 127.0.0.1", w.at.Port()); h.Get("Saw") != want {

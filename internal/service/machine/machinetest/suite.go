@@ -52,7 +52,7 @@ func Run(t *testing.T, factory func(testing.TB) Harness) {
 		{"TheSystemInside", system},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // a busy machine boots slowly
 			defer cancel()
 			c.test(t, &kit{T: t, Harness: factory(t), ctx: ctx})
 		})
