@@ -31,6 +31,9 @@ func (s *session) streamCmd(name string, k *kind.Desc, a *kind.ActionDesc) *cobr
 		cmd.Example = examples("awan " + name + " " + a.Verb)
 		cmd.Flags().StringVarP(&file, "file", "f", "", "send this `FILE`; - is standard input")
 	}
+	if !a.Collection && a.Verb == "upload" { // its content, as awan image upload ID < FILE
+		cmd.Flags().StringVarP(&file, "file", "f", "-", "send this `FILE`; - is standard input")
+	}
 	fields := s.fieldFlags(cmd, a.In, dotted)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in, err := s.values(fields)

@@ -50,7 +50,7 @@ func (c *Cloud) openFront() error {
 	f, err := front.New(front.Options{Listen: c.Listen, CA: c.CA, Names: front.Names{Domain: c.Domain, Region: c.Region}, Logger: c.Log,
 		Native: &front.Service{Name: "native", Handler: withRequestID(api), MaxBody: -1},
 		Console: &front.Service{Name: "console", Handler: withRequestID(console.New(console.Options{Door: c.Door, Version: c.Version, URL: "https://" + c.Listen,
-			Federation: c.Federation, Account: c.Account, Metrics: c.Metrics, Buckets: c.Buckets, API: withRequestID(api)})), MaxBody: -1},
+			Federation: c.Federation, Account: c.Account, Metrics: c.Metrics, Buckets: c.Buckets, World: c.IaaS.Networks.World, API: withRequestID(api)})), MaxBody: -1},
 		Services: append(c.services(a), objects.Service()),
 		Inside:   c.App.Inside(), InsideName: c.App.InsideName,
 		Apps: appsThen(c.Access.Handler, objects.Custom), Certificate: c.Access.Certificate})

@@ -17,6 +17,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/neutron"
 	"github.com/awancloud/awan/internal/dialect/openstack/nova"
+	"github.com/awancloud/awan/internal/kernel/id"
 )
 
 // openstackCatalog are OpenStack's services beside identity, as tokens list them.
@@ -38,7 +39,7 @@ func (c *Cloud) machineServices(a *auth.Authenticator, o keystone.Options) []fro
 		elb.New(elb.Options{Options: o, Balancer: c.Balancer}).Service(),
 		huaweidns.New(huaweidns.Options{Options: o, DNS: c.DNS}).Service(),
 		networks.Service(),
-		nova.New(nova.Options{Options: o, Compute: m.Servers, KeyPairs: m.Keypairs.D, Images: m.Images, Cards: nova.Networks(m.Networks)}).Behind(),
+		nova.New(nova.Options{Options: o, Compute: m.Servers, KeyPairs: m.Keypairs.D, Images: m.Images, Cards: nova.Networks(m.Networks), Console: c.screenOf}).Behind(),
 		cinder.New(cinder.Options{Options: o, Volumes: m.Volumes, Zone: m.Zone(), Host: m.HostName}).Behind(),
 		glance.New(glance.Options{Options: o, Images: m.Images}).Behind(),
 	}
@@ -49,4 +50,13 @@ func (c *Cloud) ecsOptions(a *auth.Authenticator) ecs.Options {
 		Console: func(_ *http.Request, project, server string) string {
 			return c.URL() + "/projects/" + project + "/compute/servers/" + server + "?screen=vnc"
 		}}
+}
+
+// screenOf is the console's page of a server's serial line, or of its screen.
+func (c *Cloud) screenOf(_ *http.Request, server id.ID, protocol string) string {
+	screen := "vnc"
+	if protocol == "serial" {
+		screen = "serial"
+	}
+	return c.URL() + "/k/compute/servers/" + string(server) + "?screen=" + screen
 }

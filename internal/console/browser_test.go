@@ -43,15 +43,24 @@ func openBrowser(t *testing.T) *browser {
 
 func openGated(t *testing.T) *browser {
 	t.Helper()
+	return browse(t, func() *world {
+		w := startGated(t)
+		w.fill(t)
+		return w
+	})
+}
+
+// browse opens a browser on a world.
+func browse(t *testing.T, start func() *world) *browser {
+	t.Helper()
 	bin, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("chromium is not installed")
 	}
-	b := &browser{world: startGated(t), shots: os.Getenv("CONSOLE_SHOTS")}
+	b := &browser{world: start(), shots: os.Getenv("CONSOLE_SHOTS")}
 	if b.shots == "" {
 		b.shots = t.TempDir()
 	}
-	b.fill(t)
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(bin), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
 		chromedp.Flag("disable-component-update", true),
 		chromedp.WindowSize(1280, 860))

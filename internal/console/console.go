@@ -4,6 +4,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -17,6 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/bucket"
+	"github.com/awancloud/awan/internal/service/fabric/reach"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/metric"
 )
@@ -37,6 +39,8 @@ type Options struct {
 	Federation *federation.Service
 	// Buckets is object storage; nil: there is none.
 	Buckets bucket.API
+	// World is what a VPC's rows let pass; nil: pages do not draw networks.
+	World func(ctx context.Context, vpc id.ID) (reach.World, error)
 	// Account is the domain whose identity providers the log-in page offers before another is named.
 	Account string
 }
@@ -113,6 +117,7 @@ func (c *Console) routes() {
 		"POST /apps/{name}/actions/{verb}": (*request).appAction, "POST /apps/{name}/delete": (*request).appDelete,
 	}
 	maps.Copy(private, bucketRoutes)
+	maps.Copy(private, machineRoutes)
 	if c.Federation != nil {
 		private["GET /consent"], private["POST /consent"] = (*request).consentPage, (*request).consent
 	}

@@ -38,6 +38,9 @@ var icons = map[string]string{
 	"stop":     `<rect x="6.500" y="6.500" width="11" height="11" rx="1"/>`,
 	"restart":  `<path d="M19 12a7 7 0 1 1-2.200-5.100L19 9M19 4.500V9h-4.500"/>`,
 	"copy":     `<rect x="8.500" y="8.500" width="11" height="11" rx="1.500"/><path d="M15.500 8.500v-3a1 1 0 0 0-1-1h-9a1 1 0 0 0-1 1v9a1 1 0 0 0 1 1h3"/>`,
+	"server":   `<rect x="4" y="4.500" width="16" height="6.500" rx="1.500"/><rect x="4" y="13" width="16" height="6.500" rx="1.500"/><path d="M7.500 7.800h.5M7.500 16.300h.5M12 7.800h5M12 16.300h5"/>`,
+	"disk":     `<rect x="4.500" y="3.500" width="15" height="17" rx="2"/><circle cx="12" cy="10" r="3.500"/><path d="M8 17h.5M12 17h4"/>`,
+	"network":  `<circle cx="12" cy="5.500" r="2.200"/><circle cx="5.500" cy="18.500" r="2.200"/><circle cx="18.500" cy="18.500" r="2.200"/><path d="M12 7.700v4.800M12 12.500 6.700 16.700M12 12.500l5.300 4.200"/>`,
 	"warn":     `<path d="M12 4.500 21 19.500H3zM12 10v4.500M12 17v.5"/>`,
 }
 
@@ -54,6 +57,7 @@ var kindIcons = map[string]string{
 	"app/component": "app", "app/application": "folder", "app/environment": "domain", "app/release": "release", "identity/user": "user", "identity/group": "group",
 	"identity/policy": "policy", "identity/grant": "policy", "identity/access-key": "key", "identity/project": "folder", "identity/domain": "domain",
 	"bucket/bucket": "bucket", "keypair/keypair": "key", "keypair/key-pair": "key",
+	"compute/server": "server", "volume/volume": "disk", "volume/snapshot": "disk", "image/image": "release", "image/public-image": "release", "network/vpc": "network", "network/subnet": "network", "network/security-group": "policy",
 }
 
 func iconOf(k *kind.Def) string {

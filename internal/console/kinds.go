@@ -135,6 +135,8 @@ type rowPage struct {
 	Mountable     bool
 	Rights        *rights
 	API           string // of the explorer
+	CSRF          string
+	Extra         rowExtra
 }
 
 type actionView struct {
@@ -155,13 +157,16 @@ func (q *request) kindShow() error {
 	if err != nil {
 		return err
 	}
+	if p.Extra, err = q.extraOf(k, row); err != nil {
+		return err
+	}
 	return q.render("row", p.Name, p)
 }
 
 func (q *request) rowPage(k *kind.Def, row kind.AnyRow) (rowPage, error) {
 	m := row.M()
 	doc := docOf(row)
-	p := rowPage{Kind: &k.Desc, Meta: m, Name: q.rowName(k, row), List: listPath(k), Path: rowPath(k, m), Tags: tagList(m.Tags),
+	p := rowPage{CSRF: q.csrf(), Kind: &k.Desc, Meta: m, Name: q.rowName(k, row), List: listPath(k), Path: rowPath(k, m), Tags: tagList(m.Tags),
 		Spec: q.show(k.Spec, asMap(doc["spec"])), Status: q.show(k.Status, asMap(doc["status"])), Keeps: span(k.Retention), Project: q.project.Name}
 	b, err := json.MarshalIndent(row, "", "  ")
 	if err != nil {
@@ -335,6 +340,7 @@ type oncePage struct {
 	Values  []shown
 	Repeat  bool
 	Secrets []oneSecret
+	Next    string // the address of what it was made for
 }
 
 type oneSecret struct{ ID, Label, Value string }
@@ -394,6 +400,9 @@ func formError(err error, again func(*fail.Error, int) error) error {
 func (q *request) showOnce(k *kind.Def, r call.Reply) error {
 	p := oncePage{Kind: &k.Desc, Name: q.rowName(k, r.Row), Path: rowPath(k, r.Row.M()), List: listPath(k), Repeat: r.Repeat}
 	doc := asMap(docOf(r.Row)["status"])
+	if k.FullName() == keypairKind && q.mayAsk(serverKind, call.Create) {
+		p.Next = "/new/compute/servers"
+	}
 	for _, f := range k.Status {
 		if f.Secret {
 			p.Secrets = append(p.Secrets, oneSecret{"once-" + f.Name, label(f.Name), scalar(doc[f.Name])})

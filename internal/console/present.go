@@ -237,11 +237,11 @@ var spellings = map[string]string{"url": "URL", "cpu": "CPU", "id": "ID", "mib":
 // tone is the colour class of a state, phase, outcome or level.
 func tone(s any) string {
 	switch fmt.Sprint(s) {
-	case "active", "ready", "live", "succeeded", "done":
+	case "active", "ready", "live", "succeeded", "done", "attached":
 		return "good"
 	case "failed", "error", "denied", "exited":
 		return "bad"
-	case "creating", "updating", "deleting", "rolling", "starting", "planned", "begun", "running", "undoing", "leaving":
+	case "creating", "updating", "deleting", "rolling", "starting", "planned", "begun", "running", "undoing", "leaving", "attaching", "detaching":
 		return "busy"
 	case "unready", "warning":
 		return "warn"

@@ -87,7 +87,9 @@ func (q *request) checkPost() error {
 		return fail.New(fail.Denied, "this form was sent from another site, so nothing was done").Because(err)
 	}
 	if q.scripted() {
-		q.Body = http.MaxBytesReader(q.w, q.Body, pieceRoom)
+		if !q.uploadsImage() { // the image service says how much is too much
+			q.Body = http.MaxBytesReader(q.w, q.Body, pieceRoom)
+		}
 		if !hmac.Equal([]byte(q.Header.Get("X-Csrf")), []byte(q.csrf())) {
 			return fail.New(fail.Denied, "this page is out of date, so nothing was done").Then("reload the page")
 		}

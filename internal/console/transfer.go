@@ -135,7 +135,7 @@ func partSizeOf(size int64) int64 {
 // scripted tells whether a request comes from a script of a page: with the form's token in a header, and a body that is
 // not a form. No other site can send such a header.
 func (q *request) scripted() bool {
-	return strings.HasPrefix(q.URL.Path, "/buckets/") && q.Header.Get("X-Csrf") != ""
+	return (strings.HasPrefix(q.URL.Path, "/buckets/") || q.uploadsImage()) && q.Header.Get("X-Csrf") != ""
 }
 
 func (q *request) answerJSON(v any) error {
