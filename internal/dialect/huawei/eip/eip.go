@@ -94,12 +94,9 @@ func (a api) view(x *keystone.Exchange, r *publicRow) any {
 	b := a.bandwidthOf(x, r)
 	out := map[string]any{"id": netwire.ID(r.ID), "status": status(r), "alias": netwire.NameOf(&r.Meta), "public_ip_address": r.Status.Address, "public_ipv6_address": nil, "ip_version": 4,
 		"enterprise_project_id": netwire.Enterprise(&r.Meta), "description": r.Spec.Description, "public_border_group": "center", "allow_share_bandwidth_types": []string{"share"}}
-	tags, between := []string{}, "*"
-	if isV3(x) {
-		between = "=" // as Terraform's provider reads them
-	}
+	tags := []string{}
 	for _, t := range netwire.Tags(&r.Meta) {
-		tags = append(tags, t.Key+between+t.Value)
+		tags = append(tags, t.Key+"="+t.Value) // as Terraform's provider reads them
 	}
 	if isV3(x) {
 		a.viewV3(x, r, b, out)
