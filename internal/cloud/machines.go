@@ -7,13 +7,11 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/cloud/iaas"
-	"github.com/awancloud/awan/internal/engine/disk/file"
 	"github.com/awancloud/awan/internal/engine/fabric/linux"
 	"github.com/awancloud/awan/internal/engine/machine/qemu"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ledger"
-	"github.com/awancloud/awan/internal/service/disk"
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/machine"
 )
@@ -30,7 +28,7 @@ func (c *Cloud) makeIaaS(limits ledger.Limits) (err error) {
 	return err
 }
 
-// machines makes what servers stand on, on one machine: its own network stack and QEMU. What cannot be had here switches
+// machines makes what servers stand on, on one machine: its own network stack, disks in files and QEMU. What cannot be had here switches
 // off just that, and says what to install.
 func (c *Cloud) machines(ctx context.Context, e *Engines) (close func() error) {
 	var closers []func() error
@@ -40,13 +38,6 @@ func (c *Cloud) machines(ctx context.Context, e *Engines) (close func() error) {
 	} else {
 		e.Fabric = f
 		closers = append(closers, f.Close)
-	}
-	if d, err := file.Open(file.Options{Dir: c.path("disks"), Log: c.Log}); err != nil {
-		c.Log.Warn("there are no disks for servers", "why", fail.From(err).Public(), "err", err)
-		e.Disk = disk.Absent{Why: err}
-	} else {
-		e.Disk = d
-		closers = append(closers, d.Close)
 	}
 	if m, err := qemu.Open(ctx, qemu.Options{Dir: c.path("machines"), Key: c.Key, Logger: c.Log}); err != nil {
 		c.Log.Warn("servers cannot run", "why", fail.From(err).Public(), "err", err)

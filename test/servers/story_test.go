@@ -7,9 +7,11 @@ import (
 	machinesim "github.com/awancloud/awan/internal/engine/machine/sim"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/machine"
+	"github.com/awancloud/awan/internal/service/network"
 )
 
 // A server is made of a port, a volume and a machine; it goes with what was made for it.
@@ -162,14 +164,28 @@ func TestSizeAndImageChange(t *testing.T) {
 	}
 }
 
+// What a flavour of the operator's says of processors and cards holds, as what the catalogue's say does.
+func TestAFlavourLimits(t *testing.T) {
+	w := newWorld(t, machinesim.Options{})
+	w.do("compute/flavor", call.Create, "thrifty", `{"cpus":2,"memory":512,"milli_cpu":250,"bandwidth":50}`)
+	r := w.do(server, call.Create, "web", `{"flavor":"thrifty","image":"Debian 12 small"}`).(*compute.Row)
+	if want, err := w.machines.Want(r.ID); err != nil || want.MilliCPU != 500 {
+		t.Errorf("the machine may use %d thousandths of a processor, not 500: %v", want.MilliCPU, err)
+	}
+	if p := w.get(port, string(r.Status.Cards[0].Port)).(*kind.Row[network.PortSpec, network.PortStatus]); p.Spec.Mbit != 50 {
+		t.Errorf("its card carries %d Mbit/s, not 50", p.Spec.Mbit)
+	}
+}
+
 // What cannot be is refused before anything is made, and says what is missing.
 func TestRefusals(t *testing.T) {
 	w := newWorld(t, machinesim.Options{CPUs: 1, MemoryMiB: 1024})
 	for body, because := range map[string]string{
-		`{}`:                                     "flavor",
-		`{"flavor":"t6.nano.1"}`:                 "awan image list",
-		`{"flavor":"giant","image":"Debian 12"}`: "awan flavor list",
-		`{"flavor":"t6.nano.1","image":"Minix"}`: `there is no image "Minix"`,
+		`{}`: "flavor",
+		`{"flavor":"t6.nano.1","image":"Debian 12 small","root":{"encryption":"k"}}`: "spec.root.encryption",
+		`{"flavor":"t6.nano.1"}`:                                                     "awan image list",
+		`{"flavor":"giant","image":"Debian 12"}`:                                     "awan flavor list",
+		`{"flavor":"t6.nano.1","image":"Minix"}`:                                     `there is no image "Minix"`,
 		`{"flavor":"t6.nano.1","image":"Debian 12 small","key_pair":"x"}`:            "awan keypair create x",
 		`{"flavor":"t6.nano.1","image":"Debian 12 small","zone":"moon"}`:             "availability zone",
 		`{"flavor":"t6.nano.1","image":"Debian 12 small","volumes":[{}]}`:            "spec.volumes[0].size",

@@ -74,6 +74,14 @@ func (n cards) Attached(tx store.Tx, port id.ID, server *kind.Meta) error {
 	return n.s.DeviceSet(tx, port, server.ID, n.owner())
 }
 
+func (n cards) Limit(tx store.Tx, port id.ID, mbit int) error {
+	p, err := n.s.Port.Get(tx, port)
+	if err != nil || p == nil || p.Spec.Mbit == mbit {
+		return err
+	}
+	return n.s.LimitSet(tx, port, mbit, p.Spec.Queues)
+}
+
 func (n cards) Detached(tx store.Tx, port, server id.ID) error {
 	p, err := n.s.Port.Get(tx, port)
 	if err != nil || p == nil || p.Spec.Device != string(server) {

@@ -173,7 +173,9 @@ func (s *Service) releaseLeft(_ context.Context, tx store.Tx, row *serverRow) er
 		case n.Phase.leaves():
 			err = s.Networks.Detached(tx, n.Port, row.ID)
 		default:
-			err = s.Networks.Attached(tx, n.Port, &row.Meta)
+			if err = s.Networks.Attached(tx, n.Port, &row.Meta); err == nil {
+				err = s.limit(tx, row, n.Port)
+			}
 		}
 		if err != nil {
 			return err

@@ -143,6 +143,9 @@ func (s *Service) claim(_ context.Context, tx store.Tx, row *serverRow) error {
 		if err := s.Networks.Attached(tx, n.Port, &row.Meta); err != nil {
 			return err
 		}
+		if err := s.limit(tx, row, n.Port); err != nil {
+			return err
+		}
 		if err := s.Networks.Seen(tx, n.Port, n); err != nil {
 			return err
 		}

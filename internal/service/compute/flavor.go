@@ -124,3 +124,21 @@ func (s *Service) flavor(tx store.Tx, project id.ID, name, field string) (*flavo
 	}
 	return f, nil
 }
+
+// sizeOf is the flavour that a server has; the zero one when that is gone, which limits nothing.
+func (s *Service) sizeOf(tx store.Tx, row *serverRow) (FlavorSpec, error) {
+	f, err := s.Flavor.Find(tx, "-", row.Spec.Flavor)
+	if err != nil || f == nil {
+		return FlavorSpec{}, err
+	}
+	return f.Spec, nil
+}
+
+// limit holds a server's port to what its flavour lets its cards carry, if it says so.
+func (s *Service) limit(tx store.Tx, row *serverRow, port id.ID) error {
+	f, err := s.sizeOf(tx, row)
+	if err != nil || f.Bandwidth == 0 {
+		return err
+	}
+	return s.Networks.Limit(tx, port, f.Bandwidth)
+}

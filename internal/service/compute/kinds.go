@@ -105,6 +105,9 @@ func (s *Service) defaults(_ context.Context, tx store.Tx, row *serverRow) error
 	if st.Hostname = spec.Hostname; st.Hostname == "" {
 		st.Hostname = hostname(row.Name)
 	}
+	if spec.Root.Encryption != "" {
+		return fail.Field("spec.root.encryption", "a key of one's own is not offered: each volume has its own already, which the project's key protects").Then("leave it out")
+	}
 	st.Host, st.Power = s.HostName, Off
 	if err := s.chooseImage(tx, row, f); err != nil {
 		return err

@@ -42,6 +42,8 @@ type Networks interface {
 	// Attached and Detached say in the port's row which server has it; a port that another one has is refused.
 	Attached(tx store.Tx, port id.ID, server *kind.Meta) error
 	Detached(tx store.Tx, port, server id.ID) error
+	// Limit says how much a port may carry in each direction, in Mbit/s.
+	Limit(tx store.Tx, port id.ID, mbit int) error
 	// Publish binds a public address that is there to a port, in the caller's transaction; PublicOf gives those of a port.
 	Publish(ctx context.Context, tx store.Tx, project id.ID, address string, port id.ID) error
 	PublicOf(tx store.Tx, port id.ID) ([]PublicAddress, error)
@@ -80,8 +82,6 @@ type Image struct {
 	MinDisk   int   // GiB
 	MinMemory int64 // MiB
 	User      string
-	// Kernel boots it without firmware; nil: firmware boots its disk.
-	Kernel *machine.Kernel
 }
 
 // Images is what servers are made from.

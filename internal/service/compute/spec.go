@@ -47,7 +47,7 @@ type Root struct {
 	IOPS       int    `json:"iops,omitempty" doc:"for types that let it be chosen" min:"0" immutable:"true"`
 	Throughput int    `json:"throughput,omitempty" doc:"for types that let it be chosen" unit:"MiB/s" min:"0" immutable:"true"`
 	Keep       bool   `json:"keep" doc:"the volume stays when the server is deleted"`
-	Encryption string `json:"encryption,omitempty" doc:"key that it is encrypted under; empty: the project's" max:"64" immutable:"true"`
+	Encryption string `json:"encryption,omitempty" doc:"a key of one's own: not offered, and refused; each volume has a key that the project's protects" max:"64" immutable:"true"`
 }
 
 // Volume is a further disk.

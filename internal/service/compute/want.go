@@ -6,14 +6,20 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/machine"
 )
 
 // want describes the server's machine to the engine, plugging in its cards and opening its disks.
 func (s *Service) want(ctx context.Context, row *serverRow) (machine.Want, error) {
 	w := machine.Want{Name: row.Name, CPUs: row.Spec.CPUs, MemoryMiB: row.Spec.Memory, Running: !row.Spec.Stopped, UUID: row.ID.Dashed(), Serial: row.ID.Dashed()}
-	if f, ok := s.Flavors[row.Spec.Flavor]; ok && f.MilliCPU > 0 {
+	err := s.Store.View(ctx, func(tx store.Tx) error {
+		f, err := s.sizeOf(tx, row)
 		w.MilliCPU = f.MilliCPU * row.Spec.CPUs
+		return err
+	})
+	if err != nil {
+		return w, err
 	}
 	for _, n := range row.Status.Cards {
 		if n.Phase.leaves() || n.Port == "" {
