@@ -104,6 +104,8 @@ type Deps struct {
 	// PublicKey gives the public key of a project's key pair; "" when there is none of that name.
 	PublicKey func(tx store.Tx, project id.ID, name string) (string, error)
 	Flavors   map[string]FlavorSpec
+	// MayPass refuses an agency that does not trust servers, or that the caller may not give to one. Nil: there are none.
+	MayPass func(ctx context.Context, tx store.Tx, row *kind.Meta, agency string) error
 	// Overcommit is how many virtual processors a real one carries, and how much memory is promised of what there is.
 	Overcommit Overcommit
 	Zone       string // the name of the availability zone that this machine is
