@@ -75,6 +75,8 @@ type Options struct {
 	WebhookAllow []netip.Prefix
 	// PublicIPs are the ranges that public addresses are taken from; none: network.DefaultPublic.
 	PublicIPs []network.Pool
+	// Simulate makes servers, networks and disks in memory only.
+	Simulate bool
 	// Overcommit is how much more servers are promised than there is; zero: compute.DefaultOvercommit.
 	Overcommit compute.Overcommit
 	Blobs      object.Blobs // where the bytes of objects lie; nil: where Objects says
@@ -270,6 +272,9 @@ func (c *Cloud) prepare() (err error) {
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the data folder %s cannot be made", c.Data).Then("choose another with --data DIR")
+	}
+	if err := c.checkSimulated(); err != nil {
+		return err
 	}
 	if c.Key, err = instanceKey(c.path("instance")); err != nil {
 		return err
