@@ -28,7 +28,7 @@ import (
 
 // world is a cloud of servers in one process.
 type world struct {
-	*testing.T
+	testing.TB
 	*kerneltest.Kernel
 	*iaas.IaaS
 	machines *machinesim.Engine
@@ -37,9 +37,9 @@ type world struct {
 	limits   map[ledger.Dim]int64
 }
 
-func newWorld(t *testing.T, o machinesim.Options) *world {
+func newWorld(t testing.TB, o machinesim.Options) *world {
 	t.Helper()
-	w := &world{T: t, machines: machinesim.New(o), fabric: fabricsim.New(fabricsim.Options{}), disks: disksim.New(disksim.Options{}), limits: map[ledger.Dim]int64{}}
+	w := &world{TB: t, machines: machinesim.New(o), fabric: fabricsim.New(fabricsim.Options{}), disks: disksim.New(disksim.Options{}), limits: map[ledger.Dim]int64{}}
 	on := mem.New()
 	sealer, err := secret.OpenSealer(t.TempDir())
 	if err != nil {

@@ -24,7 +24,7 @@ type Def struct {
 	decoded decoded
 
 	New       func() AnyRow
-	copy      func(AnyRow) AnyRow // what the row points to is shared
+	Copy      func(AnyRow) AnyRow // what the row points to is shared: replace it, do not change it
 	QuotaOf   func(row AnyRow) map[ledger.Dim]int64
 	MeterOf   func(row AnyRow) map[ledger.Dim]int64
 	Indexes   func(row AnyRow) map[string][]string
@@ -121,7 +121,7 @@ func (k Kind[S, T]) Def() *Def {
 	}
 	d.Public = k.Public
 	d.New = func() AnyRow { return new(Row[S, T]) }
-	d.copy = func(r AnyRow) AnyRow { c := *typed(r); return &c }
+	d.Copy = func(r AnyRow) AnyRow { c := *typed(r); return &c }
 	d.QuotaOf = func(r AnyRow) map[ledger.Dim]int64 {
 		out := map[ledger.Dim]int64{}
 		for dim, f := range k.Quota {

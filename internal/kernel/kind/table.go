@@ -56,7 +56,9 @@ func (d *Desc) indexPrefix(index, scope, value string) string {
 	return "rowindex/" + d.FullName() + "/" + index + "/" + scope + "/" + escape(value) + "/"
 }
 
-func escape(v string) string { return strings.NewReplacer("%", "%25", "/", "%2F").Replace(v) }
+var escapes = strings.NewReplacer("%", "%25", "/", "%2F")
+
+func escape(v string) string { return escapes.Replace(v) }
 
 // Get reads a row by id, in whatever scope; nil when there is none.
 func (d *Def) Get(tx store.Tx, row id.ID) (AnyRow, error) {

@@ -21,8 +21,8 @@ import (
 type Host interface {
 	// Unseal reads a secret of a stored row.
 	Unseal(m *kind.Meta, part, path, sealed string) (string, error)
-	// Wake makes the loop of a kind run now.
-	Wake(fullName string)
+	// Wake makes the loop of a kind look at these rows now.
+	Wake(fullName string, rows ...id.ID)
 	// Make, Made, Ready and Unmake create, find, await and delete rows that a server needs (call.Door says how).
 	Make(ctx context.Context, of *kind.Meta, fullName, key, name string, spec any) (kind.AnyRow, error)
 	Made(ctx context.Context, of *kind.Meta, fullName, key string) (id.ID, error)
@@ -166,12 +166,12 @@ func (s *Service) Close() {
 // follow wakes the loop when the engine saw something happen.
 func (s *Service) follow(ctx context.Context) {
 	for ctx.Err() == nil {
-		for _, err := range s.Engine.Events(ctx) {
+		for e, err := range s.Engine.Events(ctx) {
 			if err != nil {
 				s.Log.Warn("the machines' events broke off", "err", err)
 				break
 			}
-			s.Host.Wake(s.Server.D.FullName())
+			s.Host.Wake(s.Server.D.FullName(), e.Machine)
 		}
 		select {
 		case <-ctx.Done():
