@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	jsonv1 "github.com/go-json-experiment/json/v1" // the same meaning as encoding/json, in half the time
+
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -112,7 +114,7 @@ func (d *Def) read(tx store.Tx, key string) (AnyRow, error) {
 // Decode reads a stored row.
 func (d *Def) Decode(b []byte) (AnyRow, error) {
 	r := d.New()
-	if err := json.Unmarshal(b, r); err != nil {
+	if err := jsonv1.Unmarshal(b, r); err != nil {
 		return nil, fail.Wrap(err, fail.Internal, "a stored %s cannot be read", d.FullName())
 	}
 	return r, nil
