@@ -27,6 +27,7 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/asbuilt"
 	"github.com/awancloud/awan/internal/service/balancer"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
@@ -138,6 +139,7 @@ type Cloud struct {
 	DNS        *dns.Service
 	NameServer netip.AddrPort // where public zones are answered; invalid: nowhere
 	IaaS       *iaas.IaaS
+	AsBuilt    *asbuilt.Service
 	sealer     *secret.Sealer
 	calls      *calls
 }
@@ -186,6 +188,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeIaaS(limits); err != nil {
 		return c, err
 	}
+	c.makeAsBuilt()
 	c.makeDNS()
 	c.makeBalancer()
 	c.Endpoints = endpoint.New()
@@ -231,6 +234,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.IaaS.Close(); return nil })
+	c.AsBuilt.Start(ctx)
+	c.closing(func() error { c.AsBuilt.Close(); return nil })
 	if err := c.startDNS(ctx); err != nil {
 		return c, err
 	}

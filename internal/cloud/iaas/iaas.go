@@ -18,6 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/asbuilt"
 	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/disk"
 	"github.com/awancloud/awan/internal/service/fabric"
@@ -47,6 +48,8 @@ type Deps struct {
 	Dir        string // records of flow logs
 	// Objects reads images from buckets; nil: there are none.
 	Objects Objects
+	// Found is told of differences between rows and the kernel's networks; nil: nobody is.
+	Found func(ctx context.Context, d asbuilt.Drift)
 	// Identity signs the identity documents of servers; nil: they are not signed.
 	Identity func() (*tls.Certificate, error)
 	Now      clock.Clock
@@ -83,7 +86,7 @@ func New(d Deps) (*IaaS, error) {
 	zone := i.Zone()
 	keys := &agencies{i: i, keys: map[id.ID]agencyKey{}}
 	i.Networks = network.New(network.Deps{Store: d.Store, Engine: d.Fabric, Host: host{i}, Instance: i.instance, Dir: d.Dir,
-		Credentials: keys.credentials, Identity: d.Identity,
+		Credentials: keys.credentials, Identity: d.Identity, Found: d.Found,
 		Options: network.Options{Region: d.Region, Zone: zone, Public: d.PublicIPs}, Now: d.Now, Log: d.Log})
 	i.Images = image.New(image.Deps{Store: d.Store, Engine: d.Disk, Maker: d.Maker, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log, Project: i.project,
 		Take: func(ctx context.Context, project id.ID, from image.Source, of id.ID) (image.Taken, error) {
