@@ -20,7 +20,9 @@ import (
 func (e *estate) report(t *testing.T, name string) (asbuilt.Status, asbuilt.Document) {
 	t.Helper()
 	e.make(e.token, "/audit/as-built", name, `{}`)
-	var row struct{ Resource struct{ Status asbuilt.Status } }
+	var row struct {
+		Resource struct{ Status asbuilt.Status }
+	}
 	e.native(e.token, "GET", "/audit/as-built/"+name, nil, &row)
 	st := row.Resource.Status
 	a := e.ask("POST", "/awan/v1/audit/as-built/"+name+"/actions/document", "{}", "X-Auth-Token", e.token)
