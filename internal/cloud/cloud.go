@@ -170,7 +170,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		}
 	}
 	c.openConfig()
-	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Guard: c.guard,
+	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Sealer: c.sealer, Guard: c.guard,
+		Uploads: func(project id.ID) app.Depot { return c.Buckets.Depot("sources").For(project) }, Objects: c.Buckets,
 		Gateway: c.Engines.Gateway, Trust: c.CA.Certificate(),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log,
 		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Download: c.Engines.Sources.Download, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})

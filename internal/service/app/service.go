@@ -5,7 +5,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"hash/fnv"
 	"log/slog"
 	"net/netip"
@@ -20,6 +19,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/log"
@@ -63,13 +63,19 @@ type Deps struct {
 	Pull func(ctx context.Context, project id.ID, image string, access *build.Access) (string, error)
 	// Download fetches packages; nil: it cannot.
 	Download Download
+	// Objects are the buckets that packages may come from; nil: none.
+	Objects Objects
 	// Caches are what builds keep; nil: nothing.
 	Caches Caches
 	// Projects lists the projects that there are; nil: those with components.
 	Projects func(tx store.Tx) ([]id.ID, error)
 	// Runtimes are the stacks' versions that this cloud comes with.
 	Runtimes []build.Runtime
-	Dir      string // uploads and build logs
+	// Uploads is where a project's uploads lie; those of "" are all, to list and delete. Nil: there are none.
+	Uploads func(project id.ID) Depot
+	// Sealer encrypts build logs.
+	Sealer *secret.Sealer
+	Dir    string // build logs, and sources while they are built
 	// URL gives the address people use for a component, and the host name beside it; both change with the listener.
 	URL func(address netip.Addr, name, project string) (url, host string)
 	// Listen makes the ingress reachable under a component's own address.
@@ -150,6 +156,12 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.takeOver(ctx); err != nil {
+		return err
+	}
+	if err := s.sealBuildLogs(ctx); err != nil {
+		return err
+	}
 	if err := s.syncStacks(ctx); err != nil {
 		return err
 	}
@@ -166,6 +178,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.running.Go(func() { s.follow(follow) })
 	s.running.Go(func() { s.tidyNowAndThen(follow) })
 	s.running.Go(func() { s.followLanes(follow) })
+	s.running.Go(func() { s.followHooks(follow) })
 	return s.removeOrphans(ctx)
 }
 
@@ -301,8 +314,4 @@ func allocate(tx store.Tx, component id.ID) (netip.Addr, error) {
 		}
 	}
 	return netip.Addr{}, fail.New(fail.NoSpace, "no free address for the app was found").Then("delete some apps")
-}
-
-func (s *Service) logFile(component id.ID, job id.ID) string {
-	return fmt.Sprintf("%s/buildlogs/%s/%s.log", s.Dir, component, job)
 }
