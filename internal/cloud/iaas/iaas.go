@@ -58,8 +58,8 @@ type Deps struct {
 
 // Objects is object storage, as images come from it.
 type Objects interface {
-	MayRead(ctx context.Context, tx store.Tx, project id.ID, bucket, object string) error
-	OpenFor(ctx context.Context, project id.ID, bucket, object string) (io.ReadCloser, error)
+	MayRead(tx store.Tx, p ident.Principal, project id.ID, bucket, object string) error
+	OpenIn(ctx context.Context, project id.ID, bucket, object string) (io.ReadCloser, error)
 }
 
 // IaaS are the services.
@@ -96,7 +96,10 @@ func New(d Deps) (*IaaS, error) {
 			return i.Volumes.Release(ctx, project, from, of)
 		}})
 	if d.Objects != nil {
-		i.Images.MayRead, i.Images.Object = d.Objects.MayRead, d.Objects.OpenFor
+		i.Images.Object = d.Objects.OpenIn
+		i.Images.MayRead = func(ctx context.Context, tx store.Tx, project id.ID, bucket, object string) error {
+			return d.Objects.MayRead(tx, ident.From(ctx), project, bucket, object)
+		}
 	}
 	i.Volumes = volume.New(volume.Deps{Store: d.Store, Engine: d.Disk, Machines: d.Machine, Images: i.Images, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log,
 		Unseal: host{i}.Unseal, Catalogue: types, Zones: []string{zone}, Retention: volumeRetention,
