@@ -40,6 +40,7 @@ var sections = []struct {
 	{"signature", signature},
 	{"keystone", keystone},
 	{"objects", objects},
+	{"uploads", uploads},
 	{"deploy", deploy},
 	{"builds", builds},
 }
