@@ -269,6 +269,7 @@ func TestPolicies(t *testing.T) {
 		`{"expiration":"2025-01-02T00:00:00Z","conditions":[{"bucket":"b"},["starts-with","$key","up/"],["starts-with","$Content-Type",""]]}`:                               "AccessDenied",
 		`{"expiration":"2026-01-02T00:00:00Z","conditions":[{"bucket":"b"},["starts-with","$key","up/"]]}`:                                                                  "AccessDenied",
 		`{"expiration":"2026-01-02T00:00:00Z","conditions":[{"bucket":"c"},["starts-with","$key",""],["starts-with","$content-type",""]]}`:                                  "AccessDenied",
+		`{"expiration":"2026-01-02T00:00:00Z","conditions":[["starts-with","$key","up/"],["starts-with","$content-type",""],["starts-with", "$bucket", ""],]}`:              "",
 		`{"expiration":"2026-01-02T00:00:00Z"}`:                                                "InvalidPolicyDocument",
 		`{"expiration":"soon","conditions":[]}`:                                                "InvalidPolicyDocument",
 		`{"expiration":"2026-01-02T00:00:00Z","conditions":[["content-length-range",-1,9]]}`:   "InvalidPolicyDocument",
