@@ -229,7 +229,21 @@ func (s *Service) check(ctx context.Context, tx store.Tx, old, row *serverRow) e
 			return fail.Field("spec.metadata", "the key %q must have 1 to 255 characters, its value at most 1024", k)
 		}
 	}
+	if err := s.checkAgency(ctx, tx, old, row); err != nil {
+		return err
+	}
 	return s.place(tx, old, row)
+}
+
+// checkAgency asks whether the caller may give the agency to a server: whoever can log in there has its rights.
+func (s *Service) checkAgency(ctx context.Context, tx store.Tx, old, row *serverRow) error {
+	if row.Spec.Agency == "" || old != nil && old.Spec.Agency == row.Spec.Agency {
+		return nil
+	}
+	if s.MayPass == nil {
+		return fail.Field("spec.agency", "servers get no keys of agencies here").Then("leave it out")
+	}
+	return s.MayPass(ctx, tx, &row.Meta, row.Spec.Agency)
 }
 
 // hostname makes a host name of a name.
