@@ -320,6 +320,7 @@ func proveS18(t *testing.T) {
 		v.coverDialect(t, "/dns", huaweidns.New(huaweidns.Options{Options: o, DNS: v.DNS}).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("networks", func(t *testing.T) { v.coverNetworks(t, o) })
+	t.Run("machines", func(t *testing.T) { v.coverMachines(t, o) })
 	t.Run("metrics", v.coverMetrics)
 	t.Run("git", v.coverGit)
 	t.Run("servicestage", func(t *testing.T) {
