@@ -26,7 +26,7 @@ func (a *API) groupRoutes() []Route {
 }
 
 func (x *Exchange) groupView(r *GroupRow) map[string]any {
-	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": r.Domain, "description": r.Spec.Description, "create_time": r.Created.UnixMilli(),
+	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": x.domainID(r.Domain), "description": r.Spec.Description, "create_time": r.Created.UnixMilli(),
 		"links": x.Self("/v3/groups/" + string(r.ID))}
 }
 

@@ -60,23 +60,48 @@ type ID struct {
 
 // Token is what a token says. One of Project, Domain and System is set, or none (unscoped).
 type Token struct {
-	Methods  []Method   `json:"methods"`
-	User     TokenUser  `json:"user"`
-	AuditIDs []string   `json:"audit_ids"`
-	Issued   Time       `json:"issued_at"`
-	Expires  Time       `json:"expires_at"`
-	Project  *ScopedRef `json:"project,omitempty"`
-	Domain   *Ref       `json:"domain,omitempty"`
-	System   *System    `json:"system,omitempty"`
-	IsDomain *bool      `json:"is_domain,omitempty"` // with Project: whether that project stands for a domain; ours never
-	Roles    []Ref      `json:"roles,omitempty"`
-	Catalog  []Service  `json:"catalog,omitempty"`
-	Assumed  *Assumed   `json:"assumed_by,omitempty"` // who acts through the agency that User then is (Huawei's)
+	Methods    []Method   `json:"methods"`
+	User       TokenUser  `json:"user"`
+	AuditIDs   []string   `json:"audit_ids"`
+	Issued     Time       `json:"issued_at"`
+	Expires    Time       `json:"expires_at"`
+	Project    *ScopedRef `json:"project,omitempty"`
+	Domain     *Ref       `json:"domain,omitempty"`
+	System     *System    `json:"system,omitempty"`
+	IsDomain   *bool      `json:"is_domain,omitempty"` // with Project: whether that project stands for a domain; ours never
+	Roles      []Ref      `json:"roles,omitempty"`
+	Catalog    []Service  `json:"catalog,omitempty"`
+	Assumed    *Assumed   `json:"assumed_by,omitempty"` // who acts through the agency that User then is (Huawei's)
+	Trust      *Trust     `json:"OS-TRUST:trust,omitempty"`
+	Credential *Confined  `json:"application_credential,omitempty"`
 }
 
 // System is the scope of the whole cloud.
 type System struct {
 	All bool `json:"all"`
+}
+
+// Trust is the trust that a token was had with.
+type Trust struct {
+	ID            string `json:"id"`
+	Impersonation bool   `json:"impersonation"`
+	Trustor       ID     `json:"trustor_user"`
+	Trustee       ID     `json:"trustee_user"`
+}
+
+// Confined is the application credential that a token was had with. Services that check tokens keep it to its rules.
+type Confined struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Restricted bool   `json:"restricted"`
+	Rules      []Rule `json:"access_rules,omitempty"`
+}
+
+// Rule is a request that it may make.
+type Rule struct {
+	Service string `json:"service"`
+	Method  string `json:"method"`
+	Path    string `json:"path"`
 }
 
 // Assumed is who acts through an agency.
