@@ -152,15 +152,9 @@ func (x *Exchange) services(project id.ID) ([]token.Service, error) {
 		return url
 	}
 	var chosen []string
-	if project != "" {
-		err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
-			at, err := x.API.Door.Ident.PlaceOf(tx, project)
-			chosen = at.Endpoints
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) (err error) { chosen, err = x.chosen(tx, project); return err })
+	if err != nil {
+		return nil, err
 	}
 	var out []token.Service
 	for _, s := range append(x.own(project), more...) {

@@ -76,6 +76,8 @@ type API struct {
 	routes []Route
 	table  route.Table[*Route]
 	own    []ownService
+
+	written catalogs
 }
 
 // New makes the API.
@@ -173,6 +175,7 @@ type Exchange struct {
 	Who  ident.Principal
 	Call call.Call // what every call of this request has
 
+	at    string     // the API's base, once it was asked for
 	first string     // the domain whose id is printed as "default"; "" = not looked up yet
 	query url.Values // once it was asked for: lists ask for every row
 }
@@ -276,5 +279,13 @@ func (x *Exchange) One(status int, singular string, item any) error {
 
 // Self is a link to a path below the API's base.
 func (x *Exchange) Self(path string) token.SelfLink {
-	return token.SelfLink{Self: x.API.Base(x.R) + path}
+	return token.SelfLink{Self: x.base() + path}
+}
+
+// base is the API's, found once: lists print it with every row.
+func (x *Exchange) base() string {
+	if x.at == "" {
+		x.at = x.API.Base(x.R)
+	}
+	return x.at
 }

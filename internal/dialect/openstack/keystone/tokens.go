@@ -178,7 +178,7 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 		return err
 	})
 	if err == nil && withCatalog && !t.Unscoped && (p.Restricted == "" || p.Restricted == ident.OnlyRequests) {
-		v.Catalog, err = x.services(t.Project)
+		v.Written, err = x.writtenCatalog(t.Project)
 	}
 	return v, err
 }

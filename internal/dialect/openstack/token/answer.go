@@ -1,8 +1,10 @@
 package token
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -71,6 +73,7 @@ type Token struct {
 	IsDomain   *bool      `json:"is_domain,omitempty"` // with Project: whether that project stands for a domain; ours never
 	Roles      []Ref      `json:"roles,omitempty"`
 	Catalog    []Service  `json:"catalog,omitempty"`
+	Written    []byte     `json:"-"`                    // or the catalog as JSON, where it was written before
 	Assumed    *Assumed   `json:"assumed_by,omitempty"` // who acts through the agency that User then is (Huawei's)
 	Trust      *Trust     `json:"OS-TRUST:trust,omitempty"`
 	Credential *Confined  `json:"application_credential,omitempty"`
@@ -214,9 +217,13 @@ func WriteToken(w http.ResponseWriter, status int, subject string, t Token) {
 	w.Header().Set(SubjectHeader, subject)
 	w.Header().Set("Vary", AuthHeader)
 	w.Header().Set("Cache-Control", "no-store")
-	Write(w, status, struct {
+	body, err := json.Marshal(struct {
 		Token *Token `json:"token"`
 	}{&t})
+	if end, ok := bytes.CutSuffix(body, []byte("}}")); ok && len(t.Written) > 0 {
+		body = slices.Concat(end, []byte(`,"catalog":`), t.Written, []byte("}}"))
+	}
+	answer(w, status, body, err)
 }
 
 // WriteVersions answers GET / of identity: 300 with Keystone's nested form.
@@ -289,6 +296,10 @@ func Status(k fail.Kind) int {
 // Write answers with v in JSON.
 func Write(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
+	answer(w, status, body, err)
+}
+
+func answer(w http.ResponseWriter, status int, body []byte, err error) {
 	if err != nil {
 		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":500,"message":"the answer could not be written","title":"Internal Server Error"}}`)
 	}

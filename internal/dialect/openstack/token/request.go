@@ -184,7 +184,10 @@ func Parse(body []byte) (*Request, error) {
 }
 
 func decode(body []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(body))
+	if json.Unmarshal(body, into) == nil {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(body)) // it tells more of what is wrong
 	if err := d.Decode(into); err != nil {
 		return fail.New(fail.Invalid, "the body is not a token request in JSON").
 			Then(`send {"auth": {"identity": {"methods": ["password"], …}}}`).Because(err)
