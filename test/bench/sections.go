@@ -40,6 +40,7 @@ var sections = []struct {
 	{"signature", signature},
 	{"keystone", keystone},
 	{"objects", objects},
+	{"uploads", uploads},
 	{"packets", packets},
 	{"many-servers", manyServers},
 	{"servers", servers},
