@@ -20,7 +20,7 @@ import (
 	"github.com/awancloud/awan/test/conformance/cloudtest"
 )
 
-// refusedHere are gophercloud's own tests that do not pass, each for a reason that docs/openstack.md gives. A test that is not
+// refusedHere are gophercloud's own tests that do not pass, each for a reason that docs/clients.md gives. A test that is not
 // in the list must pass, and one that begins to must leave it.
 var refusedHere = map[string]string{
 	"TestOAuth1CRUD":                        "OAuth 1.0a is not offered",
