@@ -30,7 +30,7 @@ func properties() []property {
 		{"S14", "layout differs from design", "the as-built document is generated from the running system", proveS14, ""},
 		{"S15", "fear of a vendor's back door", "no outbound connection by default", all(proveS15, programAlone), "support access, which needs two persons and ends by itself"},
 		{"S16", "fear of a vendor's back door", "no default, shared or hard-coded credential", proveS16, "reproducible builds, an SBOM and signed releases"},
-		{"S17", "phishing", "a second factor for every human with write rights; tokens of at most 24 h, revocable within 1 s", proveS17, "the second factor on the APIs by default: a fresh account asks writers for it in the console, and everybody who enrolled one everywhere; mfa_api makes it everybody everywhere"},
+		{"S17", "phishing", "a second factor for every human with write rights, in the console and on the APIs; tokens of at most 24 h, revocable within 1 s", proveS17, ""},
 		{"S18", "phishing", "a new user may do nothing; no standing super-administrator", proveS18, "privileged roles on request, with four eyes"},
 		{"S19", "authentication servers encrypted", "identity is rebuilt from a backup within 15 minutes", nil, "backups of identity"},
 		{"S20", "propagation", "tenants and administrators are separate segments; quarantine within 10 s", proveS20, "a segment of their own for administrators' workstations"},
