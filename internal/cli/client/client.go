@@ -86,6 +86,8 @@ type Request struct {
 	ContentType  string    // of Body
 	Header       http.Header
 	Public       bool // sent without a credential
+	// Raw gets the bytes of an answer to Lines that is neither JSON nor text, as they are.
+	Raw io.Writer
 }
 
 func (c *Client) send(ctx context.Context, client *http.Client, q Request) (*http.Response, error) {
@@ -218,8 +220,11 @@ func (c *Client) Lines(ctx context.Context, q Request, each func(line []byte) er
 		return err
 	}
 	defer resp.Body.Close()
-	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/") {
+	switch typ := resp.Header.Get("Content-Type"); {
+	case strings.HasPrefix(typ, "text/"):
 		return c.copyLines(ctx, resp.Body, each)
+	case !strings.HasPrefix(typ, "application/x-ndjson") && !strings.HasPrefix(typ, "application/json") && q.Raw != nil:
+		return c.copyRaw(ctx, resp.Body, q.Raw)
 	}
 	sc := bufio.NewScanner(resp.Body)
 	sc.Buffer(make([]byte, 64<<10), 16<<20)
@@ -239,6 +244,30 @@ func (c *Client) Lines(ctx context.Context, q Request, each func(line []byte) er
 		return c.unreachable(ctx, err)
 	}
 	return nil
+}
+
+// copyRaw hands over bytes; an answer that breaks off is an error, for what came is not the whole.
+func (c *Client) copyRaw(ctx context.Context, r io.Reader, w io.Writer) error {
+	from := &readError{r: r}
+	_, err := io.Copy(w, from)
+	if from.err != nil {
+		return c.unreachable(ctx, from.err)
+	}
+	return err
+}
+
+// readError tells what went wrong in reading from what did in writing.
+type readError struct {
+	r   io.Reader
+	err error
+}
+
+func (e *readError) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if err != nil && err != io.EOF {
+		e.err = err
+	}
+	return n, err
 }
 
 // copyLines hands over a stream of another type (text) as it is, line by line.
