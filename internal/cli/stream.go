@@ -44,7 +44,7 @@ func (s *session) streamCmd(name string, k *kind.Desc, a *kind.ActionDesc) *cobr
 		if err != nil {
 			return err
 		}
-		q := client.Request{Method: "POST", Path: s.collection(c, k), Raw: bytesOut{s}}
+		q := client.Request{Method: "POST", Path: s.collection(c, k), Raw: s.Stdout}
 		if !a.Collection {
 			q.Path += "/" + url.PathEscape(args[0])
 		}
@@ -128,16 +128,6 @@ func (s *session) open(file string) (io.ReadCloser, error) {
 		return nil, fail.Wrap(err, fail.Invalid, "%s cannot be read", file)
 	}
 	return f, nil
-}
-
-// bytesOut is standard output for what is not text; a terminal is spared of it.
-type bytesOut struct{ s *session }
-
-func (b bytesOut) Write(p []byte) (int, error) {
-	if terminal(b.s.Stdout) != nil {
-		return 0, usagef("the answer is not text, and standard output is a terminal: send it to a file (> FILE)")
-	}
-	return b.s.Stdout.Write(p)
 }
 
 // streamLine prints one line of a stream: logs as their text, anything else as it came.

@@ -84,10 +84,9 @@ type Request struct {
 	In           any       // sent as JSON
 	Body         io.Reader // or these bytes, which the signature does not cover
 	ContentType  string    // of Body
+	Raw          io.Writer // Lines: what is no lines of JSON goes here as it is
 	Header       http.Header
 	Public       bool // sent without a credential
-	// Raw gets the bytes of an answer to Lines that is neither JSON nor text, as they are.
-	Raw io.Writer
 }
 
 func (c *Client) send(ctx context.Context, client *http.Client, q Request) (*http.Response, error) {
@@ -220,11 +219,13 @@ func (c *Client) Lines(ctx context.Context, q Request, each func(line []byte) er
 		return err
 	}
 	defer resp.Body.Close()
-	switch typ := resp.Header.Get("Content-Type"); {
-	case strings.HasPrefix(typ, "text/"):
+	switch ct := resp.Header.Get("Content-Type"); {
+	case strings.HasPrefix(ct, "application/x-ndjson"), strings.HasPrefix(ct, "application/json"):
+	case q.Raw != nil: // bytes of another type, as they are
+		_, err := io.Copy(q.Raw, &reading{resp.Body, func(err error) error { return c.unreachable(ctx, err) }})
+		return err
+	default:
 		return c.copyLines(ctx, resp.Body, each)
-	case !strings.HasPrefix(typ, "application/x-ndjson") && !strings.HasPrefix(typ, "application/json") && q.Raw != nil:
-		return c.copyRaw(ctx, resp.Body, q.Raw)
 	}
 	sc := bufio.NewScanner(resp.Body)
 	sc.Buffer(make([]byte, 64<<10), 16<<20)
@@ -246,26 +247,16 @@ func (c *Client) Lines(ctx context.Context, q Request, each func(line []byte) er
 	return nil
 }
 
-// copyRaw hands over bytes; an answer that breaks off is an error, for what came is not the whole.
-func (c *Client) copyRaw(ctx context.Context, r io.Reader, w io.Writer) error {
-	from := &readError{r: r}
-	_, err := io.Copy(w, from)
-	if from.err != nil {
-		return c.unreachable(ctx, from.err)
-	}
-	return err
+// reading tells errors of the connection from those of where the bytes go.
+type reading struct {
+	io.Reader
+	failed func(error) error
 }
 
-// readError tells what went wrong in reading from what did in writing.
-type readError struct {
-	r   io.Reader
-	err error
-}
-
-func (e *readError) Read(p []byte) (int, error) {
-	n, err := e.r.Read(p)
+func (r *reading) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
 	if err != nil && err != io.EOF {
-		e.err = err
+		err = r.failed(err)
 	}
 	return n, err
 }
