@@ -361,6 +361,17 @@ func TestTheOutside(t *testing.T) {
 	if out.pings(netip.MustParseAddr("10.0.0.11")) {
 		t.Error("the outside reaches a private address")
 	}
+	l.mu.Lock()
+	l.unrouted = []netip.Prefix{netip.PrefixFrom(public, 24).Masked()}
+	l.mu.Unlock()
+	want.Hostname = "again"
+	if _, err := l.EnsurePort(t.Context(), name, want); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the outside, as this machine where nobody knows the way back", func() bool {
+		by, as := b.asks("tcp", at)
+		return by == "world" && as != public.String()
+	})
 	if seen, err := l.ObservePort(t.Context(), name); err != nil || seen.Counters.PublicIn == 0 || seen.Counters.PublicOut == 0 {
 		t.Errorf("what went over the public address is not counted: %+v, %v", seen.Counters, err)
 	}
