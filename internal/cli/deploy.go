@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -45,11 +46,12 @@ func (s *session) deployCmd() *cobra.Command {
 	k := s.component()
 	cmd := &cobra.Command{Use: "deploy [PATH]", Short: "build a folder and run it at an HTTPS address",
 		Long: "Build a folder and run it at an HTTPS address, or bring a running app up to date with it. Instead of a folder: a package\n" +
-			"(zip, tar, jar, war or one program for Linux), a git repository, or an image.\n\n" +
+			"(zip, tar, jar, war or one program for Linux; a file, an https address, or obs://BUCKET/KEY in a bucket of the project),\n" +
+			"a git repository, or an image.\n\n" +
 			"A Dockerfile is used where there is one; otherwise the stack is detected. The address is printed on standard output,\n" +
 			"everything else on standard error.",
 		Example: examples("awan deploy ./guestbook", "awan deploy . --name shop --replicas 2 --env STAGE=test --secret DB_PASSWORD=@password.txt",
-			"awan deploy shop.jar", "awan deploy --git https://git.example.org/team/shop.git --ref main --path web",
+			"awan deploy shop.jar", "awan deploy obs://builds/shop.jar", "awan deploy --git https://git.example.org/team/shop.git --ref main --path web",
 			"awan deploy --image library/hello:latest --name hello --port 8080",
 			"awan deploy . --name shop --strategy gray --weight 10"),
 		Args: cobra.MaximumNArgs(1),
@@ -101,13 +103,20 @@ func (d *deploy) run(ctx context.Context) error {
 	}
 	_, image := at(spec, "source.image").(string)
 	repository, git := at(spec, "source.git.url").(string)
-	if d.dir == "" && !image && !git {
+	address, pack := at(spec, "source.package.url").(string)
+	if isAddress(d.dir) && !pack {
+		address, pack, d.dir = d.dir, true, ""
+		put(spec, []string{"source", "package", "url"}, address)
+	}
+	if d.dir == "" && !image && !git && !pack {
 		d.dir = "."
 	}
 	name := d.ch.name
 	if name == "" {
 		if git {
 			name = nameOf(strings.TrimSuffix(strings.TrimRight(repository, "/"), ".git"))
+		} else if pack {
+			name = nameOf(strings.TrimSuffix(fileOf(address), archiveEnd(address)))
 		} else if d.dir != "" {
 			name = nameOf(strings.TrimSuffix(d.dir, packageEnd(d.dir)))
 		}
@@ -121,7 +130,10 @@ func (d *deploy) run(ctx context.Context) error {
 	if git && (d.dir != "" || image) {
 		return usagef("give --git alone, without a folder or --image")
 	}
-	if !image && !git {
+	if pack && (d.dir != "" || image || git) {
+		return usagef("give a package's address alone, without a folder, --git or --image")
+	}
+	if !image && !git && !pack {
 		digest, err := d.upload(ctx)
 		if err != nil {
 			return err
@@ -133,13 +145,13 @@ func (d *deploy) run(ctx context.Context) error {
 		return err
 	}
 	row := a.Resource
-	if j := a.job(); git && d.there && (j == nil || d.same(a.Resource)) {
+	if j := a.job(); (git || pack) && d.there && (j == nil || d.same(a.Resource)) {
 		if j != nil {
 			if err := d.follow(ctx, j); err != nil {
 				return err
 			}
 		}
-		*a = answer{} // the repository is the one that was there, so what is new can only be in it
+		*a = answer{} // the address is the one that was there, so what is new can only lie there
 		if err := d.c.Do(ctx, client.Request{Method: "POST", Path: d.path(name) + "/actions/redeploy"}, a); err != nil {
 			return err
 		}
@@ -173,11 +185,22 @@ func (d *deploy) path(target string) string {
 	return d.s.collection(d.c, d.k) + "/" + url.PathEscape(target)
 }
 
-// same tells whether the app's repository, ref and folder are what they were.
+// same tells whether the app's source is what it was.
 func (d *deploy) same(row json.RawMessage) bool {
 	doc, err := decode(row)
-	now, _ := at(doc, "spec.source.git").(map[string]any)
+	now, _ := at(doc, "spec.source").(map[string]any)
 	return err == nil && reflect.DeepEqual(now, d.before)
+}
+
+// isAddress tells a package's address from a path.
+func isAddress(path string) bool {
+	return strings.HasPrefix(path, "https://") || strings.HasPrefix(path, "obs://") || strings.HasPrefix(path, "s3://")
+}
+
+// fileOf is the last part of an address, without its query.
+func fileOf(address string) string {
+	address, _, _ = strings.Cut(address, "?")
+	return path.Base(address)
 }
 
 // packageEnd is the end of a file's name that is no part of the app's.
@@ -185,6 +208,11 @@ func packageEnd(file string) string {
 	if i, err := os.Stat(file); err != nil || i.IsDir() {
 		return ""
 	}
+	return archiveEnd(file)
+}
+
+func archiveEnd(file string) string {
+	file, _, _ = strings.Cut(file, "?")
 	for _, end := range []string{".tar.gz", ".tar.xz", ".tar.zst", ".tgz", ".tar", ".zip", ".jar", ".war"} {
 		if strings.HasSuffix(strings.ToLower(file), end) {
 			return file[len(file)-len(end):]
@@ -263,7 +291,7 @@ func (d *deploy) apply(ctx context.Context, name string, spec map[string]any) (*
 	case err == nil:
 		d.there = true
 		if doc, err := decode(a.Resource); err == nil {
-			d.before, _ = at(doc, "spec.source.git").(map[string]any)
+			d.before, _ = at(doc, "spec.source").(map[string]any)
 		}
 		*a = answer{}
 		err = d.c.Do(ctx, client.Request{Method: "PATCH", Path: d.path(name), In: map[string]any{"spec": spec}}, a)

@@ -27,6 +27,7 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/asbuilt"
 	"github.com/awancloud/awan/internal/service/balancer"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
@@ -75,6 +76,8 @@ type Options struct {
 	WebhookAllow []netip.Prefix
 	// PublicIPs are the ranges that public addresses are taken from; none: network.DefaultPublic.
 	PublicIPs []network.Pool
+	// Simulate makes servers, networks and disks in memory only.
+	Simulate bool
 	// Overcommit is how much more servers are promised than there is; zero: compute.DefaultOvercommit.
 	Overcommit compute.Overcommit
 	Blobs      object.Blobs // where the bytes of objects lie; nil: where Objects says
@@ -136,6 +139,7 @@ type Cloud struct {
 	DNS        *dns.Service
 	NameServer netip.AddrPort // where public zones are answered; invalid: nowhere
 	IaaS       *iaas.IaaS
+	AsBuilt    *asbuilt.Service
 	sealer     *secret.Sealer
 	calls      *calls
 }
@@ -166,7 +170,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		}
 	}
 	c.openConfig()
-	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Guard: c.guard,
+	c.App = app.New(app.Deps{Store: c.Store, Engine: c.Engines.Workload, Builder: c.Engines.Builder, Host: host{c}, Config: c.Config, Dir: c.path("apps"), Sealer: c.sealer, Guard: c.guard,
+		Uploads: func(project id.ID) app.Depot { return c.Buckets.Depot("sources").For(project) }, Objects: c.Buckets,
 		Gateway: c.Engines.Gateway, Trust: c.CA.Certificate(),
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log,
 		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Download: c.Engines.Sources.Download, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
@@ -184,6 +189,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeIaaS(limits); err != nil {
 		return c, err
 	}
+	c.makeAsBuilt()
 	c.makeDNS()
 	c.makeBalancer()
 	c.Endpoints = endpoint.New()
@@ -229,6 +235,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.IaaS.Close(); return nil })
+	c.AsBuilt.Start(ctx)
+	c.closing(func() error { c.AsBuilt.Close(); return nil })
 	if err := c.startDNS(ctx); err != nil {
 		return c, err
 	}
@@ -270,6 +278,9 @@ func (c *Cloud) prepare() (err error) {
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the data folder %s cannot be made", c.Data).Then("choose another with --data DIR")
+	}
+	if err := c.checkSimulated(); err != nil {
+		return err
 	}
 	if c.Key, err = instanceKey(c.path("instance")); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 
 // openLogs opens what keeps the lines of apps.
 func (c *Cloud) openLogs() (err error) {
-	if c.App.Logs, err = log.Open(log.Options{Dir: c.path("logs"), Now: time.Now, Log: c.Log}); err != nil {
+	if c.App.Logs, err = log.Open(log.Options{Dir: c.path("logs"), Sealer: c.sealer, Now: time.Now, Log: c.Log}); err != nil {
 		return err
 	}
 	c.closing(c.App.Logs.Close)

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"os"
 	"time"
@@ -24,7 +25,8 @@ func (c *Cloud) makeIaaS(limits ledger.Limits) (err error) {
 	}
 	c.IaaS, err = iaas.New(iaas.Deps{Store: c.Store, Fabric: c.Engines.Fabric, Machine: c.Engines.Machine, Disk: c.Engines.Disk, Maker: c.Engines.Images,
 		Door: func() *call.Door { return c.Door }, Ident: c.Ident, Sealer: c.sealer, Limits: limits, Region: c.Region, PublicIPs: c.PublicIPs, Overcommit: c.Overcommit,
-		HostName: name, Dir: c.path("flows"), Now: time.Now, Log: c.Log})
+		HostName: name, Dir: c.path("flows"), Objects: c.Buckets, Found: c.driftFound,
+		Identity: func() (*tls.Certificate, error) { return c.CA.Leaf([]string{"instance-identity." + c.Domain}, nil) }, Now: time.Now, Log: c.Log})
 	return err
 }
 

@@ -85,6 +85,7 @@ func openTown(t *testing.T) *town {
 	registered := w.make(root, "/identity/registered-limits", "", `{"service":"s","resource":"volumes","default":1}`).Resource.ID
 	limit := w.make(root, inDomain+"identity/limits", "", `{"service":"s","resource":"volumes","limit":2,"project":"`+v.project+`"}`).Resource.ID
 	w.make(root, "/catalog/regions", "far", `{}`)
+	w.make(root, "/audit/as-built", "now", `{}`)
 	service := w.make(root, "/catalog/services", "", `{"type":"test"}`).Resource.ID
 	endpoint := w.make(root, "/catalog/endpoints", "", `{"service":"`+service+`","interface":"public","url":"https://far.example.org"}`).Resource.ID
 	w.make(root, inDomain+"identity/policy-versions", "", `{"policy":"custom","document":{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["app:*:list"]}]}}`)
@@ -319,6 +320,7 @@ func proveS18(t *testing.T) {
 		v.coverDialect(t, "/dns", huaweidns.New(huaweidns.Options{Options: o, DNS: v.DNS}).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("networks", func(t *testing.T) { v.coverNetworks(t, o) })
+	t.Run("machines", func(t *testing.T) { v.coverMachines(t, o) })
 	t.Run("metrics", v.coverMetrics)
 	t.Run("git", v.coverGit)
 	t.Run("servicestage", func(t *testing.T) {

@@ -118,7 +118,11 @@ func (h *Handler) hook(w http.ResponseWriter, r *http.Request, project, name str
 		return err
 	}
 	if j == nil {
-		return answer(w, http.StatusOK, said, "")
+		status := http.StatusOK
+		if strings.HasPrefix(said, "queued") {
+			status = http.StatusAccepted
+		}
+		return answer(w, status, said, "")
 	}
 	return answer(w, http.StatusAccepted, said, string(j.ID))
 }

@@ -2,8 +2,11 @@ package app
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,14 +38,28 @@ type BuildLogIn struct {
 	Follow bool   `json:"follow" doc:"go on until the build ends"`
 }
 
+// buildLog is a sealed file of lines in JSON.
 type buildLog struct {
 	mu   sync.Mutex
 	f    *os.File
+	seal func(line []byte) ([]byte, error)
 	size int
 }
 
-func (s *Service) openBuildLog(component, job id.ID) (*buildLog, error) {
-	file := s.logFile(component, job)
+const (
+	buildLogSuffix  = ".sealed"
+	olderBuildLog   = ".log" // of versions that did not encrypt
+	buildLogTooLong = `{"text":"(the log is longer than 8 MiB; the rest is left out)"}` + "\n"
+)
+
+func (s *Service) buildLogFile(component, job id.ID) string {
+	return filepath.Join(s.Dir, "buildlogs", string(component), string(job)+buildLogSuffix)
+}
+
+func aboutBuildLog(component id.ID) []byte { return []byte("build log " + string(component)) }
+
+func (s *Service) openBuildLog(row *componentRow, job id.ID) (*buildLog, error) {
+	file := s.buildLogFile(row.ID, job)
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil, diskError(err)
 	}
@@ -50,7 +67,9 @@ func (s *Service) openBuildLog(component, job id.ID) (*buildLog, error) {
 	if err != nil {
 		return nil, diskError(err)
 	}
-	return &buildLog{f: f}, nil
+	return &buildLog{f: f, seal: func(line []byte) ([]byte, error) {
+		return s.Sealer.Frame(nil, string(row.Project), line, aboutBuildLog(row.ID))
+	}}, nil
 }
 
 func (l *buildLog) write(step, text string) {
@@ -60,9 +79,12 @@ func (l *buildLog) write(step, text string) {
 	if err != nil || l.size > maxBuildLog {
 		return
 	}
-	n, _ := l.f.Write(append(b, '\n')) // a full disk must not fail the build for its log
-	if l.size += n; l.size > maxBuildLog {
-		_, _ = l.f.WriteString(`{"text":"(the log is longer than 8 MiB; the rest is left out)"}` + "\n")
+	b = append(b, '\n')
+	if l.size += len(b); l.size > maxBuildLog {
+		b = append(b, buildLogTooLong...)
+	}
+	if b, err = l.seal(b); err == nil {
+		_, _ = l.f.Write(b) // a full disk must not fail the build for its log
 	}
 }
 
@@ -112,33 +134,23 @@ func (s *Service) serveBuildLog(ctx context.Context, row *componentRow, in any, 
 			_ = f.Close()
 		}
 	}()
-	var r *bufio.Reader
-	partial := ""
+	read := int64(0)
 	for {
 		ended, err := s.jobEnded(ctx, jobID)
 		if err != nil {
 			return err
 		}
 		if f == nil {
-			if f, err = os.Open(s.logFile(row.ID, jobID)); err == nil {
-				r = bufio.NewReader(f)
-			} else {
+			if f, err = os.Open(s.buildLogFile(row.ID, jobID)); err != nil {
 				f = nil
 			}
 		}
-		for f != nil {
-			text, err := r.ReadString('\n')
-			partial += text
+		if f != nil {
+			more, err := s.emitBuildLog(io.NewSectionReader(f, read, math.MaxInt64-read), row, st)
 			if err != nil {
-				break
+				return err
 			}
-			var line BuildLine
-			if json.Unmarshal([]byte(partial), &line) == nil {
-				if err := st.Emit(line); err != nil {
-					return err
-				}
-			}
-			partial = ""
+			read += more
 		}
 		if !q.Follow || ended {
 			return nil
@@ -149,6 +161,69 @@ func (s *Service) serveBuildLog(ctx context.Context, row *componentRow, in any, 
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// emitBuildLog sends what whole lines there are, and tells how many bytes of the file they take: each line was written in a
+// frame of its own.
+func (s *Service) emitBuildLog(r io.Reader, row *componentRow, st kind.Stream) (int64, error) {
+	in := s.Sealer.Frames(bufio.NewReader(r), string(row.Project), aboutBuildLog(row.ID))
+	lines := bufio.NewReader(in)
+	for {
+		text, err := lines.ReadBytes('\n')
+		if err != nil {
+			return in.Whole(), nil
+		}
+		var line BuildLine
+		if json.Unmarshal(text, &line) == nil {
+			if err := st.Emit(line); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// sealBuildLogs encrypts what earlier versions wrote in the clear. It may be cut short and begun again.
+func (s *Service) sealBuildLogs(ctx context.Context) error {
+	older, err := filepath.Glob(filepath.Join(s.Dir, "buildlogs", "*", "*"+olderBuildLog))
+	if err != nil || len(older) == 0 {
+		return err
+	}
+	for _, file := range older {
+		component := id.ID(filepath.Base(filepath.Dir(file)))
+		var row *componentRow
+		err := s.Store.View(ctx, func(tx store.Tx) (err error) {
+			row, err = s.Component.Get(tx, component)
+			return err
+		})
+		if err == nil && row != nil {
+			err = s.sealBuildLog(row, file)
+		}
+		if err == nil {
+			err = os.Remove(file)
+		}
+		if err != nil {
+			return fail.Wrap(err, fail.Unavailable, "build logs of an earlier version cannot be encrypted")
+		}
+	}
+	return nil
+}
+
+func (s *Service) sealBuildLog(row *componentRow, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var sealed []byte
+	for line := range bytes.Lines(text) {
+		if sealed, err = s.Sealer.Frame(sealed, string(row.Project), line, aboutBuildLog(row.ID)); err != nil {
+			return err
+		}
+	}
+	to := strings.TrimSuffix(file, olderBuildLog) + buildLogSuffix
+	if err := os.WriteFile(to+".part", sealed, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(to+".part", to)
 }
 
 func (s *Service) jobEnded(ctx context.Context, jobID id.ID) (ended bool, err error) {
@@ -167,14 +242,9 @@ func (s *Service) jobEnded(ctx context.Context, jobID id.ID) (ended bool, err er
 }
 
 func (s *Service) newestBuild(component id.ID) id.ID {
-	entries, err := os.ReadDir(filepath.Dir(s.logFile(component, "x")))
-	if err != nil || len(entries) == 0 {
+	names, err := filepath.Glob(s.buildLogFile(component, "*"))
+	if err != nil || len(names) == 0 {
 		return ""
 	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
-	}
-	slices.Sort(names)
-	return id.ID(strings.TrimSuffix(names[len(names)-1], ".log"))
+	return id.ID(strings.TrimSuffix(filepath.Base(slices.Max(names)), buildLogSuffix))
 }

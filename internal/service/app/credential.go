@@ -166,7 +166,7 @@ func (s *Service) Deployer(ctx context.Context, project, component string, knows
 	if i < 0 {
 		return ident.Principal{}, nil, unknown
 	}
-	return ident.Principal{UserName: "deploy-token " + tokens[i].Name, Domain: row.Domain, Project: row.Project, Method: ident.BySystem}, row, nil
+	return deployer(tokens[i].Name, row.Domain, row.Project), row, nil
 }
 
 // SameToken compares in constant time.
@@ -185,5 +185,5 @@ func (s *Service) forgetTokens(tx store.Tx, row *componentRow) error {
 			return err
 		}
 	}
-	return nil
+	return tx.Delete(waitingHook + string(row.ID))
 }

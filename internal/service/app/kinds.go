@@ -187,7 +187,7 @@ func (s *Service) checkComponent(ctx context.Context, tx store.Tx, old, row *com
 	if err := checkMetrics(spec.Metrics); err != nil {
 		return err
 	}
-	if err := s.checkSource(tx, old, row); err != nil {
+	if err := s.checkSource(ctx, tx, old, row); err != nil {
 		return err
 	}
 	for _, vars := range []map[string]string{spec.Env, spec.Secrets} {
@@ -329,7 +329,7 @@ func (s *Service) forgetFiles(ctx context.Context, row *componentRow) error {
 			return err
 		}
 	}
-	if err := os.RemoveAll(filepath.Dir(s.logFile(row.ID, "x"))); err != nil {
+	if err := os.RemoveAll(filepath.Dir(s.buildLogFile(row.ID, "x"))); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the build logs cannot be removed")
 	}
 	return nil

@@ -3,11 +3,8 @@ package app
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -83,7 +80,7 @@ func keep[T comparable](now, was T) T {
 }
 
 // checkSource refuses sources that are not there or cannot be.
-func (s *Service) checkSource(tx store.Tx, old, row *componentRow) error {
+func (s *Service) checkSource(ctx context.Context, tx store.Tx, old, row *componentRow) error {
 	src := &row.Spec.Source
 	var was *Source
 	if old != nil {
@@ -94,7 +91,13 @@ func (s *Service) checkSource(tx store.Tx, old, row *componentRow) error {
 	}
 	if was == nil || was.Digest != src.Digest {
 		if src.Digest != "" {
-			if _, err := os.Stat(s.sourceFile(row.Project, src.Digest)); err != nil {
+			depot, err := s.uploads(row.Project)
+			if err != nil {
+				return err
+			}
+			if there, err := depot.Has(tx, uploadKey(row.Project, src.Digest)); err != nil {
+				return err
+			} else if !there {
 				return fail.Field("spec.source.digest", "there is no upload %s in this project", src.Digest).Then("upload the folder again")
 			}
 		}
@@ -116,6 +119,11 @@ func (s *Service) checkSource(tx store.Tx, old, row *componentRow) error {
 			return err
 		}
 		host = h
+		if was == nil || was.Package != src.Package {
+			if err := s.mayTake(ctx, tx, row); err != nil {
+				return err
+			}
+		}
 	case src.Image != "" && outside(src.Image):
 		host, _, _ = strings.Cut(src.Image, "/")
 	}
@@ -181,7 +189,7 @@ func (s *Service) access(ctx context.Context, row *componentRow) (*build.Access,
 func (s *Service) make(ctx context.Context, row *componentRow, key string, again bool) error {
 	st, src := &row.Status, row.Spec.Source
 	j, _ := job.Current(ctx)
-	log, err := s.openBuildLog(row.ID, j.ID)
+	log, err := s.openBuildLog(row, j.ID)
 	if err != nil {
 		return err
 	}
@@ -218,7 +226,12 @@ func (s *Service) make(ctx context.Context, row *componentRow, key string, again
 			return nil
 		}
 	} else {
-		archive = s.sourceFile(row.Project, src.Digest)
+		file, err := s.bring(ctx, row)
+		if err != nil {
+			return failed(err)
+		}
+		defer func() { _ = os.Remove(file) }()
+		archive = file
 	}
 	runtimes, err := s.runtimes(ctx, row.Project)
 	if err != nil {
@@ -247,12 +260,10 @@ func (s *Service) fetch(ctx context.Context, row *componentRow, p *progress) (st
 	if err != nil {
 		return "", build.Commit{}, err
 	}
-	dir := filepath.Dir(s.sourceFile(row.Project, "sha256:x"))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", build.Commit{}, diskError(err)
+	file, err := s.workFile(row.ID, "git")
+	if err != nil {
+		return "", build.Commit{}, err
 	}
-	sum := sha256.Sum256([]byte(row.ID))
-	file := filepath.Join(dir, ".git-"+hex.EncodeToString(sum[:8])) // one of a component: a repeated step takes its own place
 	src := row.Spec.Source.Git
 	job.Note(ctx, "fetching "+src.URL)
 	c, err := s.Git.Fetch(ctx, row.ID, build.Repository{URL: src.URL, Ref: src.Ref, Path: src.Path, Credential: access}, file, p.Log)

@@ -3,12 +3,9 @@ package app
 import (
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -105,7 +102,7 @@ func (s *Service) decide(ctx context.Context, p Pushing, o build.Own, row *compo
 	if deploy.Deletes() {
 		return fail.New(fail.Precondition, "%s is the branch that is deployed", o.Branch).Then("delete the component instead, or choose another branch first")
 	}
-	digest, commit, err := s.keepPush(p, push, deploy.New)
+	digest, commit, err := s.keepPush(ctx, p, push, deploy.New)
 	if err != nil {
 		return err
 	}
@@ -133,14 +130,12 @@ func (s *Service) decide(ctx context.Context, p Pushing, o build.Own, row *compo
 }
 
 // keepPush stores the pushed tree like an upload.
-func (s *Service) keepPush(p Pushing, push build.Push, commit string) (digest string, c build.Commit, err error) {
-	dir := filepath.Dir(s.sourceFile(p.Project, "sha256:x"))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", c, diskError(err)
+func (s *Service) keepPush(ctx context.Context, p Pushing, push build.Push, commit string) (digest string, c build.Commit, err error) {
+	plain, err := s.workFile(id.New(), "push")
+	if err != nil {
+		return "", c, err
 	}
-	plain := filepath.Join(dir, ".push-"+string(id.New()))
-	packed := plain + ".gz"
-	defer func() { _, _ = os.Remove(plain), os.Remove(packed) }() // the second is gone already when all went well
+	defer func() { _ = os.Remove(plain) }()
 	if c, err = push.Source(commit, plain); err != nil {
 		return "", c, err
 	}
@@ -149,31 +144,19 @@ func (s *Service) keepPush(p Pushing, push build.Push, commit string) (digest st
 		return "", c, diskError(err)
 	}
 	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(packed, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return "", c, diskError(err)
-	}
-	h := sha256.New()
-	z, err := gzip.NewWriterLevel(io.MultiWriter(out, h), gzip.BestSpeed)
-	if err == nil {
-		if _, err = io.Copy(z, in); err == nil {
-			err = z.Close()
+	packed, z := io.Pipe()
+	go func() {
+		w, err := gzip.NewWriterLevel(z, gzip.BestSpeed)
+		if err == nil {
+			if _, err = io.Copy(w, in); err == nil {
+				err = w.Close()
+			}
 		}
-	}
-	if err == nil {
-		err = out.Sync()
-	}
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
-	digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
-	if err == nil {
-		err = os.Rename(packed, s.sourceFile(p.Project, digest))
-	}
-	if err != nil {
-		return "", c, diskError(err)
-	}
-	return digest, c, nil
+		_ = z.CloseWithError(err)
+	}()
+	u, err := s.keepUpload(ctx, p.Project, packed)
+	_ = packed.Close() // whoever still writes stops
+	return u.Digest, c, err
 }
 
 // watchDeploy says what a deploy does, line by line, until it ends. Who goes away leaves it running.
@@ -230,7 +213,7 @@ func (s *Service) watchDeploy(ctx context.Context, row *componentRow, j *job.Job
 }
 
 // Redeploy asks for a redeploy as somebody, when what happened concerns the component's source. branch is what changed,
-// standard the repository's own default branch, or "".
+// standard the repository's own default branch, or "". While the component is busy it waits, without a job.
 func (s *Service) Redeploy(ctx context.Context, p Pushing, branch, standard string) (*job.Job, string, error) {
 	_, row, err := s.own(ctx, p)
 	if err != nil {
@@ -252,5 +235,8 @@ func (s *Service) Redeploy(ctx context.Context, p Pushing, branch, standard stri
 	c := p.From
 	c.Kind, c.Verb, c.Project, c.Target = s.Component.D, "redeploy", string(p.Project), string(row.ID)
 	r, err := s.Host.Do(ctx, &c)
+	if fail.Is(err, fail.Conflict) && strings.HasPrefix(c.Principal.UserName, deployToken) {
+		return nil, "queued: " + p.Name + " is busy, and is redeployed when that has ended", s.queueHook(ctx, row, &c)
+	}
 	return r.Job, strings.TrimSpace("redeploying " + p.Name + " " + branch), err
 }

@@ -5,10 +5,10 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"hash/fnv"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +19,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/log"
@@ -62,13 +63,19 @@ type Deps struct {
 	Pull func(ctx context.Context, project id.ID, image string, access *build.Access) (string, error)
 	// Download fetches packages; nil: it cannot.
 	Download Download
+	// Objects are the buckets that packages may come from; nil: none.
+	Objects Objects
 	// Caches are what builds keep; nil: nothing.
 	Caches Caches
 	// Projects lists the projects that there are; nil: those with components.
 	Projects func(tx store.Tx) ([]id.ID, error)
 	// Runtimes are the stacks' versions that this cloud comes with.
 	Runtimes []build.Runtime
-	Dir      string // uploads and build logs
+	// Uploads is where a project's uploads lie; those of "" are all, to list and delete. Nil: there are none.
+	Uploads func(project id.ID) Depot
+	// Sealer encrypts build logs.
+	Sealer *secret.Sealer
+	Dir    string // build logs, and sources while they are built
 	// URL gives the address people use for a component, and the host name beside it; both change with the listener.
 	URL func(address netip.Addr, name, project string) (url, host string)
 	// Listen makes the ingress reachable under a component's own address.
@@ -149,6 +156,12 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.takeOver(ctx); err != nil {
+		return err
+	}
+	if err := s.sealBuildLogs(ctx); err != nil {
+		return err
+	}
 	if err := s.syncStacks(ctx); err != nil {
 		return err
 	}
@@ -165,6 +178,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.running.Go(func() { s.follow(follow) })
 	s.running.Go(func() { s.tidyNowAndThen(follow) })
 	s.running.Go(func() { s.followLanes(follow) })
+	s.running.Go(func() { s.followHooks(follow) })
 	return s.removeOrphans(ctx)
 }
 
@@ -232,10 +246,25 @@ func (s *Service) follow(ctx context.Context) {
 
 // removeOrphans destroys instances that no component knows: those of a crash between the engine and the store.
 func (s *Service) removeOrphans(ctx context.Context) error {
+	orphans, err := s.orphans(ctx)
+	if err != nil {
+		return err
+	}
+	for _, in := range orphans {
+		s.Log.Info("removing an instance that belongs to nothing", "instance", in)
+		if err := s.Engine.Destroy(ctx, in); err != nil {
+			s.Log.Warn("an orphan cannot be removed", "instance", in, "err", err)
+		}
+	}
+	return nil
+}
+
+// orphans are instances that no component, hook or task knows.
+func (s *Service) orphans(ctx context.Context) ([]id.ID, error) {
 	var held []id.ID
 	for in, err := range s.Engine.List(ctx) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		held = append(held, in)
 	}
@@ -262,19 +291,7 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	for _, in := range held {
-		if known[in] {
-			continue
-		}
-		s.Log.Info("removing an instance that belongs to nothing", "instance", in)
-		if err := s.Engine.Destroy(ctx, in); err != nil {
-			s.Log.Warn("an orphan cannot be removed", "instance", in, "err", err)
-		}
-	}
-	return nil
+	return slices.DeleteFunc(held, func(in id.ID) bool { return known[in] }), err
 }
 
 const addressPrefix = "appaddress/"
@@ -297,8 +314,4 @@ func allocate(tx store.Tx, component id.ID) (netip.Addr, error) {
 		}
 	}
 	return netip.Addr{}, fail.New(fail.NoSpace, "no free address for the app was found").Then("delete some apps")
-}
-
-func (s *Service) logFile(component id.ID, job id.ID) string {
-	return fmt.Sprintf("%s/buildlogs/%s/%s.log", s.Dir, component, job)
 }

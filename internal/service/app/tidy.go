@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -44,26 +42,22 @@ func (s *Service) Tidy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(s.Dir, "sources")
-	folders, err := os.ReadDir(dir)
-	if err != nil && !os.IsNotExist(err) {
-		return err
+	if s.Uploads != nil {
+		if err := s.tidyUploads(ctx, used, projects); err != nil {
+			return err
+		}
 	}
-	for _, f := range folders {
-		project := f.Name()
-		if !projects[project] {
-			if err := os.RemoveAll(filepath.Join(dir, project)); err != nil {
-				return err
-			}
-			if s.Git != nil {
-				if err := s.Git.Remove(ctx, id.ID(project), ""); err != nil {
+	if s.Git != nil {
+		pushed, err := s.Git.Projects(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range pushed {
+			if !projects[string(p)] {
+				if err := s.Git.Remove(ctx, p, ""); err != nil {
 					return err
 				}
 			}
-			continue
-		}
-		if err := s.tidyProject(filepath.Join(dir, project), func(digest string) bool { return used[project+"/"+digest] }); err != nil {
-			return err
 		}
 	}
 	if s.Caches == nil {
@@ -84,22 +78,32 @@ func (s *Service) Tidy(ctx context.Context) error {
 	return nil
 }
 
-// tidyProject removes a project's uploads that are old and used by nothing.
-func (s *Service) tidyProject(dir string, used func(digest string) bool) error {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		i, err := f.Info()
-		if err != nil || s.Now().Sub(i.ModTime()) < uploadLife || used(strings.TrimSuffix(f.Name(), ".tar.gz")) {
-			continue
-		}
-		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil && !os.IsNotExist(err) {
+// tidyUploads removes uploads that are old and used by nothing, and those of projects that are gone.
+func (s *Service) tidyUploads(ctx context.Context, used, projects map[string]bool) error {
+	depot := s.Uploads("")
+	for after := ""; ; {
+		keys, _, next, err := depot.List(ctx, "", "", after)
+		if err != nil {
 			return err
 		}
+		for _, key := range keys {
+			project, _, _ := strings.Cut(key, "/")
+			if projects[project] {
+				if used[key] {
+					continue
+				}
+				if _, written, err := depot.Stat(ctx, key); err != nil || s.Now().Sub(written) < uploadLife {
+					continue
+				}
+			}
+			if err := depot.Delete(ctx, key); err != nil {
+				return err
+			}
+		}
+		if after = next; next == "" {
+			return nil
+		}
 	}
-	return nil
 }
 
 // inUse gives the uploads that components and releases refer to, as PROJECT/DIGEST, and the projects that there are.

@@ -61,6 +61,9 @@ func (s *Service) book(tx store.Tx, b *bucket, change func(*count)) error {
 
 // room refuses what would make the bucket hold more than its quota, or its project's, allows.
 func (s *Service) room(tx store.Tx, b *bucket, bytes int64) error {
+	if isDepot(b.Name) { // what is kept there has quotas of its own, if any
+		return nil
+	}
 	if q := b.Spec.Quota; q > 0 && bytes > q {
 		return failed("InsufficientStorageSpace", fail.New(fail.Quota, "bucket %s would hold %d bytes, its quota is %d", b.Name, bytes, q).
 			Then("delete something, or raise the bucket's quota"))

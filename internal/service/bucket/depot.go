@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 // Depot is a bucket of the cloud's own: for what it keeps itself (images, sources). It has no row and no name that a
@@ -28,14 +30,21 @@ func (s *Service) Depot(name string) *Depot {
 	return &Depot{s, depotMark + name, &Caller{Principal: ident.Principal{Method: ident.BySystem, UserName: name}}}
 }
 
-const depotMark = "@"
+// For gives the same depot, with what is put there encrypted under a project's key: only so it can be opened.
+func (d *Depot) For(project id.ID) *Depot {
+	return &Depot{d.s, d.name + depotMark + string(project), d.me}
+}
+
+const depotMark = "@" // before its name, and between that and the project that it is seen for
 
 // isDepot tells whether a name is that of a depot: no bucket's name begins so.
 func isDepot(name string) bool { return strings.HasPrefix(name, depotMark) }
 
 func depot(name string) *bucket {
-	sum := sha256.Sum256([]byte("depot " + name))
-	row := &Row{Meta: kind.Meta{ID: id.ID(hex.EncodeToString(sum[:16])), Project: id.ID("depot " + name), Name: name, State: kind.Active}}
+	whole, project, _ := strings.Cut(name[len(depotMark):], depotMark)
+	whole = depotMark + whole
+	sum := sha256.Sum256([]byte("depot " + whole))
+	row := &Row{Meta: kind.Meta{ID: id.ID(hex.EncodeToString(sum[:16])), Project: id.ID(cmp.Or(project, "depot "+whole)), Name: whole, State: kind.Active}}
 	row.Spec = BucketSpec{Versioning: "off", Class: Standard, FileSystem: true, Ownership: "enforced"}
 	return &bucket{Row: row}
 }
@@ -72,6 +81,12 @@ func (d *Depot) Stat(ctx context.Context, key string) (size int64, written time.
 		return 0, written, err
 	}
 	return c.Size, c.Modified, nil
+}
+
+// Has tells, within a transaction, whether there is an object.
+func (d *Depot) Has(tx store.Tx, key string) (bool, error) {
+	r, err := current(tx, depot(d.name), key)
+	return r != nil, err
 }
 
 // List gives a page of the objects whose names begin with prefix, and of what lies behind the next delimiter; next is

@@ -27,6 +27,8 @@ type Git interface {
 	Receive(ctx context.Context, own Own, in io.Reader, out io.Writer, decide func(context.Context, Push) error) error
 	// Remove takes a repository away, or with an empty name all of a project's. Absent is success.
 	Remove(ctx context.Context, project id.ID, name string) error
+	// Projects lists those that have repositories here.
+	Projects(ctx context.Context) ([]id.ID, error)
 }
 
 // Own names a repository that the cloud keeps. It is made by the first push.

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,11 +53,11 @@ func (m *Maker) Build(ctx context.Context, r Request, p Progress) (Output, error
 	for l := range strings.Lines(plan.Explain) {
 		p.Log(strings.TrimSpace(l))
 	}
-	if isFile(os.DirFS(dir), ".gitmodules") {
-		p.Log("warning: the source has git submodules, which are not fetched: their folders are empty")
+	for _, m := range emptySubmodules(os.DirFS(dir)) {
+		p.Log("warning: the submodule " + m + " is empty: a push does not bring submodules along; deploy the repository with --git, or upload a folder in which they are checked out")
 	}
-	if attributes, _ := readSome(os.DirFS(dir), ".gitattributes"); strings.Contains(attributes, "filter=lfs") {
-		p.Log("warning: the source keeps files with Git LFS, which are not fetched: they are pointers only")
+	if n := lfsPointers(os.DirFS(dir)); n > 0 {
+		p.Log(fmt.Sprintf("warning: %d files are pointers of Git LFS: a push does not bring what they point to along; deploy the repository with --git, or upload a folder in which they are checked out", n))
 	}
 	res, err := m.Engine.Build(ctx, r.ID, Want{Project: r.Project, Context: dir, Dockerfile: plan.Dockerfile, Image: r.Project + "/" + r.Name, Network: true}, p)
 	stack := plan.Stack

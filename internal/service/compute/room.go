@@ -19,6 +19,7 @@ type Room struct {
 	Servers    int    // in all
 	Running    int    // switched on
 	Disk       int    // GiB of the servers' disks
+	All        []*kind.Meta // its servers
 	Overcommit
 }
 
@@ -41,6 +42,7 @@ func (s *Service) Room(ctx context.Context) (Room, error) {
 		r.Servers, r.Running, r.Disk = len(rows), 0, 0
 		for _, row := range rows {
 			one := row.(*serverRow)
+			r.All = append(r.All, &one.Meta)
 			if !one.Spec.Stopped {
 				r.Running++
 			}

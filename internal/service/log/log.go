@@ -1,13 +1,12 @@
 // Package log keeps what apps print, also of instances that are gone, in files of each component, and searches it. It may
 // import the kernel and the port to containers.
 //
-// A component's lines lie in numbered segments under DIR/PROJECT/COMPONENT. The newest is plain text that lines are appended
-// to; a full one is compressed. A line is "TIME INSTANCE RELEASE STREAM TEXT"; one that a crash left without its end is cut
-// off at the next start. Nothing is held in memory but the open files and the time of each instance's newest line.
+// A component's lines lie in numbered segments under DIR/PROJECT/COMPONENT, sealed under the project's key. Lines are appended
+// to the newest; a full one is compressed. A line is "TIME INSTANCE RELEASE STREAM TEXT"; what a crash left without its end is
+// cut off at the next start. Nothing is held in memory but the open files and the time of each instance's newest line.
 package log
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -21,11 +20,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/awancloud/awan/internal/kernel/clock"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/secret"
 )
 
 // Defaults of Options.
@@ -41,6 +39,7 @@ type Options struct {
 	Retention time.Duration
 	PerApp    int64 // bytes of one component on disk; the oldest segments go first
 	Segment   int64 // bytes of a segment before it is compressed
+	Sealer    *secret.Sealer
 	Now       clock.Clock
 	Log       *slog.Logger
 }
@@ -64,6 +63,7 @@ type Store struct {
 // app is the log of one component.
 type app struct {
 	dir    string
+	seal   seal
 	mu     sync.Mutex
 	number int // of the newest segment
 	f      *os.File
@@ -85,7 +85,8 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fail.Wrap(err, fail.Unavailable, "the folder for logs cannot be made")
 	}
-	return &Store{Options: o, open: map[string]*app{}}, nil
+	s := &Store{Options: o, open: map[string]*app{}}
+	return s, s.sealOlder()
 }
 
 // Close closes the files.
@@ -112,7 +113,7 @@ func (s *Store) app(project, component id.ID) (*app, error) {
 	s.mu.Lock()
 	a := s.open[dir]
 	if a == nil {
-		a = &app{dir: dir}
+		a = &app{dir: dir, seal: s.sealOf(dir)}
 		s.open[dir] = a
 	}
 	s.mu.Unlock()
@@ -125,8 +126,8 @@ func (s *Store) app(project, component id.ID) (*app, error) {
 }
 
 const (
-	plain  = ".log"
-	packed = ".log.zst"
+	plain  = ".sealed"
+	packed = ".zst.sealed"
 )
 
 func (a *app) path(n int, suffix string) string {
@@ -167,7 +168,7 @@ func (a *app) load() error {
 	}
 	a.newest = map[id.ID]time.Time{}
 	for _, n := range all[max(0, len(all)-2):] { // an instance's newest line may be in the segment before
-		_, err := read(a.path(n, ""), 0, func(_ int, l Line) bool {
+		_, err := a.seal.read(a.path(n, ""), 0, func(_ int, l Line) bool {
 			a.newest[l.Instance] = l.At
 			return true
 		})
@@ -186,9 +187,9 @@ func (a *app) load() error {
 	if err != nil {
 		return err
 	}
-	b, err := io.ReadAll(f)
-	if err == nil {
-		a.size = int64(bytes.LastIndexByte(b, '\n') + 1)
+	in := a.seal.open(f)
+	if _, err = io.Copy(io.Discard, in); err == nil {
+		a.size = in.Whole()
 		if err = f.Truncate(a.size); err == nil {
 			_, err = f.Seek(a.size, io.SeekStart)
 		}
@@ -232,11 +233,16 @@ func (s *Store) Append(project, component id.ID, lines []Line) error {
 		a.newest[l.Instance] = l.At
 		fmt.Fprintf(&b, "%d %s %d %s %s\n", l.At.UnixNano(), l.Instance, l.Release, l.Stream, strings.ReplaceAll(l.Text, "\n", " "))
 	}
-	n, err := a.f.Write(b.Bytes())
-	a.size += int64(n)
+	sealed, err := a.seal.frame(b.Bytes())
 	if err != nil {
+		return err
+	}
+	if _, err := a.f.Write(sealed); err != nil {
+		_ = a.f.Close() // the next call cuts off what was written in part
+		a.f, a.newest = nil, nil
 		return fail.Wrap(err, fail.NoSpace, "the log cannot be written")
 	}
+	a.size += int64(len(sealed))
 	if a.size < s.Segment {
 		return nil
 	}
@@ -249,7 +255,7 @@ func (s *Store) turn(a *app) error {
 		return err
 	}
 	a.f = nil // the next call loads again, whatever happens here
-	if err := compress(a.path(a.number, plain), a.path(a.number, packed)); err != nil {
+	if err := a.seal.compress(a.path(a.number, plain), a.path(a.number, packed)); err != nil {
 		return fail.Wrap(err, fail.NoSpace, "the log cannot be compressed")
 	}
 	if err := os.Remove(a.path(a.number, plain)); err != nil {
@@ -262,33 +268,6 @@ func (s *Store) turn(a *app) error {
 	}
 	a.f = f
 	return s.trim(a.dir)
-}
-
-func compress(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(to+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = out.Close() }()
-	z, err := zstd.NewWriter(out, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
-	if err != nil {
-		return err
-	}
-	if _, err = io.Copy(z, in); err == nil {
-		err = z.Close()
-	}
-	if err == nil {
-		err = out.Sync()
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(to+".part", to)
 }
 
 // trim removes segments that are too old, and the oldest while there is too much. The newest is never removed.
@@ -348,49 +327,6 @@ func (s *Store) Sweep(there func(component id.ID) bool) error {
 	return nil
 }
 
-// read gives the lines of a segment (its path without suffix) from a line on, with their numbers, until f says no. more
-// is false when f did.
-func read(path string, from int, f func(n int, l Line) bool) (more bool, err error) {
-	file, err := os.Open(path + packed)
-	var in io.Reader = file
-	if err == nil {
-		z, zerr := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
-		if zerr != nil {
-			_ = file.Close()
-			return false, zerr
-		}
-		defer z.Close()
-		in = z
-	} else if os.IsNotExist(err) {
-		if file, err = os.Open(path + plain); err != nil {
-			if os.IsNotExist(err) {
-				return true, nil // removed meanwhile
-			}
-			return false, err
-		}
-		in = file
-	} else {
-		return false, err
-	}
-	defer func() { _ = file.Close() }()
-	r := bufio.NewReaderSize(in, 64<<10)
-	for n := 0; ; n++ {
-		text, err := r.ReadString('\n')
-		if err == io.EOF {
-			return true, nil // a line without its end is not whole yet
-		}
-		if err != nil {
-			return false, err
-		}
-		if n < from {
-			continue
-		}
-		if l, ok := parse(strings.TrimSuffix(text, "\n")); ok && !f(n, l) {
-			return false, nil
-		}
-	}
-}
-
 func parse(s string) (l Line, ok bool) {
 	p := strings.SplitN(s, " ", 5)
 	if len(p) != 5 {
@@ -426,7 +362,7 @@ func (s *Store) Search(ctx context.Context, project, component id.ID, q Query) (
 	if err != nil {
 		return nil, "", fail.Wrap(err, fail.Unavailable, "the log cannot be read")
 	}
-	a := app{dir: dir}
+	a, seal := app{dir: dir}, s.sealOf(dir)
 	for _, n := range all {
 		if n < first || s.before(a.path(n, ""), q.Since) {
 			continue
@@ -435,7 +371,7 @@ func (s *Store) Search(ctx context.Context, project, component id.ID, q Query) (
 		if n == first {
 			skip = from
 		}
-		_, err := read(a.path(n, ""), skip, func(i int, l Line) bool {
+		_, err := seal.read(a.path(n, ""), skip, func(i int, l Line) bool {
 			if ctx.Err() != nil {
 				return false
 			}

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -13,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/secret"
 )
 
 var (
@@ -21,9 +25,33 @@ var (
 	start              = time.Now().Truncate(time.Second).UTC()
 )
 
+var keyDir = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "logkeys")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	_ = os.RemoveAll(keyDir())
+	os.Exit(code)
+}
+
+// keys are the same for every store of the tests, as they are for a cloud's.
+func keys(t *testing.T) *secret.Sealer {
+	t.Helper()
+	s, err := secret.OpenSealer(keyDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func open(t *testing.T, dir string, o Options) *Store {
 	t.Helper()
-	o.Dir, o.Now, o.Log = dir, time.Now, slog.New(slog.DiscardHandler)
+	o.Dir, o.Now, o.Log, o.Sealer = dir, time.Now, slog.New(slog.DiscardHandler), keys(t)
 	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -85,16 +113,16 @@ func TestLinesAreKeptInOrderOverSegmentsAndStarts(t *testing.T) {
 	s := open(t, dir, Options{Segment: 4096})
 	fill(t, s, in, 0, 1000)
 	inOrder(t, all(t, s, Query{Limit: 77}), in, 1000)
-	if packed, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*.zst")); len(packed) < 5 {
+	if packed, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*"+packed)); len(packed) < 5 {
 		t.Errorf("%d segments are compressed", len(packed))
 	}
 	// A crash: nothing was closed, and half a line is at the end.
-	plain, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*.log"))
-	f, err := os.OpenFile(plain[0], os.O_APPEND|os.O_WRONLY, 0)
+	newest, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*[0-9]"+plain))
+	f, err := os.OpenFile(newest[0], os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.WriteString(f, "17000 half a li")
+	_, _ = io.WriteString(f, "\x00\x00\x01\x00half a frame")
 	_ = f.Close()
 	again := open(t, dir, Options{Segment: 4096})
 	fill(t, again, in, 900, 1200) // whoever reads again from earlier on does no harm
@@ -106,11 +134,48 @@ func TestACrashWhileCompressing(t *testing.T) {
 	s := open(t, dir, Options{Segment: 4096})
 	fill(t, s, in, 0, 200)
 	of := filepath.Join(dir, string(project), string(component))
-	if err := compress(filepath.Join(of, "000000000001.log.zst"), filepath.Join(of, "000000000009.log.zst")); err != nil { // only to have a file to leave half
+	if err := os.WriteFile(filepath.Join(of, "000000000002"+packed+".part"), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_ = os.Rename(filepath.Join(of, "000000000009.log.zst"), filepath.Join(of, "000000000002.log.zst.part"))
 	inOrder(t, all(t, open(t, dir, Options{}), Query{Limit: 50}), in, 200)
+}
+
+// TestNothingLiesInTheClear: neither what is written nor what an earlier version left, and that is found all the same.
+func TestNothingLiesInTheClear(t *testing.T) {
+	dir, in := t.TempDir(), id.New()
+	of := filepath.Join(dir, string(project), string(component))
+	if err := os.MkdirAll(of, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, from, to int, packed bool) {
+		var text bytes.Buffer
+		for n := from; n < to; n++ {
+			l := line(in, n)
+			fmt.Fprintf(&text, "%d %s %d %s %s\n", l.At.UnixNano(), l.Instance, l.Release, l.Stream, l.Text)
+		}
+		if packed {
+			z, _ := zstd.NewWriter(nil)
+			text = *bytes.NewBuffer(z.EncodeAll(text.Bytes(), nil))
+		}
+		if err := os.WriteFile(filepath.Join(of, name), text.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("000000000001.log.zst", 0, 100, true)
+	write("000000000002.log", 100, 150, false)
+	s := open(t, dir, Options{Segment: 4096})
+	fill(t, s, in, 150, 400)
+	inOrder(t, all(t, s, Query{Limit: 70}), in, 400)
+	files, _ := filepath.Glob(filepath.Join(of, "*"))
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(f, plain) || bytes.Contains(b, []byte(" says ")) || bytes.Contains(b, []byte("\x28\xb5\x2f\xfd")) {
+			t.Errorf("%s is not sealed", f)
+		}
+	}
 }
 
 func TestSearch(t *testing.T) {

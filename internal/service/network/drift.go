@@ -6,6 +6,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/service/asbuilt"
 )
 
 const (
@@ -39,6 +40,9 @@ func (s *Service) Drift(ctx context.Context) (int, error) {
 		if !f.Repaired {
 			text = f.Detail + "; it is being repaired"
 			s.sync.again(target{f.What, f.ID})
+		}
+		if s.Found != nil {
+			s.Found(ctx, asbuilt.Drift{Kind: "network/" + f.What, ID: f.ID, Detail: f.Detail, Repaired: f.Repaired})
 		}
 		if f.ID != "" {
 			s.sync.emit(ctx, f.ID, event.Event{Level: event.Error, Type: "Drift", Text: text})

@@ -190,26 +190,12 @@ func TestOBSFolders(t *testing.T) {
 	}
 }
 
-// TestOBSRefusesWhatIsNotThere: an error, never an object called v1/extension_policy or a callback that nobody gets.
+// TestOBSRefusesWhatIsNotThere: an error, never a wish that is forgotten.
 func TestOBSRefusesWhatIsNotThere(t *testing.T) {
 	c := cloudtest.Start(t)
 	oc := obsClient(t, c, obs.SignatureObs)
 	must[*obs.BaseModel](t)(oc.CreateBucket(&obs.CreateBucketInput{Bucket: "bare"}))
-	put := &obs.PutObjectInput{Body: strings.NewReader("x")}
-	put.Bucket, put.Key = "bare", "a"
 	for what, ask := range map[string]func() error{
-		"fetch policy": func() error {
-			_, err := oc.SetBucketFetchPolicy(&obs.SetBucketFetchPolicyInput{Bucket: "bare", Status: obs.FetchStatusOpen, Agency: "a"})
-			return err
-		},
-		"fetch job": func() error {
-			_, err := oc.SetBucketFetchJob(&obs.SetBucketFetchJobInput{Bucket: "bare", URL: "https://example.org/a"})
-			return err
-		},
-		"callback": func() error {
-			_, err := oc.PutObject(put, obs.WithCallbackHeader("eyJjYWxsYmFja1VybCI6Imh0dHA6Ly94In0="))
-			return err
-		},
 		"access label": func() error {
 			in := &obs.SetDirAccesslabelInput{Accesslabel: []string{"a"}}
 			in.Bucket, in.Key = "bare", "dir/"

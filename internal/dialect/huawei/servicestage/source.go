@@ -41,11 +41,11 @@ func (src *source) spec() (keystone.Spec, error) {
 		switch {
 		case digestPattern.MatchString(src.URL):
 			s["digest"] = src.URL
-		case strings.HasPrefix(src.URL, "https://"):
+		case strings.HasPrefix(src.URL, "https://"), strings.HasPrefix(src.URL, "obs://"):
 			s["package"] = app.PackageSource{URL: src.URL}
 		default:
-			return nil, fail.Field("source.url", "%q is neither an https address nor the digest of an upload", src.URL).
-				Then("give the package's https address, or upload it (awan deploy PATH does) and give the digest: sha256:…")
+			return nil, fail.Field("source.url", "%q is neither an https address, nor an object of a bucket, nor the digest of an upload", src.URL).
+				Then("give the package's https address or obs://BUCKET/KEY, or upload it (awan deploy PATH does) and give the digest: sha256:…")
 		}
 		return s, nil
 	case "code":
@@ -81,7 +81,11 @@ func sourceOf(is app.Source) map[string]any {
 		return map[string]any{"kind": "code", "storage": "git", "repo_url": is.Git.URL, "repo_ref": is.Git.Ref, "repo_path": is.Git.Path, "credential": is.Credential}
 	}
 	if is.Package.URL != "" {
-		return map[string]any{"kind": "package", "storage": "http", "url": is.Package.URL}
+		storage := "http"
+		if strings.HasPrefix(is.Package.URL, "obs://") {
+			storage = "obs"
+		}
+		return map[string]any{"kind": "package", "storage": storage, "url": is.Package.URL}
 	}
 	return map[string]any{"kind": "package", "storage": "upload", "url": is.Digest}
 }

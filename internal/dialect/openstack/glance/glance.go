@@ -36,7 +36,7 @@ type API struct {
 
 // New makes the API.
 func New(o Options) *API {
-	o.Fail = Fail
+	o.Fail = codes.Writer(form)
 	a := &API{API: keystone.Bare(o.Options), o: o}
 	a.Add(keystone.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
 	a.Add(keystone.Route{Method: "GET", Path: "/versions", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
@@ -75,17 +75,11 @@ func (a *API) versions(x *rest.Exchange, status int) error {
 	return nil
 }
 
-// Fail writes an error in Glance's form.
-func Fail(w http.ResponseWriter, _ *http.Request, err error) {
-	e := fail.From(err)
-	status := rest.Status(e.Kind, http.StatusRequestEntityTooLarge)
-	switch {
-	case status == http.StatusUnauthorized:
-		token.WriteError(w, err)
-		return
-	case e.Kind == fail.Precondition:
-		status = http.StatusForbidden // what is protected or has the wrong state
-	}
+// codes: where Glance differs. What is protected or has the wrong state may not be changed.
+var codes = rest.Codes{fail.Quota: http.StatusRequestEntityTooLarge, fail.Precondition: http.StatusForbidden}
+
+// form is an error in Glance's form.
+func form(w http.ResponseWriter, status int, e *fail.Error) {
 	title := http.StatusText(status)
 	token.Write(w, status, map[string]any{"message": e.Public(), "code": fmt.Sprintf("%d %s", status, title), "title": title})
 }

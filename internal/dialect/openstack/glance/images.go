@@ -62,11 +62,7 @@ func (d *draft) set(name string, raw json.RawMessage, drop bool) error {
 		if !drop && json.Unmarshal(raw, &tags) != nil {
 			return wrong("a list of texts")
 		}
-		m := map[string]string{}
-		for _, t := range tags {
-			k, v, _ := strings.Cut(t, "=")
-			m[k] = v
-		}
+		m := rest.TagMap(tags)
 		d.tags = &m
 	case "protected", "os_hidden":
 		if !drop && json.Unmarshal(raw, &yes) != nil {
@@ -105,7 +101,9 @@ func (d *draft) property(name string, text *string) error {
 	}
 	switch f := fields()[name]; {
 	case f != "":
+		d.props[keptWithout+name] = nil
 		if value == nil {
+			d.props[keptWithout+name] = "true"
 			value = map[string]string{"os_type": "linux", "architecture": "x86_64", "hw_firmware_type": "bios"}[name]
 		}
 		d.spec[f] = value

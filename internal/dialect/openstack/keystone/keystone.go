@@ -191,7 +191,7 @@ func (a *API) serve(x *Exchange) error {
 			x.W.Header().Set("Allow", strings.Join(methods, ", "))
 			return fail.New(fail.NotFound, "%s is not possible here", x.R.Method).Then("use %s", strings.Join(methods, ", "))
 		}
-		return fail.New(fail.NotFound, "the identity API has no %s", x.R.URL.Path).Then("see GET /v3")
+		return fail.New(fail.NotFound, "this API has no %s", x.R.URL.Path)
 	}
 	hits[0].Set(x.R)
 	rt := hits[0].Value

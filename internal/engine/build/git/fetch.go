@@ -15,19 +15,6 @@ import (
 	"github.com/awancloud/awan/internal/service/build"
 )
 
-// fetchScript fetches one commit and makes a tar of its tree, without ever checking a file out.
-const fetchScript = `set -e
-git init -q --bare /job/repo && cd /job/repo
-git fetch --depth=1 --no-tags --no-recurse-submodules --progress "$URL" "${REF:-HEAD}"
-git log -1 --format='%H%n%s' FETCH_HEAD >/job/commit
-git archive --format=tar -o /job/source.tar "FETCH_HEAD:$FOLDER"
-`
-
-// askScript answers git's questions for a user and a password.
-const askScript = `#!/bin/sh
-case "$1" in Username*) cat /job/user ;; *) cat /job/password ;; esac
-`
-
 // Fetch implements build.Git.
 func (e *Engine) Fetch(ctx context.Context, _ id.ID, from build.Repository, file string, log func(string)) (build.Commit, error) {
 	u, err := build.CheckRepository(from.URL, from.Ref, from.Path)
@@ -62,21 +49,30 @@ func (e *Engine) Fetch(ctx context.Context, _ id.ID, from build.Repository, file
 	if err != nil {
 		return build.Commit{}, err
 	}
-	env = append(environment(config, env...), "URL="+u.String(), "REF="+from.Ref, "FOLDER="+from.Path)
+	ref := from.Ref
+	if ref == "" {
+		ref = "HEAD"
+	}
+	env = append(environment(config, env...), "TAKE="+takeScript, "SCHEME="+u.Scheme, "HOST="+u.Hostname())
 	log("fetching " + u.Redacted() + " " + from.Ref)
-	err = e.run(ctx, task{args: []string{"/bin/sh", "-c", fetchScript}, env: env, cwd: "/job", dirs: map[string]string{"/job": dir}, netns: out.netns,
+	err = e.run(ctx, task{args: []string{"/bin/sh", "-c", takeScript, "take", u.String(), ref, from.Path, "", "0"}, env: env, cwd: "/job", dirs: map[string]string{"/job": dir}, netns: out.netns,
 		errs: &lines{each: log}, time: 10 * time.Minute})
 	if err != nil {
 		if refused := out.refused(); refused != nil {
 			return build.Commit{}, fail.Wrap(refused, fail.Invalid, "the repository %s cannot be fetched", u.Redacted())
 		}
-		return build.Commit{}, explain(err, u, from)
+		return build.Commit{}, explainAt(dir, err, u, from)
 	}
 	c, err := commitOf(dir, from.Ref)
 	if err != nil {
 		return c, err
 	}
-	return c, moveTo(dir, "source.tar", file)
+	whole, forget, err := e.fillLFS(ctx, dir, u, from.Path, from.Credential, log)
+	defer forget()
+	if err != nil {
+		return c, err
+	}
+	return c, moveTo(whole, "source.tar", file)
 }
 
 func port(u *url.URL, usual string) string {
@@ -107,14 +103,14 @@ func (e *Engine) access(dir string, u *url.URL, c *build.Access, out *outlet, co
 	if user == "" {
 		user = "git" // hosts that take a token do not look at the user
 	}
-	if err := errors.Join(e.give(dir, "ask", askScript, 0o500), e.give(dir, "user", user+"\n", 0o600), e.give(dir, "password", c.Password+"\n", 0o600)); err != nil {
+	if err := errors.Join(e.give(dir, "ask", askScript, 0o500), e.give(dir, "host", u.Host+"\n", 0o600), e.give(dir, "user", user+"\n", 0o600), e.give(dir, "password", c.Password+"\n", 0o600)); err != nil {
 		return nil, err
 	}
 	if c.CA != "" {
 		if err := e.give(dir, "ca.pem", c.CA, 0o600); err != nil {
 			return nil, err
 		}
-		config["http.sslCAInfo"] = "/job/ca.pem"
+		config["http.https://"+u.Host+"/.sslCAInfo"] = "/job/ca.pem"
 	}
 	return []string{"GIT_ASKPASS=/job/ask"}, nil
 }

@@ -3,6 +3,9 @@ package git
 import (
 	"archive/tar"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -31,6 +34,7 @@ type place struct {
 	server *httptest.Server
 	refuse func(context.Context, build.Push) error
 	most   int64
+	large  map[string]string // what Git LFS keeps
 }
 
 func open(t *testing.T) *place {
@@ -88,8 +92,24 @@ func (p *place) serve(w http.ResponseWriter, r *http.Request) {
 	case "git-receive-pack":
 		w.Header().Set("Content-Type", "application/x-git-receive-pack-result")
 		err = p.Receive(r.Context(), own, r.Body, w, p.refuse)
+	case "info/lfs/objects/batch":
+		var ask struct{ Objects []lfsObject }
+		_ = json.NewDecoder(r.Body).Decode(&ask)
+		var told []map[string]any
+		for _, o := range ask.Objects {
+			if _, has := p.large[o.OID]; has {
+				told = append(told, map[string]any{"oid": o.OID, "size": o.Size, "actions": map[string]any{"download": map[string]any{"href": p.server.URL + "/large.git/" + o.OID}}})
+			} else {
+				told = append(told, map[string]any{"oid": o.OID, "error": map[string]any{"code": 404, "message": "gone"}})
+			}
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"objects": told})
 	default:
-		err = errors.New("no such thing")
+		text, has := p.large[what]
+		if !has {
+			err = errors.New("no such thing")
+		}
+		_, _ = io.WriteString(w, text)
 	}
 	if err != nil {
 		p.t.Logf("%s %s: %v", r.Method, r.URL, err)
@@ -248,6 +268,79 @@ func TestPushCloneFetch(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(p.o.Dir, string(project))); err == nil {
 		t.Error("the repository is left")
+	}
+}
+
+// TestSubmodulesAndLargeFiles: a fetch brings them along, below a folder too, and says which one cannot be had.
+func TestSubmodulesAndLargeFiles(t *testing.T) {
+	p := open(t)
+	p.refuse = func(context.Context, build.Push) error { return nil }
+	make := func(name string, files map[string]string, links map[string]string) (commit string) {
+		dir := t.TempDir()
+		p.must(dir, "init", "-q", "-b", "main")
+		for f, text := range files {
+			_ = os.MkdirAll(filepath.Dir(filepath.Join(dir, f)), 0o755)
+			_ = os.WriteFile(filepath.Join(dir, f), []byte(text), 0o644)
+		}
+		p.must(dir, "add", ".")
+		for at, commit := range links {
+			p.must(dir, "update-index", "--add", "--cacheinfo", "160000,"+commit+","+at)
+		}
+		p.must(dir, "commit", "-q", "-m", name)
+		p.must(dir, "push", "-q", strings.Replace(p.url(name), "https://", "https://x:sesame@", 1), "main")
+		return strings.TrimSpace(p.must(dir, "rev-parse", "HEAD"))
+	}
+	module := func(at, url string) string {
+		return "[submodule \"" + at + " x\"]\n\tpath = " + at + "\n\turl = " + url + "\n"
+	}
+	const photo = "a large photograph"
+	sum := sha256.Sum256([]byte(photo))
+	oid := hex.EncodeToString(sum[:])
+	p.large = map[string]string{oid: photo}
+	pointer := fmt.Sprintf("version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n", oid, len(photo))
+
+	inner := make("inner", map[string]string{"deep.txt": "deep"}, nil)
+	lib := make("lib", map[string]string{"lib.txt": "lib", ".gitmodules": module("in", "../inner.git")}, map[string]string{"in": inner})
+	host := strings.TrimPrefix(p.server.URL, "https://")
+	make("shop", map[string]string{"web/index.html": "hi", "web/photo.jpg": pointer, ".gitattributes": "*.jpg filter=lfs diff=lfs merge=lfs -text\n",
+		".gitmodules": module("web/lib", "../lib.git") + module("other", "https://"+host+"/inner.git")}, map[string]string{"web/lib": lib, "other": inner})
+	file := filepath.Join(t.TempDir(), "source.tar")
+	fetch := func(name, folder string) error {
+		_, err := p.Fetch(t.Context(), "", build.Repository{URL: p.url(name), Path: folder, Credential: p.access()}, file, func(l string) { t.Log(l) })
+		return err
+	}
+	if err := fetch("shop", ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"web/lib/lib.txt", "web/lib/in/deep.txt", "other/deep.txt"} {
+		if got := names(t, file); !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+	content := func(file, name string) string {
+		b, _ := exec.Command("tar", "-xOf", file, name).Output()
+		return string(b)
+	}
+	if got := content(file, "web/photo.jpg"); got != photo {
+		t.Errorf("the photograph is %q", got)
+	}
+	if err := fetch("shop", "web"); err != nil || content(file, "photo.jpg") != photo || !strings.Contains(names(t, file), " lib/in/deep.txt") || strings.Contains(names(t, file), "other") {
+		t.Errorf("a folder: %v: %s", err, names(t, file))
+	}
+	bad := strings.Repeat("0123456789", 4)
+	for name, c := range map[string]struct{ modules, says string }{
+		"gone":    {module("m", "../nothing.git"), "submodule m: "},
+		"private": {module("m", "https://127.0.0.1:1/x.git"), "is not public"},
+		"file":    {module("m", "file:///etc"), "is not fetched"},
+	} {
+		make(name, map[string]string{".gitmodules": c.modules}, map[string]string{"m": bad})
+		if err := fetch(name, ""); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	make("lost", map[string]string{"x.jpg": strings.Replace(pointer, oid[:4], "beef", 1), ".gitattributes": "*.jpg filter=lfs\n"}, nil)
+	if err := fetch("lost", ""); err == nil || !strings.Contains(err.Error(), "does not have the object beef") {
+		t.Errorf("an object that is lost: %v", err)
 	}
 }
 

@@ -285,3 +285,18 @@ func (e *Engine) Remove(_ context.Context, project id.ID, name string) error {
 	}
 	return nil
 }
+
+// Projects implements build.Git.
+func (e *Engine) Projects(context.Context) ([]id.ID, error) {
+	folders, err := os.ReadDir(e.o.Dir)
+	if err != nil {
+		return nil, fail.Wrap(err, fail.Unavailable, "the repositories cannot be listed")
+	}
+	var out []id.ID
+	for _, f := range folders {
+		if p, ok := id.Parse(f.Name()); ok {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
