@@ -159,12 +159,12 @@ func (c *client) admin() ident.Principal {
 // project is the one that the tests' components are in.
 func (c *client) project() string {
 	c.t.Helper()
-	var r struct{ Resources []struct{ Project string } }
+	var r struct{ Items []struct{ Project string } }
 	c.do("GET", components, nil, &r)
-	if len(r.Resources) == 0 || r.Resources[0].Project == "" {
+	if len(r.Items) == 0 || r.Items[0].Project == "" {
 		c.t.Fatalf("no component says its project: %+v", r)
 	}
-	return r.Resources[0].Project
+	return r.Items[0].Project
 }
 
 // TestAPackageComesFromABucket of the project, to who may read it; and a hook that comes while it is built waits.
