@@ -81,3 +81,22 @@ func TestAnAdministratorIsNoOperator(t *testing.T) {
 	w.must(w.Door.Do(t.Context(), &call.Call{Kind: w.Door.KindOf("identity/user"), Verb: call.Update, Target: "plain", Principal: ivan, Spec: json.RawMessage(`{"password":"staple battery"}`)}))
 	w.must(w.Door.Do(t.Context(), &call.Call{Kind: w.Door.KindOf("identity/user"), Verb: call.Update, Target: "olga", Principal: w.Root, Spec: json.RawMessage(`{"password":"staple battery"}`)}))
 }
+
+// TestAProvidersWordMakesNoOperator: whom a mapping puts into the operators' group has what the group may in the domain, not
+// in the cloud.
+func TestAProvidersWordMakesNoOperator(t *testing.T) {
+	w := world{kerneltest.Start(t, nil), t}
+	ops := w.in("", call.Create, "group", "ops", m{}).Row.M().ID
+	w.in("", call.Create, "grant", "", m{"policy": "full-access", "group": "ops", "cloud": true})
+	w.in("", call.Create, "user", "guest", m{"password": "correct horse"})
+	w.in("", call.Create, "domain", "elsewhere", m{})
+	p := w.logIn("awan", "guest")
+	p.Federated, p.Groups = []string{string(ops)}, []string{string(ops)}
+	if err := w.lists(p, "elsewhere"); !fail.Is(err, fail.NotFound) {
+		t.Errorf("the guest sees another account: %v", err)
+	}
+	w.in("", call.Update, "user", "guest", m{"groups": []string{"ops"}})
+	if err := w.lists(w.logIn("awan", "guest"), "elsewhere"); err != nil {
+		t.Errorf("a member does not: %v", err)
+	}
+}

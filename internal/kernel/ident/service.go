@@ -2,6 +2,7 @@ package ident
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -251,6 +252,7 @@ func (s *Service) policies(tx store.Tx, p Principal) ([]granted, error) {
 
 func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 	var out []granted
+	vouched := false // a provider's word makes nobody an operator: administrators of its domain say what it may say
 	add := func(subject, source string) error {
 		grants, err := s.Kinds.Grant.List(tx, string(p.Domain), kind.Filter{Index: "subject", Value: subject})
 		if err != nil {
@@ -269,7 +271,7 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 				continue
 			}
 			all, err := s.withImplied(tx, granted{Attached: doc, policy: pol, project: id.ID(g.Spec.Project), enterprise: g.Spec.EnterpriseProject,
-				cloud: g.Spec.Cloud && p.Application == ""}, p.Domain)
+				cloud: g.Spec.Cloud && !p.Lent() && !vouched}, p.Domain)
 			if err != nil {
 				return err
 			}
@@ -305,6 +307,7 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 		if row == nil {
 			continue
 		}
+		vouched = slices.Contains(p.Federated, g)
 		if err := add(g, "group "+row.Name); err != nil {
 			return nil, err
 		}
