@@ -197,6 +197,7 @@ func TestAPackageComesFromABucket(t *testing.T) {
 	}
 
 	// Who may deploy and may not read the bucket does not get at it this way.
+	c.do("PATCH", "/domains/-/identity/security-policies/rules", m{"spec": m{"mfa": "off", "mfa_api": false}}, nil)
 	document := m{"Version": "1.1", "Statement": []m{{"Effect": "Allow", "Action": []string{"app:*:*"}}}}
 	c.do("POST", "/domains/-/identity/policies", m{"name": "deployers", "spec": m{"document": document}}, nil)
 	c.do("POST", "/domains/-/identity/users", m{"name": "dev", "spec": m{"password": "correct horse battery 9"}}, nil)
