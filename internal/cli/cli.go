@@ -52,6 +52,13 @@ type UpOptions struct {
 	AllowSources                               []string // hosts and networks that sources may come from beside public addresses
 	Registries                                 []string // other registries that images may be named from
 
+	// PasswordOnAPIs: new accounts begin without asking for a second factor on the APIs.
+	PasswordOnAPIs bool
+	Simulate       bool // servers, networks and disks exist in memory only
+
+	PublicIPs                        []string // ranges that public addresses are taken from: PREFIX or NAME=PREFIX
+	OvercommitCPUs, OvercommitMemory float64  // how much more servers are promised than there is; 0: the default
+
 	ObjectDirs                                  []string // folders on disks of their own that objects are spread over; none: in Data
 	ObjectS3                                    string   // https://HOST/BUCKET/PREFIX of the store that objects lie in instead
 	ObjectS3Region, ObjectS3CA, ObjectS3KeyFile string   // of that store

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -388,20 +389,27 @@ func (s *session) describe(k *kind.Desc, row json.RawMessage) error {
 	return nil
 }
 
-// sublist prints a list of objects inside a row as a table of its own.
+// sublist prints a list of objects inside a row as a table of its own: what has a value in at least one of them, and is no object
+// itself (-o json has those).
 func (s *session) sublist(f kind.Field, v any) error {
 	items, _ := v.([]any)
 	if len(items) == 0 {
 		return nil
 	}
+	fields := slices.DeleteFunc(slices.Clone(f.Item.Fields), func(sub kind.Field) bool {
+		return sub.Type == kind.Object || !slices.ContainsFunc(items, func(item any) bool { return text(at(item, sub.Name)) != "" })
+	})
+	if len(fields) == 0 {
+		return nil
+	}
 	var header []string
 	var cells [][]string
-	for _, sub := range f.Item.Fields {
+	for _, sub := range fields {
 		header = append(header, strings.ToUpper(strings.ReplaceAll(sub.Name, "_", " ")))
 	}
 	for _, item := range items {
 		var line []string
-		for _, sub := range f.Item.Fields {
+		for _, sub := range fields {
 			cell := text(at(item, sub.Name))
 			if ago := age(cell, time.Now()); sub.Type == kind.Time && ago != "" {
 				cell = ago + " ago"

@@ -44,7 +44,7 @@ func (s *session) streamCmd(name string, k *kind.Desc, a *kind.ActionDesc) *cobr
 		if err != nil {
 			return err
 		}
-		q := client.Request{Method: "POST", Path: s.collection(c, k)}
+		q := client.Request{Method: "POST", Path: s.collection(c, k), Raw: s.Stdout}
 		if !a.Collection {
 			q.Path += "/" + url.PathEscape(args[0])
 		}

@@ -27,6 +27,7 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/asbuilt"
 	"github.com/awancloud/awan/internal/service/balancer"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/build"
@@ -75,6 +76,10 @@ type Options struct {
 	WebhookAllow []netip.Prefix
 	// PublicIPs are the ranges that public addresses are taken from; none: network.DefaultPublic.
 	PublicIPs []network.Pool
+	// PasswordOnAPIs lets new accounts begin without asking for a second factor on the APIs.
+	PasswordOnAPIs bool
+	// Simulate makes servers, networks and disks in memory only.
+	Simulate bool
 	// Overcommit is how much more servers are promised than there is; zero: compute.DefaultOvercommit.
 	Overcommit compute.Overcommit
 	Blobs      object.Blobs // where the bytes of objects lie; nil: where Objects says
@@ -136,6 +141,7 @@ type Cloud struct {
 	DNS        *dns.Service
 	NameServer netip.AddrPort // where public zones are answered; invalid: nowhere
 	IaaS       *iaas.IaaS
+	AsBuilt    *asbuilt.Service
 	sealer     *secret.Sealer
 	calls      *calls
 }
@@ -185,6 +191,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeIaaS(limits); err != nil {
 		return c, err
 	}
+	c.makeAsBuilt()
 	c.makeDNS()
 	c.makeBalancer()
 	c.Endpoints = endpoint.New()
@@ -230,6 +237,8 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		return c, err
 	}
 	c.closing(func() error { c.IaaS.Close(); return nil })
+	c.AsBuilt.Start(ctx)
+	c.closing(func() error { c.AsBuilt.Close(); return nil })
 	if err := c.startDNS(ctx); err != nil {
 		return c, err
 	}
@@ -272,6 +281,9 @@ func (c *Cloud) prepare() (err error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the data folder %s cannot be made", c.Data).Then("choose another with --data DIR")
 	}
+	if err := c.checkSimulated(); err != nil {
+		return err
+	}
 	if c.Key, err = instanceKey(c.path("instance")); err != nil {
 		return err
 	}
@@ -295,6 +307,7 @@ func (c *Cloud) openStore(context.Context) error {
 		return err
 	}
 	c.Ident = ident.New(s, secret.NewPasswords(secret.DefaultCost()), c.sealer, time.Now)
+	c.Ident.PasswordOnAPIs = c.PasswordOnAPIs
 	return nil
 }
 

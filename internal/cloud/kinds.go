@@ -16,6 +16,7 @@ import (
 	"github.com/awancloud/awan/internal/service/access"
 	"github.com/awancloud/awan/internal/service/alarm"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/asbuilt"
 	"github.com/awancloud/awan/internal/service/balancer"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/config"
@@ -39,6 +40,7 @@ func (c *Cloud) kinds() []*kind.Def {
 		c.Balancer.Kinds(),
 		c.DNS.Kinds(),
 		c.Alarms.Kinds(),
+		c.AsBuilt.Kinds(),
 		c.Images.All(),
 		c.Scan.All(),
 		c.Federation.Kinds(),
@@ -55,7 +57,7 @@ func Describe() []kind.Desc {
 	}
 	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Buckets: bucket.New(bucket.Deps{}), Scaling: scaling.New(scaling.Deps{}), Access: access.New(access.Deps{}),
 		Alarms: alarm.New(alarm.Deps{}), Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
-		IaaS: machines, DNS: dns.New(dns.Deps{}), Balancer: balancer.New(balancer.Deps{}), Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
+		IaaS: machines, AsBuilt: asbuilt.New(asbuilt.Deps{}), DNS: dns.New(dns.Deps{}), Balancer: balancer.New(balancer.Deps{}), Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
 	for _, k := range c.kinds() {
 		out = append(out, k.Desc)
 	}

@@ -38,9 +38,14 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 		return Engines{}, errors.Join(err, close(), run.Close())
 	}
 	e := Engines{Workload: run, Builder: &builder{maker, c.Registry}, Sources: sources, Gateway: run.Gateway(), Inside: run.Inside()}
-	closeMachines := c.machines(ctx, &e)
+	closeMachines := func() error { return nil }
+	if c.Simulate {
+		err = c.simulate(&e)
+	} else {
+		closeMachines = c.machines(ctx, &e)
+	}
 	e.Close = func() error { return errors.Join(closeMachines(), closeSources(), close(), run.Close()) }
-	return e, nil
+	return e, err
 }
 
 // maker wires builds: base images from the machine's packages, recipes from the catalogue, BuildKit.

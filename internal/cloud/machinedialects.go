@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
@@ -48,15 +49,11 @@ func (c *Cloud) machineServices(a *auth.Authenticator, o keystone.Options) []fro
 func (c *Cloud) ecsOptions(a *auth.Authenticator) ecs.Options {
 	return ecs.Options{Door: c.Door, Auth: a, Region: c.Region, Compute: c.IaaS.Servers, Network: c.IaaS.Networks, KeyPair: c.IaaS.Keypairs.D,
 		Console: func(_ *http.Request, project, server string) string {
-			return c.URL() + "/projects/" + project + "/compute/servers/" + server + "?screen=vnc"
+			return c.screenOf(id.ID(project), id.ID(server), "vnc")
 		}}
 }
 
 // screenOf is the console's page of a server's serial line, or of its screen.
-func (c *Cloud) screenOf(_ *http.Request, server id.ID, protocol string) string {
-	screen := "vnc"
-	if protocol == "serial" {
-		screen = "serial"
-	}
-	return c.URL() + "/k/compute/servers/" + string(server) + "?screen=" + screen
+func (c *Cloud) screenOf(project, server id.ID, protocol string) string {
+	return c.URL() + "/projects/" + string(project) + "/compute/servers/" + string(server) + "?screen=" + url.QueryEscape(protocol)
 }

@@ -2,7 +2,9 @@ package cloud
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net/netip"
 	"os"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/machine"
+	"github.com/awancloud/awan/internal/service/network"
 )
 
 // makeIaaS wires networks, disks, images and servers.
@@ -24,7 +27,8 @@ func (c *Cloud) makeIaaS(limits ledger.Limits) (err error) {
 	}
 	c.IaaS, err = iaas.New(iaas.Deps{Store: c.Store, Fabric: c.Engines.Fabric, Machine: c.Engines.Machine, Disk: c.Engines.Disk, Maker: c.Engines.Images,
 		Door: func() *call.Door { return c.Door }, Ident: c.Ident, Sealer: c.sealer, Limits: limits, Region: c.Region, PublicIPs: c.PublicIPs, Overcommit: c.Overcommit,
-		HostName: name, Dir: c.path("flows"), Now: time.Now, Log: c.Log})
+		HostName: name, Dir: c.path("flows"), Objects: c.Buckets, Found: c.driftFound,
+		Identity: func() (*tls.Certificate, error) { return c.CA.Leaf([]string{"instance-identity." + c.Domain}, nil) }, Now: time.Now, Log: c.Log})
 	return err
 }
 
@@ -32,7 +36,11 @@ func (c *Cloud) makeIaaS(limits ledger.Limits) (err error) {
 // off just that, and says what to install.
 func (c *Cloud) machines(ctx context.Context, e *Engines) (close func() error) {
 	var closers []func() error
-	if f, err := linux.Open(ctx, linux.Options{Key: c.Key, Log: c.Log}); err != nil {
+	n := linux.Options{Key: c.Key, Log: c.Log}
+	if len(c.PublicIPs) == 0 {
+		n.Unrouted = []netip.Prefix{network.DefaultPublic.Prefix} // the operator named none, so nobody routes ours
+	}
+	if f, err := linux.Open(ctx, n); err != nil {
 		c.Log.Warn("networks carry no packets", "why", fail.From(err).Public(), "err", err)
 		e.Fabric = fabric.Absent{Why: err}
 	} else {

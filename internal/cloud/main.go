@@ -39,10 +39,18 @@ func up(ctx context.Context, o cli.UpOptions) error {
 	if err != nil {
 		return err
 	}
+	public, err := publicPools(o.PublicIPs)
+	if err != nil {
+		return err
+	}
+	promised, err := overcommit(o)
+	if err != nil {
+		return err
+	}
 	c, err := Open(ctx, Options{Objects: objects, Data: o.Data, Listen: cmp.Or(o.Listen, DefaultListen), Domain: cmp.Or(o.Domain, DefaultDomain),
 		Region: cmp.Or(o.Region, DefaultRegion), Account: DefaultAccount, Version: Version, Log: log,
 		Upstream: o.Upstream, UpstreamBases: o.Bases, TCPPorts: o.TCPPorts, DNSListen: o.DNS, ACMEDirectory: o.ACMEDirectory, ACMEEmail: o.ACMEEmail,
-		Mail: mail, WebhookAllow: allow, AllowSources: o.AllowSources, Registries: o.Registries})
+		PasswordOnAPIs: o.PasswordOnAPIs, Simulate: o.Simulate, PublicIPs: public, Overcommit: promised, Mail: mail, WebhookAllow: allow, AllowSources: o.AllowSources, Registries: o.Registries})
 	if err != nil {
 		return err
 	}

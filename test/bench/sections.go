@@ -40,6 +40,10 @@ var sections = []struct {
 	{"signature", signature},
 	{"keystone", keystone},
 	{"objects", objects},
+	{"uploads", uploads},
+	{"packets", packets},
+	{"many-servers", manyServers},
+	{"servers", servers},
 	{"deploy", deploy},
 	{"builds", builds},
 }
@@ -49,7 +53,7 @@ const spell = 3 * time.Second // how long one figure is measured
 var binary string
 
 // cloud starts a cloud of its own in a new folder.
-func (b *bench) cloud() *cloudtest.Process {
+func (b *bench) cloud(flags ...string) *cloudtest.Process {
 	if binary == "" {
 		binary = cloudtest.Binary(b, b.dir)
 	}
@@ -58,7 +62,7 @@ func (b *bench) cloud() *cloudtest.Process {
 		b.Fatalf("%v", err)
 	}
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
-	p := cloudtest.New(b, binary, dir)
+	p := cloudtest.New(b, binary, dir, flags...)
 	p.Start()
 	return p
 }

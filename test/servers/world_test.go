@@ -5,19 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/awancloud/awan/internal/cloud/iaas"
 	disksim "github.com/awancloud/awan/internal/engine/disk/sim"
+	fabricsim "github.com/awancloud/awan/internal/engine/fabric/sim"
 	imagesim "github.com/awancloud/awan/internal/engine/image/sim"
 	machinesim "github.com/awancloud/awan/internal/engine/machine/sim"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -25,40 +23,23 @@ import (
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store/mem"
 	"github.com/awancloud/awan/internal/service/compute"
-	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/volume"
 )
 
 // world is a cloud of servers in one process.
 type world struct {
-	*testing.T
+	testing.TB
 	*kerneltest.Kernel
 	*iaas.IaaS
 	machines *machinesim.Engine
+	fabric   *fabricsim.Engine
 	disks    *disksim.Engine
 	limits   map[ledger.Dim]int64
 }
 
-// wires plugs in everything and carries nothing.
-type wires struct {
-	fabric.Absent
-}
-
-func (wires) EnsurePort(_ context.Context, port id.ID, _ fabric.Port) (fabric.SeenPort, error) {
-	return fabric.SeenPort{Device: "tap" + string(port[:8]), MTU: 1500, Up: true}, nil
-}
-
-func (wires) Listen(context.Context, id.ID, netip.AddrPort) (net.Listener, error) {
-	return net.Listen("tcp", "127.0.0.1:0")
-}
-
-func (wires) ListenPacket(context.Context, id.ID, netip.AddrPort) (net.PacketConn, error) {
-	return net.ListenPacket("udp", "127.0.0.1:0")
-}
-
-func newWorld(t *testing.T, o machinesim.Options) *world {
+func newWorld(t testing.TB, o machinesim.Options) *world {
 	t.Helper()
-	w := &world{T: t, machines: machinesim.New(o), disks: disksim.New(disksim.Options{}), limits: map[ledger.Dim]int64{}}
+	w := &world{TB: t, machines: machinesim.New(o), fabric: fabricsim.New(fabricsim.Options{}), disks: disksim.New(disksim.Options{}), limits: map[ledger.Dim]int64{}}
 	on := mem.New()
 	sealer, err := secret.OpenSealer(t.TempDir())
 	if err != nil {
@@ -70,7 +51,7 @@ func newWorld(t *testing.T, o machinesim.Options) *world {
 		}
 		return 1 << 40, true
 	}
-	w.IaaS, err = iaas.New(iaas.Deps{Store: on, Fabric: wires{}, Machine: w.machines, Disk: w.disks, Maker: imagesim.Maker{Names: []string{"debian", "debian-small"}},
+	w.IaaS, err = iaas.New(iaas.Deps{Store: on, Fabric: w.fabric, Machine: w.machines, Disk: w.disks, Maker: imagesim.Maker{Names: []string{"debian", "debian-small"}},
 		Door: func() *call.Door { return w.Kernel.Door }, Sealer: sealer, Limits: limits, Region: "awan-1", HostName: "here", Dir: t.TempDir(), Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)

@@ -84,6 +84,7 @@ type Request struct {
 	In           any       // sent as JSON
 	Body         io.Reader // or these bytes, which the signature does not cover
 	ContentType  string    // of Body
+	Raw          io.Writer // Lines: what is no lines of JSON goes here as it is
 	Header       http.Header
 	Public       bool // sent without a credential
 }
@@ -218,7 +219,12 @@ func (c *Client) Lines(ctx context.Context, q Request, each func(line []byte) er
 		return err
 	}
 	defer resp.Body.Close()
-	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/") {
+	switch ct := resp.Header.Get("Content-Type"); {
+	case strings.HasPrefix(ct, "application/x-ndjson"), strings.HasPrefix(ct, "application/json"):
+	case q.Raw != nil: // bytes of another type, as they are
+		_, err := io.Copy(q.Raw, &reading{resp.Body, func(err error) error { return c.unreachable(ctx, err) }})
+		return err
+	default:
 		return c.copyLines(ctx, resp.Body, each)
 	}
 	sc := bufio.NewScanner(resp.Body)
@@ -239,6 +245,20 @@ func (c *Client) Lines(ctx context.Context, q Request, each func(line []byte) er
 		return c.unreachable(ctx, err)
 	}
 	return nil
+}
+
+// reading tells errors of the connection from those of where the bytes go.
+type reading struct {
+	io.Reader
+	failed func(error) error
+}
+
+func (r *reading) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if err != nil && err != io.EOF {
+		err = r.failed(err)
+	}
+	return n, err
 }
 
 // copyLines hands over a stream of another type (text) as it is, line by line.

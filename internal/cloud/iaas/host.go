@@ -21,10 +21,10 @@ func (h host) Unseal(m *kind.Meta, part, path, sealed string) (string, error) {
 	return h.door().Unseal(m, part, path, sealed)
 }
 
-// Wake makes a kind's loop run now; before the door is there nothing waits.
-func (h host) Wake(fullName string) {
+// Wake makes a kind's loop look at rows now; before the door is there nothing waits.
+func (h host) Wake(fullName string, rows ...id.ID) {
 	if d := h.door(); d != nil {
-		d.Wake(fullName)
+		d.Wake(fullName, rows...)
 	}
 }
 

@@ -5,6 +5,8 @@ package iaas
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"io"
 	"log/slog"
 
 	"github.com/awancloud/awan/catalog"
@@ -16,6 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/asbuilt"
 	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/disk"
 	"github.com/awancloud/awan/internal/service/fabric"
@@ -43,8 +46,20 @@ type Deps struct {
 	Overcommit compute.Overcommit
 	HostName   string
 	Dir        string // records of flow logs
-	Now        clock.Clock
-	Log        *slog.Logger
+	// Objects reads images from buckets; nil: there are none.
+	Objects Objects
+	// Found is told of differences between rows and the kernel's networks; nil: nobody is.
+	Found func(ctx context.Context, d asbuilt.Drift)
+	// Identity signs the identity documents of servers; nil: they are not signed.
+	Identity func() (*tls.Certificate, error)
+	Now      clock.Clock
+	Log      *slog.Logger
+}
+
+// Objects is object storage, as images come from it.
+type Objects interface {
+	MayRead(tx store.Tx, p ident.Principal, project id.ID, bucket, object string) error
+	OpenIn(ctx context.Context, project id.ID, bucket, object string) (io.ReadCloser, error)
 }
 
 // IaaS are the services.
@@ -69,7 +84,9 @@ func New(d Deps) (*IaaS, error) {
 		return nil, err
 	}
 	zone := i.Zone()
+	keys := &agencies{i: i, keys: map[id.ID]agencyKey{}}
 	i.Networks = network.New(network.Deps{Store: d.Store, Engine: d.Fabric, Host: host{i}, Instance: i.instance, Dir: d.Dir,
+		Credentials: keys.credentials, Identity: d.Identity, Found: d.Found,
 		Options: network.Options{Region: d.Region, Zone: zone, Public: d.PublicIPs}, Now: d.Now, Log: d.Log})
 	i.Images = image.New(image.Deps{Store: d.Store, Engine: d.Disk, Maker: d.Maker, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log, Project: i.project,
 		Take: func(ctx context.Context, project id.ID, from image.Source, of id.ID) (image.Taken, error) {
@@ -78,11 +95,17 @@ func New(d Deps) (*IaaS, error) {
 		Release: func(ctx context.Context, project id.ID, from image.Source, of id.ID) error {
 			return i.Volumes.Release(ctx, project, from, of)
 		}})
+	if d.Objects != nil {
+		i.Images.Object = d.Objects.OpenIn
+		i.Images.MayRead = func(ctx context.Context, tx store.Tx, project id.ID, bucket, object string) error {
+			return d.Objects.MayRead(tx, ident.From(ctx), project, bucket, object)
+		}
+	}
 	i.Volumes = volume.New(volume.Deps{Store: d.Store, Engine: d.Disk, Machines: d.Machine, Images: i.Images, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log,
 		Unseal: host{i}.Unseal, Catalogue: types, Zones: []string{zone}, Retention: volumeRetention,
 		Refit: func(ctx context.Context, server, _ id.ID) error { return i.Servers.Refit(ctx, server) }})
 	i.Servers = compute.New(compute.Deps{Store: d.Store, Engine: d.Machine, Host: host{i}, Networks: cards{i.Networks}, Volumes: disks{i.Volumes}, Images: pictures{i.Images},
-		PublicKey: i.publicKey, Flavors: flavors, Overcommit: d.Overcommit, Zone: zone, HostName: d.HostName, Now: d.Now, Log: d.Log})
+		PublicKey: i.publicKey, MayPass: keys.mayPass, Flavors: flavors, Overcommit: d.Overcommit, Zone: zone, HostName: d.HostName, Now: d.Now, Log: d.Log})
 	return i, nil
 }
 

@@ -1,20 +1,13 @@
 package s3
 
-import (
-	"strings"
+import "github.com/awancloud/awan/internal/kernel/fail"
 
-	"github.com/awancloud/awan/internal/kernel/fail"
-)
-
-// absent refuses what OBS's clients ask for by a header or a name alone, and this cloud does not have: without this a fetch
-// policy would be stored as an object, and a callback forgotten.
+// absent refuses what OBS's clients ask for by a parameter beside an operation, and this cloud does not have: without this it
+// would be forgotten.
 func (r *request) absent() error {
 	switch {
-	case strings.EqualFold(r.ext("Oef-Marker"), "yes"):
-		return refuse("NotImplemented", fail.Unsupported, "fetch policies and fetch jobs are not offered").
-			Then("use a mirror rule (?mirrorBackToSource): what is not there is fetched when somebody asks for it")
-	case r.ext("Callback") != "":
-		return refuse("NotImplemented", fail.Unsupported, "callbacks after an upload are not offered").Then("use a notification of ObjectCreated:*")
+	case r.ext("Callback") != "" && (r.ext("Copy-Source") != "" || r.q.Has("append") || r.q.Has("modify")):
+		return refuse("NotImplemented", fail.Unsupported, "callbacks follow PutObject, CompleteMultipartUpload and forms only").Then("use a notification of ObjectCreated:*")
 	case r.q.Has("x-image-process"):
 		return refuse("NotImplemented", fail.Unsupported, "images are not processed here").Then("store them in the sizes that are needed")
 	case r.q.Has("x-obs-accesslabel"):

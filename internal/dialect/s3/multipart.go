@@ -201,6 +201,10 @@ func (r *request) completeUpload() error {
 	if in.Customer, err = r.customerKey(""); err != nil {
 		return err
 	}
+	cb, err := r.callback()
+	if err != nil {
+		return err
+	}
 	o, err := r.api.Buckets.Complete(r.Context(), r.caller, in)
 	if err != nil {
 		return err
@@ -210,6 +214,9 @@ func (r *request) completeUpload() error {
 	}
 	r.setProtect(o.Protect, o.CustomerMD5)
 	r.setExpiry(o)
+	if cb != nil {
+		return r.called(cb, o)
+	}
 	encoding := r.q.Get("encoding-type")
 	out := completedXML{Xmlns: r.space(), Location: r.location(r.key), Bucket: r.bucket, Key: encoded(r.key, encoding), ETag: quoted(o.ETag), EncodingType: encoding}
 	if len(o.Sums) > 0 && !r.obs {

@@ -12,6 +12,8 @@ const (
 	onService level = "service"
 	onBucket  level = "bucket"
 	onObject  level = "object"
+
+	onExtension level = "extension" // OBS's fetch policies and jobs, whose sub is their name
 )
 
 // op is one operation of the protocol. Which one a request is for, its method, what it is about, and one parameter of
@@ -80,7 +82,7 @@ func operations() []op {
 	for _, s := range settings() {
 		list = append(list, s.ops()...)
 	}
-	return list
+	return append(list, fetchOps()...)
 }
 
 // elsewhere are sub-resources that clients know and this protocol layer does not have: without this list a DELETE with
@@ -109,6 +111,8 @@ func table() map[opKey]*op {
 func (a *API) find(r *request) *op {
 	at := onObject
 	switch {
+	case r.extension():
+		return a.ops[opKey{r.Method, onExtension, extensionOf(r.key)}]
 	case r.bucket == "":
 		at = onService
 	case r.key == "":

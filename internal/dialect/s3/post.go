@@ -63,9 +63,16 @@ func (r *request) postObject() error {
 		}
 	}
 	in.Body = body
+	cb, err := formCallback(form, file.FileName())
+	if err != nil {
+		return err
+	}
 	o, err := r.api.Buckets.Put(r.Context(), r.caller, in)
 	if err != nil {
 		return err
+	}
+	if cb != nil {
+		return r.called(cb, o)
 	}
 	return r.formAnswer(form, o)
 }

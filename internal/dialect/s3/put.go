@@ -94,6 +94,10 @@ func (r *request) putObject() error {
 	if err != nil {
 		return err
 	}
+	cb, err := r.callback()
+	if err != nil {
+		return err
+	}
 	if err := r.body(in); err != nil {
 		return err
 	}
@@ -101,11 +105,21 @@ func (r *request) putObject() error {
 	if err != nil {
 		return err
 	}
-	return r.stored(o)
+	r.told(o)
+	if cb != nil {
+		return r.called(cb, o)
+	}
+	return r.ok(http.StatusOK)
 }
 
 // stored answers an upload.
 func (r *request) stored(o *bucket.Object) error {
+	r.told(o)
+	return r.ok(http.StatusOK)
+}
+
+// told writes the headers that say what was stored.
+func (r *request) told(o *bucket.Object) {
 	h := r.w.Header()
 	h["Etag"] = []string{quoted(o.ETag)}
 	if o.Versioned && (r.obs || o.Version != "null") {
@@ -117,7 +131,6 @@ func (r *request) stored(o *bucket.Object) error {
 	if r.obs && o.Class != "" && o.Class != bucket.Standard {
 		r.set("Storage-Class", r.className(o.Class))
 	}
-	return r.ok(http.StatusOK)
 }
 
 // source reads the header that names what is copied: /bucket/key?versionId=….

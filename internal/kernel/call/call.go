@@ -246,6 +246,9 @@ func (d *Door) JobAs(ctx context.Context, p ident.Principal, jobID id.ID, alias 
 		return nil, fail.New(fail.NotFound, "there is no job %s", jobID)
 	}
 	c := &Call{Kind: k, Verb: Get, Alias: alias, Principal: p, Domain: string(j.Domain), Project: string(j.Project), Target: string(j.Row)}
+	if k.Scope == kind.InCloud { // whose rows are domains of their own
+		c.Domain = ""
+	}
 	var s scope
 	err = d.Store.View(ctx, func(tx store.Tx) (err error) {
 		if s, err = d.scope(tx, c); err != nil {

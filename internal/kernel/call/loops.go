@@ -3,6 +3,8 @@ package call
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,17 +21,56 @@ type loops struct {
 	ctx  context.Context
 	stop context.CancelFunc
 	wg   sync.WaitGroup
-	wake map[string]chan struct{}
+	wake map[string]*alarm
+}
+
+// alarm wakes the loop of a kind: for some rows, or for all.
+type alarm struct {
+	ring chan struct{}
+	mu   sync.Mutex
+	rows map[id.ID]bool // what it is woken for; nil: for all
+	some bool
+}
+
+// set notes what to wake for; no rows: all.
+func (a *alarm) set(rows []id.ID) {
+	a.mu.Lock()
+	switch {
+	case len(rows) == 0:
+		a.rows, a.some = nil, true
+	case a.some && a.rows == nil: // for all already
+	default:
+		if a.rows == nil {
+			a.rows = map[id.ID]bool{}
+		}
+		a.some = true
+		for _, r := range rows {
+			a.rows[r] = true
+		}
+	}
+	a.mu.Unlock()
+	select {
+	case a.ring <- struct{}{}:
+	default:
+	}
+}
+
+// take gives what it was woken for and forgets it; nil: for all.
+func (a *alarm) take() (rows map[id.ID]bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	rows, a.rows, a.some = a.rows, nil, false
+	return rows
 }
 
 // loopWorkers is how many rows of one kind are looked at at once.
 const loopWorkers = 8
 
 func newLoops(d *Door) *loops {
-	l := &loops{d: d, wake: map[string]chan struct{}{}}
+	l := &loops{d: d, wake: map[string]*alarm{}}
 	l.ctx, l.stop = context.WithCancel(ident.With(context.Background(), ident.System()))
 	for name := range d.kinds {
-		l.wake[name] = make(chan struct{}, 1)
+		l.wake[name] = &alarm{ring: make(chan struct{}, 1)}
 	}
 	return l
 }
@@ -37,7 +78,9 @@ func newLoops(d *Door) *loops {
 func (l *loops) start() {
 	for _, k := range l.d.kinds {
 		if k.LoopDo != nil {
-			l.every(k.LoopEvery, l.wake[k.FullName()], func() { l.round(k) })
+			a := l.wake[k.FullName()]
+			l.every(k.LoopEvery, nil, func() { l.round(k, nil) })
+			l.every(0, a.ring, func() { l.round(k, a.take()) })
 		}
 		if k.Retention > 0 {
 			l.every(time.Minute, nil, func() { l.d.EmptyTrash(l.ctx, k) })
@@ -64,30 +107,29 @@ func (l *loops) flushUses() {
 	}
 }
 
+// every runs f each d (0: never by itself) and when woken.
 func (l *loops) every(d time.Duration, wake chan struct{}, f func()) {
-	l.wg.Add(1)
-	go func() {
-		defer l.wg.Done()
+	l.wg.Go(func() {
+		var tick <-chan time.Time
 		for {
-			t := time.NewTimer(d)
+			if d > 0 {
+				tick = time.After(d)
+			}
 			select {
-			case <-t.C:
+			case <-tick:
 			case <-wake:
-				t.Stop()
 			case <-l.ctx.Done():
-				t.Stop()
 				return
 			}
 			f()
 		}
-	}()
+	})
 }
 
-// Wake makes the loop of a kind run now: an engine saw something happen.
-func (d *Door) Wake(fullName string) {
-	select {
-	case d.loops.wake[fullName] <- struct{}{}:
-	default:
+// Wake makes the loop of a kind look at some rows now (none named: at all), because an engine saw something happen.
+func (d *Door) Wake(fullName string, rows ...id.ID) {
+	if a := d.loops.wake[fullName]; a != nil {
+		a.set(rows)
 	}
 }
 
@@ -103,10 +145,21 @@ func (d *Door) Act(ctx context.Context, m *kind.Meta, verb string, in any) error
 	return err
 }
 
-func (l *loops) round(k *kind.Def) {
-	var idle []kind.AnyRow
-	err := l.d.Store.View(l.ctx, func(tx store.Tx) (err error) {
-		idle, _, err = k.List(tx, "", kind.Filter{State: kind.Active, Where: func(r kind.AnyRow) bool { return r.M().Job == "" }})
+// round converges the rows that were named, or all (nil) that no job works on.
+func (l *loops) round(k *kind.Def, rows map[id.ID]bool) {
+	var idle []id.ID
+	if rows != nil {
+		idle = slices.Collect(maps.Keys(rows))
+		l.work(k, idle)
+		return
+	}
+	err := l.d.Store.View(l.ctx, func(tx store.Tx) error {
+		_, _, err := k.List(tx, "", kind.Filter{State: kind.Active, Where: func(r kind.AnyRow) bool {
+			if r.M().Job == "" {
+				idle = append(idle, r.M().ID)
+			}
+			return false
+		}})
 		return err
 	})
 	if err != nil {
@@ -115,16 +168,20 @@ func (l *loops) round(k *kind.Def) {
 		}
 		return
 	}
-	work := make(chan kind.AnyRow)
+	l.work(k, idle)
+}
+
+func (l *loops) work(k *kind.Def, rows []id.ID) {
+	work := make(chan id.ID)
 	var wg sync.WaitGroup
-	for range min(loopWorkers, len(idle)) {
+	for range min(loopWorkers, len(rows)) {
 		wg.Go(func() {
 			for row := range work {
 				l.one(k, row)
 			}
 		})
 	}
-	for _, row := range idle {
+	for _, row := range rows {
 		work <- row
 	}
 	close(work)
@@ -133,10 +190,11 @@ func (l *loops) round(k *kind.Def) {
 
 // one converges a row, if it is still idle. Its status is stored only when nobody changed the row meanwhile; else the
 // next round sees it.
-func (l *loops) one(k *kind.Def, row kind.AnyRow) {
-	defer l.d.holds.take(row.M().ID)()
+func (l *loops) one(k *kind.Def, at id.ID) {
+	defer l.d.holds.take(at)()
+	var row kind.AnyRow
 	err := l.d.Store.View(l.ctx, func(tx store.Tx) (err error) {
-		row, err = k.Get(tx, row.M().ID)
+		row, err = k.Get(tx, at)
 		return err
 	})
 	if err != nil || row == nil || row.M().State != kind.Active || row.M().Job != "" {

@@ -45,7 +45,7 @@ func (p *program) Save(_ context.Context, tx store.Tx, row any) error {
 	if err != nil || old == nil {
 		return err
 	}
-	now := p.k.Clone(old)
+	now := p.k.Copy(old)
 	reflect.ValueOf(now.SpecPtr()).Elem().Set(reflect.ValueOf(r.SpecPtr()).Elem())
 	reflect.ValueOf(now.StatusPtr()).Elem().Set(reflect.ValueOf(r.StatusPtr()).Elem())
 	if reflect.DeepEqual(old, now) {
@@ -71,7 +71,7 @@ func (p *program) Finish(ctx context.Context, tx store.Tx, j *job.Job, _ any) (*
 	if err != nil || old == nil {
 		return nil, err
 	}
-	row := p.k.Clone(old)
+	row := p.k.Copy(old)
 	m := row.M()
 	m.Job = ""
 	if j.State == job.Succeeded && (j.Flow == "delete" || j.Flow == "park") {

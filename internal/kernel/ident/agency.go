@@ -2,6 +2,7 @@ package ident
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,6 +33,9 @@ type agencyRow = kind.Row[AgencySpec, AgencyStatus]
 
 // Assume is the action that a caller's own domain must allow it, on the agency, to act through one.
 const Assume = "identity:agency:assume"
+
+// Pass is the verb that lets a caller hand an agency to something that acts with it, a server say.
+const Pass = "pass"
 
 func (k *Kinds) agencyKind() kind.Kind[AgencySpec, AgencyStatus] {
 	return kind.Kind[AgencySpec, AgencyStatus]{Service: "identity", Name: "agency", Plural: "agencies", Scope: kind.InDomain, NamePat: NamePattern,
@@ -98,9 +102,10 @@ func (k *Kinds) forgetAgency(tx store.Tx, a *agencyRow) error {
 
 // Actor is who acts through an agency.
 type Actor struct {
-	User   id.ID  `json:"user,omitempty"` // "" = a service of the cloud
-	Name   string `json:"name"`
-	Domain id.ID  `json:"domain,omitempty"`
+	User    id.ID  `json:"user,omitempty"` // "" = a service of the cloud
+	Service string `json:"service,omitempty"`
+	Name    string `json:"name"`
+	Domain  id.ID  `json:"domain,omitempty"`
 	// DomainName is for people.
 	DomainName string `json:"domain_name,omitempty"`
 }
@@ -114,8 +119,8 @@ func (s *Service) ByAgency(tx store.Tx, p Principal, domain, agency, region stri
 	if p.Agency != "" {
 		return Principal{}, nil, no, fail.New(fail.Denied, "who acts through an agency cannot act through another").Then("use a token of your own")
 	}
-	if p.Application != "" {
-		return Principal{}, nil, no, fail.New(fail.Denied, "an application credential cannot act through an agency").Then("use a token of the user")
+	if p.Lent() {
+		return Principal{}, nil, no, fail.New(fail.Denied, "an application credential or a trust cannot act through an agency").Then("use a token of the user")
 	}
 	d, err := s.Kinds.Domain.Find(tx, "-", domain)
 	if err != nil {
@@ -141,17 +146,21 @@ func (s *Service) ByAgency(tx store.Tx, p Principal, domain, agency, region stri
 	return q, &a.Meta, dec, err
 }
 
-// ForService gives the principal of a service of the cloud in the domain that trusts it; fail.NotFound when none does.
-func (s *Service) ForService(tx store.Tx, domain id.ID, service string) (Principal, error) {
-	rows, err := s.Kinds.Agency.List(tx, string(domain), kind.Filter{Index: "trust", Value: service, Limit: 1})
+// ForService gives the principal that a service of the cloud (called by any of the names) becomes through an agency of a
+// domain. on is what it acts for: a server, say.
+func (s *Service) ForService(tx store.Tx, domain id.ID, agency, on string, names ...string) (Principal, error) {
+	a, err := s.Kinds.Agency.Find(tx, string(domain), agency)
 	if err != nil {
 		return Principal{}, err
 	}
-	if len(rows) == 0 {
-		return Principal{}, fail.New(fail.NotFound, "no agency of this account trusts the service %s", service).
-			Then("make one: awan agency create NAME --trust-service %s, and grant it what it may do", service)
+	if a == nil {
+		return Principal{}, fail.New(fail.NotFound, "there is no agency %q", agency).Then("see awan agency list")
 	}
-	p, err := s.through(tx, rows[0].ID, Actor{Name: "service " + service})
+	if !slices.Contains(names, a.Spec.TrustService) {
+		return Principal{}, fail.New(fail.Denied, "the agency %q does not trust the service %s", agency, names[0]).
+			Then("make one that does: awan agency create NAME --trust-service %s, and grant it what it may do", names[0])
+	}
+	p, err := s.through(tx, a.ID, Actor{Name: on, Service: a.Spec.TrustService})
 	p.Method, p.Issued = ByAgency, s.now()
 	return p, err
 }
@@ -163,7 +172,7 @@ func (s *Service) through(tx store.Tx, agency id.ID, by Actor) (Principal, error
 	if err != nil {
 		return Principal{}, err
 	}
-	if a == nil || a.Status.TrustDomain != by.Domain || !a.Status.Expires.IsZero() && !s.now().Before(a.Status.Expires) {
+	if a == nil || a.Status.TrustDomain != by.Domain || a.Spec.TrustService != by.Service || !a.Status.Expires.IsZero() && !s.now().Before(a.Status.Expires) {
 		return Principal{}, gone
 	}
 	d, err := s.Kinds.Domain.Get(tx, a.Domain)

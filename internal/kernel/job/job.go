@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1" // the same meaning as encoding/json, in half the time
+
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -125,7 +127,7 @@ func Get(tx store.Tx, jobID id.ID) (*Job, error) {
 		return nil, fail.New(fail.NotFound, "there is no job %s", jobID)
 	}
 	s := stored{Job: new(Job)}
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := jsonv1.Unmarshal(b, &s); err != nil {
 		return nil, err
 	}
 	s.Job.Before, s.Job.Then = s.Before, s.Then

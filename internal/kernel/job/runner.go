@@ -169,8 +169,18 @@ func (r *Runner) Get(ctx context.Context, jobID id.ID) (*Job, error) {
 
 // run drives one job until it is done or the runner closes; it returns the job to run next.
 func (r *Runner) run(jobID id.ID, a *active) (next id.ID) {
+	var j *Job
+	going := false // its last step ended well: it is still its turn
 	for {
-		j, row, err := r.load(jobID)
+		if going {
+			if next, going = r.slot(j, a); next != "" || r.ctx.Err() != nil {
+				return next
+			}
+			continue
+		}
+		var row any
+		var err error
+		j, row, err = r.load(jobID)
 		if err != nil {
 			if fail.Is(err, fail.NotFound) || r.ctx.Err() != nil {
 				return ""
@@ -196,36 +206,40 @@ func (r *Runner) run(jobID id.ID, a *active) (next id.ID) {
 			}
 			continue
 		}
-		select {
-		case r.slots <- struct{}{}:
-		case <-r.ctx.Done():
-			return ""
-		}
-		next, err := r.hold(j, a)
-		<-r.slots
-		if r.ctx.Err() != nil {
-			return ""
-		}
-		if err != nil {
-			r.log.Error("job cannot be advanced", "job", jobID, "kind", j.Kind, "flow", j.Flow, "err", err)
-			if !r.wait(a, time.Second) {
-				return ""
-			}
-		}
-		if next != "" {
+		if next, going = r.slot(j, a); next != "" || r.ctx.Err() != nil {
 			return next
 		}
 	}
 }
 
+// slot advances the job once when there is room for it. going says that it may be advanced again at once.
+func (r *Runner) slot(j *Job, a *active) (next id.ID, going bool) {
+	select {
+	case r.slots <- struct{}{}:
+	case <-r.ctx.Done():
+		return "", false
+	}
+	next, going, err := r.hold(j, a)
+	<-r.slots
+	if r.ctx.Err() != nil {
+		return "", false
+	}
+	if err != nil {
+		r.log.Error("job cannot be advanced", "job", j.ID, "kind", j.Kind, "flow", j.Flow, "err", err)
+		r.wait(a, time.Second)
+	}
+	return next, going && err == nil
+}
+
 // hold advances the job while nobody else works on its row, from what is stored then.
-func (r *Runner) hold(j *Job, a *active) (next id.ID, err error) {
+func (r *Runner) hold(j *Job, a *active) (next id.ID, going bool, err error) {
 	defer r.programs(j.Kind).Hold(j.Row)()
 	j, row, err := r.load(j.ID)
-	if err != nil || j.Done() {
-		return "", err
+	if err != nil || j.Done() || j.NotBefore.After(r.now()) && !j.Cancel {
+		return "", false, err
 	}
-	return r.advance(j, row, a)
+	next, err = r.advance(j, row, a)
+	return next, true, err
 }
 
 // wait sleeps d, until woken, or until the runner closes (false).

@@ -29,7 +29,7 @@ func (c *decoded) row(d *Def, key store.Key, b []byte) (AnyRow, error) {
 	known, ok := c.rows[key]
 	c.mu.Unlock()
 	if ok && bytes.Equal(known.stored, b) {
-		return d.copy(known.row), nil
+		return d.Copy(known.row), nil
 	}
 	r, err := d.Decode(b)
 	if err != nil {
@@ -49,5 +49,5 @@ func (c *decoded) row(d *Def, key store.Key, b []byte) (AnyRow, error) {
 		c.size -= len(old.stored)
 		delete(c.rows, k)
 	}
-	return d.copy(r), nil
+	return d.Copy(r), nil
 }

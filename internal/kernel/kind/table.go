@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	jsonv1 "github.com/go-json-experiment/json/v1" // the same meaning as encoding/json, in half the time
+
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -56,7 +58,9 @@ func (d *Desc) indexPrefix(index, scope, value string) string {
 	return "rowindex/" + d.FullName() + "/" + index + "/" + scope + "/" + escape(value) + "/"
 }
 
-func escape(v string) string { return strings.NewReplacer("%", "%25", "/", "%2F").Replace(v) }
+var escapes = strings.NewReplacer("%", "%25", "/", "%2F")
+
+func escape(v string) string { return escapes.Replace(v) }
 
 // Get reads a row by id, in whatever scope; nil when there is none.
 func (d *Def) Get(tx store.Tx, row id.ID) (AnyRow, error) {
@@ -110,7 +114,7 @@ func (d *Def) read(tx store.Tx, key string) (AnyRow, error) {
 // Decode reads a stored row.
 func (d *Def) Decode(b []byte) (AnyRow, error) {
 	r := d.New()
-	if err := json.Unmarshal(b, r); err != nil {
+	if err := jsonv1.Unmarshal(b, r); err != nil {
 		return nil, fail.Wrap(err, fail.Internal, "a stored %s cannot be read", d.FullName())
 	}
 	return r, nil
@@ -241,7 +245,9 @@ type Filter struct {
 	Tags         map[string]string // all of them; an empty value means "has the key"
 	Enterprise   string            // the enterprise project's id, "0" for the default one; "" = any
 	After        id.ID             // page on: rows after this one
+	Skip         int               // of the rows that match, leave out so many first: for clients that count pages
 	Limit        int               // at most; 0 = no limit
+	Total        *int              // set: how many rows there are on all pages is put there
 	Where        func(AnyRow) bool // any other test
 	// Shared gives rows whose maps, slices and pointers others read too: whoever asks must not change what those hold.
 	Shared bool
@@ -250,34 +256,25 @@ type Filter struct {
 // List gives the rows of a scope ("" = of all scopes) in the order of creation, and the marker of the next page ("" at
 // the end).
 func (d *Def) List(tx store.Tx, scope string, f Filter) ([]AnyRow, id.ID, error) {
-	var out []AnyRow
-	var more bool
-	take := func(r AnyRow) bool {
-		if !f.match(r) {
-			return true
-		}
-		if f.Limit > 0 && len(out) == f.Limit {
-			more = true
-			return false
-		}
-		out = append(out, r)
-		return true
-	}
+	p := &page{Filter: f}
 	var err error
 	if f.Exact != "" && !d.AnyName && scope != "" {
-		err = d.byName(tx, scope, f, take)
+		err = d.byName(tx, scope, f, p.take)
 	} else if f.Exact != "" && f.Index == "" && scope != "" {
 		f.Index, f.Value = nameIndex, f.Exact
-		err = d.scanIndex(tx, scope, f, take)
+		err = d.scanIndex(tx, scope, f, p.take)
 	} else if f.Index != "" {
-		err = d.scanIndex(tx, scope, f, take)
+		err = d.scanIndex(tx, scope, f, p.take)
 	} else {
-		err = d.scanRows(tx, scope, f, take)
+		err = d.scanRows(tx, scope, p)
 	}
-	if err != nil || !more {
-		return out, "", err
+	if f.Total != nil {
+		*f.Total = p.seen
 	}
-	return out, out[len(out)-1].M().ID, nil
+	if err != nil || !p.more {
+		return p.rows, "", err
+	}
+	return p.rows, p.rows[len(p.rows)-1].M().ID, nil
 }
 
 func (d *Def) byName(tx store.Tx, scope string, f Filter, take func(AnyRow) bool) error {
@@ -296,17 +293,23 @@ func (d *Def) byName(tx store.Tx, scope string, f Filter, take func(AnyRow) bool
 	return nil
 }
 
-func (d *Def) scanRows(tx store.Tx, scope string, f Filter, take func(AnyRow) bool) error {
-	p, after := d.Prefix(scope), ""
-	if f.After != "" {
-		after = p + string(f.After)
+func (d *Def) scanRows(tx store.Tx, scope string, p *page) error {
+	prefix, after := d.Prefix(scope), ""
+	if p.After != "" {
+		after = prefix + string(p.After)
 	}
-	for k, b := range tx.Scan(p, after) {
-		r, err := d.decode(k, b, f.Shared)
+	for k, b := range tx.Scan(prefix, after) {
+		if p.passes() {
+			if err := p.pass(b); err != nil {
+				return err
+			}
+			continue
+		}
+		r, err := d.decode(k, b, p.Shared)
 		if err != nil {
 			return err
 		}
-		if !take(r) {
+		if !p.take(r) {
 			return nil
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -248,10 +249,25 @@ func (s *Service) follow(ctx context.Context) {
 
 // removeOrphans destroys instances that no component knows: those of a crash between the engine and the store.
 func (s *Service) removeOrphans(ctx context.Context) error {
+	orphans, err := s.orphans(ctx)
+	if err != nil {
+		return err
+	}
+	for _, in := range orphans {
+		s.Log.Info("removing an instance that belongs to nothing", "instance", in)
+		if err := s.Engine.Destroy(ctx, in); err != nil {
+			s.Log.Warn("an orphan cannot be removed", "instance", in, "err", err)
+		}
+	}
+	return nil
+}
+
+// orphans are instances that no component, hook or task knows.
+func (s *Service) orphans(ctx context.Context) ([]id.ID, error) {
 	var held []id.ID
 	for in, err := range s.Engine.List(ctx) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		held = append(held, in)
 	}
@@ -278,19 +294,7 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	for _, in := range held {
-		if known[in] {
-			continue
-		}
-		s.Log.Info("removing an instance that belongs to nothing", "instance", in)
-		if err := s.Engine.Destroy(ctx, in); err != nil {
-			s.Log.Warn("an orphan cannot be removed", "instance", in, "err", err)
-		}
-	}
-	return nil
+	return slices.DeleteFunc(held, func(in id.ID) bool { return known[in] }), err
 }
 
 const addressPrefix = "appaddress/"

@@ -36,6 +36,12 @@ type API interface {
 	Parts(ctx context.Context, c *Caller, bucket, key, upload string, after, max int) (*Upload, []Part, bool, error)
 	Uploads(ctx context.Context, c *Caller, in *ListInput) ([]Upload, []string, bool, error) // After: key, AfterVersion: upload id
 
+	// Callback asks the server that an upload named, once its object is stored.
+	Callback(ctx context.Context, cb *Callback, o *Object) (*Answer, error)
+	// BeginFetch has an object fetched behind the request; it gives the job, and how many wait before it.
+	BeginFetch(ctx context.Context, c *Caller, bucket string, j FetchJob) (*FetchJob, int, error)
+	FetchJob(ctx context.Context, c *Caller, bucket, job string) (*FetchJob, error)
+
 	// ByDomain gives the bucket behind a name of its owner's; "" when there is none.
 	ByDomain(ctx context.Context, host string) (string, error)
 }

@@ -28,6 +28,9 @@ func (s *Service) MayRead(tx store.Tx, p ident.Principal, project id.ID, name, k
 	if r == nil && (err == nil || s.within(tx, c, c.call(list), b, "", list, nil) == nil) { // who may list may know
 		return fail.New(fail.NotFound, "bucket %s has no object %q", name, key)
 	}
+	if err == nil && r.SSE.Algorithm == byCustomer {
+		return fail.New(fail.Precondition, "%s/%s is encrypted with a key of its owner's, which is not kept here", name, key).Then("store it without one")
+	}
 	return err
 }
 

@@ -91,6 +91,8 @@ func (s *Service) Start(ctx context.Context) error {
 	s.every(time.Second, nil, s.scrub)
 	s.every(300*time.Millisecond, nil, s.replicator().run)
 	s.every(300*time.Millisecond, nil, s.inventories)
+	s.every(300*time.Millisecond, nil, s.fetchJobs().run)
+	s.every(time.Hour, nil, s.forgetFetches)
 	s.every(time.Second, nil, s.warn)
 	s.running.Go(s.gatherLogs)
 	return nil

@@ -27,6 +27,7 @@ type BucketSpec struct {
 	Replication   []Replication  `json:"replication" doc:"where new objects are copied to" max:"10"`
 	Domains       []string       `json:"domains" doc:"names of your own under which it is served" max:"20"`
 	Mirror        []Mirror       `json:"mirror" doc:"where objects that are not there are fetched from" max:"10"`
+	Fetch         Fetch          `json:"fetch" doc:"whether objects may be fetched from addresses on demand, by OBS's fetch jobs"`
 	RequesterPays bool           `json:"requester_pays" doc:"who asks pays; others must send that they know"`
 	MD5           bool           `json:"md5" doc:"the ETag of every object uploaded in one piece is its MD5, which costs more than everything else of an upload; else only of small ones and where the client sent it"`
 	FileSystem    bool           `json:"file_system" doc:"objects may be appended to, changed in the middle, truncated and renamed; needs versioning off" immutable:"true"`
@@ -184,6 +185,12 @@ type Mirror struct {
 	ID     string `json:"id" doc:"its name" required:"true"`
 	Prefix string `json:"prefix,omitempty" doc:"only names that begin so"`
 	URL    string `json:"url" doc:"https address that the rest of the name is put behind" required:"true"`
+}
+
+// Fetch is OBS's fetch policy.
+type Fetch struct {
+	Open   bool   `json:"open,omitempty" doc:"who may store an object may have the cloud fetch it from an address"`
+	Agency string `json:"agency,omitempty" doc:"kept as the client said (OBS)"`
 }
 
 // BucketStatus is what it holds.

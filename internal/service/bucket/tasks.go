@@ -55,7 +55,7 @@ func forgetTasks(tx store.Tx, b id.ID) error {
 			return err
 		}
 	}
-	for _, p := range []string{copiesKey, inventoryKey} {
+	for _, p := range []string{copiesKey, inventoryKey, fetchJobKey} {
 		for k := range tx.Scan(p+string(b)+"/", "") {
 			if err := tx.Delete(k); err != nil {
 				return err

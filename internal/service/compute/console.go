@@ -40,7 +40,7 @@ func (s *Service) pause(ctx context.Context, row *serverRow, paused bool, st kin
 	if err := s.Engine.Pause(ctx, row.ID, paused); err != nil {
 		return notRunning(row, err)
 	}
-	s.Host.Wake(s.Server.D.FullName())
+	s.Host.Wake(s.Server.D.FullName(), row.ID)
 	return st.Emit(map[string]bool{"paused": paused})
 }
 

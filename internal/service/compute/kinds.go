@@ -1,7 +1,9 @@
 package compute
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
@@ -123,8 +125,18 @@ func (s *Service) defaults(_ context.Context, tx store.Tx, row *serverRow) error
 	if err := s.grouped(tx, row); err != nil {
 		return err
 	}
-	if len(spec.Networks) == 0 {
+	switch {
+	case spec.Unplugged && len(spec.Networks) > 0:
+		return fail.Field("spec.networks", "the server is to begin without a network card").Then("leave unplugged or networks out")
+	case spec.Unplugged && spec.PublicIP != nil:
+		return fail.Field("spec.public_ip", "a server without a network card has no public address").Then("attach a card when it runs, and associate an address")
+	case !spec.Unplugged && len(spec.Networks) == 0:
 		spec.Networks = []Card{{}}
+	}
+	for i, f := range spec.Files {
+		if _, err := base64.StdEncoding.DecodeString(f.Content); err != nil {
+			return fail.Field(fmt.Sprintf("spec.files[%d].content", i), "is not base64").Because(err)
+		}
 	}
 	for i, c := range spec.Networks {
 		st.Cards = append(st.Cards, NIC{Key: fmt.Sprintf("nic%d", i), Want: c, Own: c.Port == "", Phase: Attaching})
@@ -209,12 +221,29 @@ func (s *Service) check(ctx context.Context, tx store.Tx, old, row *serverRow) e
 	if old != nil && (old.Spec.Flavor != row.Spec.Flavor || old.Spec.Image != row.Spec.Image || old.Spec.CPUs != row.Spec.CPUs || old.Spec.Memory != row.Spec.Memory) {
 		return fail.Field("spec.flavor", "flavour and image are not changed by an update").Then("awan server resize, or awan server rebuild")
 	}
+	if old != nil && old.Spec.Hostname != row.Spec.Hostname {
+		row.Status.Hostname = cmp.Or(row.Spec.Hostname, hostname(row.Name))
+	}
 	for k, v := range row.Spec.Metadata {
 		if k == "" || len(k) > 255 || len(v) > 1024 {
 			return fail.Field("spec.metadata", "the key %q must have 1 to 255 characters, its value at most 1024", k)
 		}
 	}
+	if err := s.checkAgency(ctx, tx, old, row); err != nil {
+		return err
+	}
 	return s.place(tx, old, row)
+}
+
+// checkAgency asks whether the caller may give the agency to a server: whoever can log in there has its rights.
+func (s *Service) checkAgency(ctx context.Context, tx store.Tx, old, row *serverRow) error {
+	if row.Spec.Agency == "" || old != nil && old.Spec.Agency == row.Spec.Agency {
+		return nil
+	}
+	if s.MayPass == nil {
+		return fail.Field("spec.agency", "servers get no keys of agencies here").Then("leave it out")
+	}
+	return s.MayPass(ctx, tx, &row.Meta, row.Spec.Agency)
 }
 
 // hostname makes a host name of a name.

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"slices"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -57,10 +58,25 @@ func (s *Service) removeChildren(ctx context.Context, row *serverRow) error {
 
 // removeOrphans destroys machines that no server is: those of a crash between the engine and the store.
 func (s *Service) removeOrphans(ctx context.Context) error {
+	orphans, err := s.orphans(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range orphans {
+		s.Log.Info("removing a machine that belongs to nothing", "machine", m)
+		if err := s.Engine.Destroy(ctx, m); err != nil && !fail.Is(err, fail.Gone) {
+			s.Log.Warn("an orphan cannot be removed", "machine", m, "err", err)
+		}
+	}
+	return nil
+}
+
+// orphans are machines that no server is.
+func (s *Service) orphans(ctx context.Context) ([]id.ID, error) {
 	var held []id.ID
 	for m, err := range s.Engine.List(ctx) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		held = append(held, m)
 	}
@@ -72,17 +88,5 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	for _, m := range held {
-		if known[m] {
-			continue
-		}
-		s.Log.Info("removing a machine that belongs to nothing", "machine", m)
-		if err := s.Engine.Destroy(ctx, m); err != nil && !fail.Is(err, fail.Gone) {
-			s.Log.Warn("an orphan cannot be removed", "machine", m, "err", err)
-		}
-	}
-	return nil
+	return slices.DeleteFunc(held, func(m id.ID) bool { return known[m] }), err
 }

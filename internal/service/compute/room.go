@@ -11,14 +11,15 @@ import (
 type Room struct {
 	Host       string
 	Zone       string
-	Engine     string // what runs machines there
-	CPUs       int    // real processors
-	Memory     int64  // MiB
-	UsedCPUs   int    // virtual processors of servers that are switched on
-	UsedMemory int64  // MiB
-	Servers    int    // in all
-	Running    int    // switched on
-	Disk       int    // GiB of the servers' disks
+	Engine     string       // what runs machines there
+	CPUs       int          // real processors
+	Memory     int64        // MiB
+	UsedCPUs   int          // virtual processors of servers that are switched on
+	UsedMemory int64        // MiB
+	Servers    int          // in all
+	Running    int          // switched on
+	Disk       int          // GiB of the servers' disks
+	All        []*kind.Meta // its servers
 	Overcommit
 }
 
@@ -41,6 +42,7 @@ func (s *Service) Room(ctx context.Context) (Room, error) {
 		r.Servers, r.Running, r.Disk = len(rows), 0, 0
 		for _, row := range rows {
 			one := row.(*serverRow)
+			r.All = append(r.All, &one.Meta)
 			if !one.Spec.Stopped {
 				r.Running++
 			}

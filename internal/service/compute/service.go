@@ -21,8 +21,8 @@ import (
 type Host interface {
 	// Unseal reads a secret of a stored row.
 	Unseal(m *kind.Meta, part, path, sealed string) (string, error)
-	// Wake makes the loop of a kind run now.
-	Wake(fullName string)
+	// Wake makes the loop of a kind look at these rows now.
+	Wake(fullName string, rows ...id.ID)
 	// Make, Made, Ready and Unmake create, find, await and delete rows that a server needs (call.Door says how).
 	Make(ctx context.Context, of *kind.Meta, fullName, key, name string, spec any) (kind.AnyRow, error)
 	Made(ctx context.Context, of *kind.Meta, fullName, key string) (id.ID, error)
@@ -104,6 +104,8 @@ type Deps struct {
 	// PublicKey gives the public key of a project's key pair; "" when there is none of that name.
 	PublicKey func(tx store.Tx, project id.ID, name string) (string, error)
 	Flavors   map[string]FlavorSpec
+	// MayPass refuses an agency that does not trust servers, or that the caller may not give to one. Nil: there are none.
+	MayPass func(ctx context.Context, tx store.Tx, row *kind.Meta, agency string) error
 	// Overcommit is how many virtual processors a real one carries, and how much memory is promised of what there is.
 	Overcommit Overcommit
 	Zone       string // the name of the availability zone that this machine is
@@ -164,12 +166,12 @@ func (s *Service) Close() {
 // follow wakes the loop when the engine saw something happen.
 func (s *Service) follow(ctx context.Context) {
 	for ctx.Err() == nil {
-		for _, err := range s.Engine.Events(ctx) {
+		for e, err := range s.Engine.Events(ctx) {
 			if err != nil {
 				s.Log.Warn("the machines' events broke off", "err", err)
 				break
 			}
-			s.Host.Wake(s.Server.D.FullName())
+			s.Host.Wake(s.Server.D.FullName(), e.Machine)
 		}
 		select {
 		case <-ctx.Done():

@@ -13,15 +13,17 @@ type ServerSpec struct {
 	Image  string `json:"image" doc:"what it boots: name or id of an image; empty when it boots from a volume that is there" ref:"image/image" example:"Debian 12" max:"255"`
 	Root   Root   `json:"root" doc:"the disk it boots from"`
 
-	Volumes  []Volume `json:"volumes,omitempty" doc:"further disks, from the start" max:"23"`
-	Networks []Card   `json:"networks,omitempty" doc:"its network cards; none: one in the project's default subnet" max:"12"`
-	Groups   []string `json:"groups,omitempty" doc:"security groups of its cards, by name or id; none: the project's default group" max:"10"`
-	PublicIP *Public  `json:"public_ip,omitempty" doc:"a public address for its first card"`
+	Volumes   []Volume `json:"volumes,omitempty" doc:"further disks, from the start" max:"23"`
+	Networks  []Card   `json:"networks,omitempty" doc:"its network cards; none: one in the project's default subnet" max:"12"`
+	Unplugged bool     `json:"unplugged" doc:"it begins without a network card" immutable:"true"`
+	Groups    []string `json:"groups,omitempty" doc:"security groups of its cards, by name or id; none: the project's default group" max:"10"`
+	PublicIP  *Public  `json:"public_ip,omitempty" doc:"a public address for its first card"`
 
 	KeyPair  string            `json:"key_pair" doc:"key pair whose owner may log in by ssh" ref:"keypair/keypair" max:"255"`
 	Password string            `json:"password,omitempty" doc:"password of the image's user; without one nobody logs in by password" secret:"true" max:"255"`
 	UserData string            `json:"user_data,omitempty" doc:"what cloud-init runs at the first start: a script or #cloud-config" max:"65536" immutable:"true"`
-	Hostname string            `json:"hostname" doc:"what it calls itself; empty: made from its name" max:"63" pattern:"^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)?$" immutable:"true"`
+	Files    []File            `json:"files,omitempty" doc:"what cloud-init writes into it at the first start" max:"20" immutable:"true"`
+	Hostname string            `json:"hostname" doc:"what it calls itself; empty: made from its name. Another is told to programs inside by the metadata service, and taken over at a rebuild" max:"63" pattern:"^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)?$"`
 	Metadata map[string]string `json:"metadata,omitempty" doc:"labels that programs inside read from the metadata service"`
 	Agency   string            `json:"agency" doc:"agency whose temporary keys programs inside get from the metadata service" max:"64"`
 
@@ -71,6 +73,12 @@ type Card struct {
 	Address string   `json:"address,omitempty" doc:"the address it has; empty: any that is free" max:"64"`
 	IPv6    bool     `json:"ipv6,omitempty" doc:"it gets an IPv6 address too, where the subnet has them"`
 	Groups  []string `json:"groups,omitempty" doc:"security groups of this card; none: the server's" max:"10"`
+}
+
+// File is a file that is there from the first start.
+type File struct {
+	Path    string `json:"path" doc:"where it is" required:"true" max:"255" pattern:"^/.*[^/]$" example:"/etc/motd"`
+	Content string `json:"content" doc:"what is in it, in base64" max:"65536"`
 }
 
 // Public is a public address.

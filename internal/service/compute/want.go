@@ -71,7 +71,7 @@ func (s *Service) seed(row *serverRow) (map[string][]byte, error) {
 	return map[string][]byte{"meta-data": append(m, '\n'), "user-data": []byte(user), "vendor-data": vendor, "network-config": networkConfig(row)}, nil
 }
 
-// vendorData is the cloud's own wish: the password, if one was given. What the user's data say wins.
+// vendorData is the cloud's own wish: the password and the files, if they were given. What the user's data say wins.
 func (s *Service) vendorData(row *serverRow) ([]byte, error) {
 	doc := map[string]any{}
 	if row.Spec.Password != "" {
@@ -82,6 +82,13 @@ func (s *Service) vendorData(row *serverRow) ([]byte, error) {
 		doc["ssh_pwauth"] = true
 		doc["password"] = password
 		doc["chpasswd"] = map[string]any{"expire": false}
+	}
+	var files []map[string]string
+	for _, f := range row.Spec.Files {
+		files = append(files, map[string]string{"path": f.Path, "encoding": "b64", "content": f.Content})
+	}
+	if len(files) > 0 {
+		doc["write_files"] = files
 	}
 	b, err := json.MarshalIndent(doc, "", "  ") // JSON is YAML
 	if err != nil {

@@ -1,6 +1,7 @@
 package network_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/asbuilt"
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/network"
 )
@@ -209,8 +211,13 @@ func TestDriftIsRepairedAndToldOf(t *testing.T) {
 	e.mu.Lock()
 	e.findings = []fabric.Finding{{What: "port", ID: port, Detail: "a rule that nobody wrote lets tcp 22 in", Repaired: true}}
 	e.mu.Unlock()
+	var told []asbuilt.Drift
+	l.s.Found = func(_ context.Context, d asbuilt.Drift) { told = append(told, d) }
 	if n, err := l.s.Drift(t.Context()); n != 1 || err != nil {
 		t.Fatal(n, err)
+	}
+	if len(told) != 1 || told[0].ID != port || told[0].Kind != "network/port" || !told[0].Repaired {
+		t.Errorf("the daily report is told %+v", told)
 	}
 	if !l.told(port, "Drift", "nobody wrote") {
 		t.Error("the port knows nothing of it")

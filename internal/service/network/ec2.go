@@ -1,8 +1,6 @@
 package network
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"net/http"
 	"strconv"
 	"strings"
@@ -141,8 +139,4 @@ func (m *metadataServer) roleKey(w http.ResponseWriter, r *http.Request, v view,
 	}
 	m.json(w, map[string]any{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": key.Access, "SecretAccessKey": key.Secret, "Token": key.Token,
 		"LastUpdated": m.s.Now().UTC().Format(time.RFC3339), "Expiration": key.Expires.UTC().Format(time.RFC3339)})
-}
-
-func certificatePEM(c *x509.Certificate) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }

@@ -3,9 +3,12 @@ package network
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"net"
 	"net/http"
 	"slices"
@@ -257,27 +260,38 @@ func (m *metadataServer) identity(w http.ResponseWriter, r *http.Request) {
 	switch r.PathValue("what") {
 	case "document":
 		m.bytes(w, "application/json", doc)
-	case "signature":
-		if m.s.Sign == nil {
-			http.NotFound(w, r)
-			return
-		}
-		sig, err := m.s.Sign(doc)
-		if err != nil {
-			m.s.Log.Error("an identity document cannot be signed", "err", err)
-			http.Error(w, "the document cannot be signed", http.StatusInternalServerError)
-			return
-		}
-		m.bytes(w, "text/plain", []byte(base64.StdEncoding.EncodeToString(sig)))
-	case "certificate":
-		if m.s.Certificate == nil {
-			http.NotFound(w, r)
-			return
-		}
-		m.bytes(w, "application/x-pem-file", certificatePEM(m.s.Certificate))
+	case "signature", "certificate":
+		m.prove(w, r, doc)
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// prove gives the signature of an identity document (base64 of an ASN.1 ECDSA signature of its SHA-256) or the certificate to
+// verify it with, which the cloud's CA signed.
+func (m *metadataServer) prove(w http.ResponseWriter, r *http.Request, doc []byte) {
+	if m.s.Identity == nil {
+		http.NotFound(w, r)
+		return
+	}
+	id, err := m.s.Identity()
+	if err != nil {
+		m.s.Log.Error("an identity document cannot be signed", "err", err)
+		http.Error(w, "the document cannot be signed", http.StatusInternalServerError)
+		return
+	}
+	if r.PathValue("what") == "certificate" {
+		m.bytes(w, "application/x-pem-file", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.Certificate[0]}))
+		return
+	}
+	sum := sha256.Sum256(doc)
+	sig, err := id.PrivateKey.(crypto.Signer).Sign(rand.Reader, sum[:], crypto.SHA256)
+	if err != nil {
+		m.s.Log.Error("an identity document cannot be signed", "err", err)
+		http.Error(w, "the document cannot be signed", http.StatusInternalServerError)
+		return
+	}
+	m.bytes(w, "text/plain", []byte(base64.StdEncoding.EncodeToString(sig)))
 }
 
 func first(list []string) string {

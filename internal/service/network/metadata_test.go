@@ -2,6 +2,11 @@ package network_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"github.com/awancloud/awan/internal/kernel/secret"
 	"io"
 	"net"
 	"net/http"
@@ -59,7 +64,11 @@ func TestMetadataKnowsWhoAsks(t *testing.T) {
 	l.s.Credentials = func(context.Context, *network.Instance) (ident.Temporary, error) {
 		return ident.Temporary{Access: "TMPKEY", Secret: "s", Token: "t", Expires: time.Now().Add(time.Hour)}, nil
 	}
-	l.s.Sign = func(b []byte) ([]byte, error) { return []byte("signed"), nil }
+	ca, err := secret.OpenCA(t.TempDir(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.s.Identity = func() (*tls.Certificate, error) { return ca.Leaf([]string{"instance-identity.test"}, nil) }
 	for path, want := range map[string]string{
 		"/openstack/latest/meta_data.json":                   `"uuid":"` + server.Dashed() + `"`,
 		"/openstack/latest/user_data":                        "#cloud-config",
@@ -77,13 +86,31 @@ func TestMetadataKnowsWhoAsks(t *testing.T) {
 		"/latest/meta-data/iam/security-credentials/":        "helpers",
 		"/latest/meta-data/iam/security-credentials/helpers": `"AccessKeyId":"TMPKEY"`,
 		"/latest/dynamic/instance-identity/document":         `"instanceType": "s6.small.1"`,
-		"/latest/dynamic/instance-identity/signature":        "c2lnbmVk",
 		"/latest/user-data":                                  "#cloud-config",
 		"/latest/meta-data/network/interfaces/macs/":         "fa:16:3e",
 	} {
 		if code, body := l.ask(e, vpc, "192.168.0.10", "GET", path); code != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s, want %s", path, code, body, want)
 		}
+	}
+	proof := map[string]string{}
+	for _, what := range []string{"document", "signature", "certificate"} {
+		_, proof[what] = l.ask(e, vpc, "192.168.0.10", "GET", "/latest/dynamic/instance-identity/"+what)
+	}
+	block, _ := pem.Decode([]byte(proof["certificate"]))
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cert.Verify(x509.VerifyOptions{Roots: ca.Pool()}); err != nil {
+		t.Error("the certificate of identity documents:", err)
+	}
+	sig, _ := base64.StdEncoding.DecodeString(proof["signature"])
+	if err := cert.CheckSignature(x509.ECDSAWithSHA256, []byte(proof["document"]), sig); err != nil {
+		t.Error("the signature of an identity document:", err)
+	}
+	if err := cert.CheckSignature(x509.ECDSAWithSHA256, []byte(proof["document"]+" "), sig); err == nil {
+		t.Error("a changed identity document passes")
 	}
 	if code, _ := l.ask(e, vpc, "192.168.0.11", "GET", "/openstack/latest/meta_data.json"); code != 404 {
 		t.Error("a port without a server:", code)

@@ -8,7 +8,7 @@ package network
 
 import (
 	"context"
-	"crypto/x509"
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -21,6 +21,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/asbuilt"
 	"github.com/awancloud/awan/internal/service/fabric"
 )
 
@@ -40,10 +41,11 @@ type Deps struct {
 	Instance func(ctx context.Context, server id.ID) (*Instance, error)
 	// Credentials makes temporary keys of a domain's agency for a server that may act as it. Nil: there are none.
 	Credentials func(ctx context.Context, server *Instance) (ident.Temporary, error)
-	// Sign signs the identity document of a server, and Certificate is what to verify that with. Nil: it is not signed.
-	Sign        func(document []byte) ([]byte, error)
-	Certificate *x509.Certificate
-	Dir         string // records of flow logs
+	// Found is told of each difference between the kernel and the rows; nil: nobody is.
+	Found func(ctx context.Context, d asbuilt.Drift)
+	// Identity is the key that signs identity documents of servers, with its certificate. Nil: they are not signed.
+	Identity func() (*tls.Certificate, error)
+	Dir      string // records of flow logs
 	// Names answers what private zones of a VPC say; false where none has the name. Nil: there are no such zones.
 	Names func(vpc id.ID, q dns.Question) (*dns.Msg, bool)
 	Now   clock.Clock

@@ -89,7 +89,11 @@ func (s *Service) checkChange(tx store.Tx, old, row *Row) error {
 	if old != nil && row.Status.Transfer != "" && (old.Spec.Size != row.Spec.Size || old.Spec.Type != row.Spec.Type) {
 		return awaiting(row)
 	}
-	t, err := s.typeOf(tx, row.Spec.Type)
+	project := row.Project
+	if old != nil && old.Spec.Type == row.Spec.Type {
+		project = "" // what it has it keeps
+	}
+	t, err := s.typeOf(tx, project, row.Spec.Type)
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,15 @@ func New(d Deps) *Service {
 	return s
 }
 
+// Room is what the disks of all volumes are kept on.
+type Room struct{ Bytes, Free, Promised int64 }
+
+// Room reads how much there is.
+func (s *Service) Room(ctx context.Context) (Room, error) {
+	c, err := s.Engine.Capacity(ctx)
+	return Room{c.Bytes, c.Free, c.Promised}, err
+}
+
 // Kinds lists the resources.
 func (s *Service) Kinds() []*kind.Def {
 	return []*kind.Def{s.Volumes.D, s.Snapshots.D, s.Types.D, s.Transfers.D}

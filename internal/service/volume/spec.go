@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"slices"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -22,6 +23,15 @@ type TypeSpec struct {
 	MaxSize          int64   `json:"max_size" doc:"largest volume" unit:"GiB" default:"32768" min:"1" max:"65536"`
 	Default          bool    `json:"default" doc:"taken when none is asked for"`
 	Disabled         bool    `json:"disabled" doc:"no new volumes of it; those that there are go on"`
+	// Extra are kept, and do nothing.
+	Extra    map[string]string `json:"extra,omitempty" doc:"extra specs that clients look for"`
+	Private  bool              `json:"private,omitempty" doc:"only volumes of the projects named may have it"`
+	Projects []string          `json:"projects,omitempty" doc:"ids of the projects that a private one is for" max:"1000"`
+}
+
+// For tells whether new volumes of a project may have the type.
+func (t *TypeSpec) For(project id.ID) bool {
+	return !t.Disabled && (!t.Private || slices.Contains(t.Projects, string(project)))
 }
 
 // TypeStatus tells where it comes from.

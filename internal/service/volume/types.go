@@ -82,6 +82,8 @@ func (s *Service) checkType(_ context.Context, tx store.Tx, old, row *Type) erro
 		return fail.Field("spec.max_iops", "is required where one may choose")
 	case t.ChooseThroughput && t.MaxThroughput == 0:
 		return fail.Field("spec.max_throughput", "is required where one may choose")
+	case t.Default && t.Private:
+		return fail.Field("spec.default", "a private type cannot be the default")
 	case t.Default && t.Disabled:
 		return fail.Field("spec.default", "a disabled type cannot be the default")
 	}
@@ -99,11 +101,12 @@ func (s *Service) checkType(_ context.Context, tx store.Tx, old, row *Type) erro
 	return err
 }
 
-// typeOf finds a type by id or name, the default one for "".
-func (s *Service) typeOf(tx store.Tx, name string) (*Type, error) {
+// typeOf finds a type that a project may use ("": any), or one that is disabled, by id or name; the default one for "".
+func (s *Service) typeOf(tx store.Tx, project id.ID, name string) (*Type, error) {
+	seen := func(t *Type) bool { return project == "" || t.Spec.Disabled || t.Spec.For(project) }
 	if name != "" {
 		t, err := s.Types.Find(tx, "-", name)
-		if err != nil || t != nil {
+		if err != nil || t != nil && seen(t) {
 			return t, err
 		}
 	}
@@ -113,10 +116,10 @@ func (s *Service) typeOf(tx store.Tx, name string) (*Type, error) {
 	}
 	var names []string
 	for _, t := range all {
-		if name == "" && t.Spec.Default || name != "" && strings.EqualFold(t.Name, name) {
+		if name == "" && t.Spec.Default || name != "" && strings.EqualFold(t.Name, name) && seen(t) {
 			return t, nil
 		}
-		if !t.Spec.Disabled {
+		if t.Spec.For(project) {
 			names = append(names, t.Name)
 		}
 	}

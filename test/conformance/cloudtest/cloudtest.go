@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,7 @@ import (
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/network"
+	"github.com/awancloud/awan/internal/service/outward"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
@@ -149,6 +151,7 @@ func (c *Cloud) openBuckets(t testing.TB) {
 		t.Fatal(err)
 	}
 	c.Buckets.Deps = bucket.Deps{Store: c.Store, Blobs: mem.New(), Sealer: sealer, Now: c.Clock.Now, Log: slog.New(slog.DiscardHandler),
+		Outward: outward.New(func(to netip.AddrPort) bool { return to.Addr() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) }, nil),
 		DomainName: func(tx store.Tx, domain id.ID) (string, error) {
 			d, err := c.Ident.Kinds.Domain.Get(tx, domain)
 			if d == nil || err != nil {

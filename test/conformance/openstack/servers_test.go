@@ -57,11 +57,17 @@ func (blanks) Recipes() []string { return []string{"debian", "debian-small"} }
 // servers starts a whole cloud on simulated engines. In the form of a conformance cloud it has what the clients ask for.
 func servers(t *testing.T) (*cloudtest.Cloud, *cloud.Cloud) {
 	t.Helper()
+	return serversOn(t, machines.Options{})
+}
+
+// serversOn is servers with machines that are as the options say.
+func serversOn(t *testing.T, o machines.Options) (*cloudtest.Cloud, *cloud.Cloud) {
+	t.Helper()
 	dir := t.TempDir()
-	c, err := cloud.Open(t.Context(), cloud.Options{Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
+	c, err := cloud.Open(t.Context(), cloud.Options{PasswordOnAPIs: true, Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
 		Account: cloud.DefaultAccount, Version: "test", Log: slog.New(slog.DiscardHandler), Engines: func(context.Context, *cloud.Cloud) (cloud.Engines, error) {
 			e := sim.New(sim.Options{})
-			return cloud.Engines{Workload: e, Builder: noApps{}, Fabric: wires{}, Machine: machines.New(machines.Options{}), Disk: disks.New(disks.Options{}),
+			return cloud.Engines{Workload: e, Builder: noApps{}, Fabric: wires{}, Machine: machines.New(o), Disk: disks.New(disks.Options{}),
 				Images: blanks{}, Close: e.Close}, nil
 		}})
 	if err != nil {

@@ -51,18 +51,15 @@ func (a *API) list(x *exchange) error {
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}
-	if x.Query("marker") != "" || f.Where == nil && page <= 1 && x.Query("offset") == "" {
-		f.Limit = limit
-	}
-	rows, more, err := keystone.Rows(x, a.Compute.Server, "", f)
+	var count int
+	f.Limit, f.Skip, f.Total = max(limit, 1), (max(page, 1)-1)*limit, &count
+	rows, _, err := keystone.Rows(x, a.Compute.Server, "", f)
 	if err != nil {
 		return err
 	}
-	count := len(rows)
-	if f.Limit == 0 {
-		rows = rest.Cut(rows, (max(page, 1)-1)*limit, limit)
-	} else if more {
-		if count, err = a.count(x, f); err != nil {
+	if rows = rest.Cut(rows, 0, limit); f.After != "" { // of all, not of those behind the marker
+		f.After, f.Limit = "", 1
+		if _, _, err = keystone.Rows(x, a.Compute.Server, "", f); err != nil {
 			return err
 		}
 	}
@@ -71,13 +68,6 @@ func (a *API) list(x *exchange) error {
 		out[i] = a.view(x, r)
 	}
 	return rest.OK(x, map[string]any{"servers": out, "count": count})
-}
-
-// count tells how many rows a filter lets through.
-func (a *API) count(x *exchange, f kind.Filter) (int, error) {
-	f.Limit, f.After = 0, ""
-	rows, _, err := keystone.Rows(x, a.Compute.Server, "", f)
-	return len(rows), err
 }
 
 // listByMarker answers the servers after the marker, with fewer fields, and where the next page is.

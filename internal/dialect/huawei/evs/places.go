@@ -31,7 +31,7 @@ func (a *API) typeView(r *volume.Type) map[string]any {
 }
 
 func (a *API) listTypes(x *exchange) error {
-	rows, _, err := keystone.Rows(x, a.Volumes.Types, "", kind.Filter{Where: func(r kind.AnyRow) bool { return !r.(*volume.Type).Spec.Disabled }})
+	rows, _, err := keystone.Rows(x, a.Volumes.Types, "", kind.Filter{Where: func(r kind.AnyRow) bool { return r.(*volume.Type).Spec.For(x.Who.Project) }})
 	if err != nil {
 		return err
 	}

@@ -193,15 +193,24 @@ func (a *API) list(x *exchange) error {
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}
-	rows, _, err := keystone.Rows(x, a.Volumes.Volumes, "", kind.Filter{Name: x.Query("name"), Enterprise: rest.EnterpriseAsked(x), After: after,
-		Where: func(r kind.AnyRow) bool { return a.fits(x, r.(*volume.Row)) }})
+	f := kind.Filter{Name: x.Query("name"), Enterprise: rest.EnterpriseAsked(x), After: after}
+	if slices.ContainsFunc(narrowing, func(name string) bool { return x.Query(name) != "" }) {
+		f.Where = func(r kind.AnyRow) bool { return a.fits(x, r.(*volume.Row)) }
+	}
+	count := 0
+	if x.Query("sort_key") == "" && x.Query("sort_dir") != "desc" && limit > 0 { // in the order of their creation: only the page is read
+		f.Limit, f.Skip, f.Total, offset = limit, offset, &count, 0
+	}
+	rows, _, err := keystone.Rows(x, a.Volumes.Volumes, "", f)
 	if err != nil {
 		return err
 	}
 	if err := order(x, rows); err != nil {
 		return err
 	}
-	count := len(rows)
+	if f.Total == nil {
+		count = len(rows)
+	}
 	out := []any{}
 	for _, r := range rest.Cut(rows, offset, limit) {
 		out = append(out, a.view(x, r))
@@ -236,6 +245,10 @@ func same(row id.ID, want string) bool {
 }
 
 // fits says whether the query lets a volume through.
+// narrowing are the parameters that fits reads.
+var narrowing = []string{"status", "availability_zone", "multiattach", "service_type", "id", "ids", "server_id", "dedicated_storage_id", "dedicated_storage_name",
+	"volume_type_id", "metadata"}
+
 func (a *API) fits(x *exchange, r *volume.Row) bool {
 	q := x.Queries()
 	is := func(name, has string) bool { return q.Get(name) == "" || strings.EqualFold(q.Get(name), has) }

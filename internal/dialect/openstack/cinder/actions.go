@@ -2,15 +2,11 @@ package cinder
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/image"
 	"github.com/awancloud/awan/internal/service/volume"
 )
@@ -19,8 +15,8 @@ func (a *API) actionRoutes() []route {
 	return []route{{"POST", "/volumes/{volume_id}/action", a.o.Volumes.Volumes.D, call.Get, act}} // each action asks the door for its own verb
 }
 
-func actions() map[string]func(x *exchange, in json.RawMessage) error {
-	return map[string]func(x *exchange, in json.RawMessage) error{
+func actions() rest.Actions[*exchange] {
+	return rest.Actions[*exchange]{
 		"os-extend": extend, "os-retype": retype, "os-volume_upload_image": upload, "os-set_bootable": setBootable, "os-force_delete": forceDelete,
 		"revert": revert, "os-show_image_metadata": showImageMetadata, "os-update_readonly_flag": readOnly,
 	}
@@ -31,24 +27,11 @@ func act(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	all := actions()
-	for name, in := range o {
-		if do := all[name]; do != nil && len(o) == 1 {
-			return do(x, in)
-		}
-	}
-	if _, err := rest.Get(x.Exchange, x.api.o.Volumes.Volumes, x.Param("volume_id")); err != nil {
+	there := func() error {
+		_, err := rest.Get(x.Exchange, x.api.o.Volumes.Volumes, x.Param("volume_id"))
 		return err
 	}
-	return fail.New(fail.Invalid, "there is no such action: %s", strings.Join(slices.Sorted(maps.Keys(o)), ", ")).
-		Then("this cloud has %s; servers attach volumes, and nobody sets a state by hand", strings.Join(slices.Sorted(maps.Keys(all)), ", "))
-}
-
-func decode(in json.RawMessage, name string, v any) error {
-	if len(in) == 0 || string(in) == "null" {
-		return nil
-	}
-	return kind.DecodeStrict(in, v, name, kind.FieldsOf(v))
+	return actions().Do(x, o, there, "; servers attach volumes, and nobody sets a state by hand")
 }
 
 func (x *exchange) send(verb string, in any) (*volume.Row, error) {
@@ -67,7 +50,7 @@ func extend(x *exchange, in json.RawMessage) error {
 	var e struct {
 		Size rest.Int `json:"new_size"`
 	}
-	if err := decode(in, "os-extend", &e); err != nil {
+	if err := rest.Decode(in, "os-extend", &e); err != nil {
 		return err
 	}
 	if _, err := x.send("extend", map[string]any{"size": e.Size}); err != nil {
@@ -81,7 +64,7 @@ func retype(x *exchange, in json.RawMessage) error {
 		Type   string `json:"new_type"`
 		Policy string `json:"migration_policy"`
 	}
-	if err := decode(in, "os-retype", &r); err != nil {
+	if err := rest.Decode(in, "os-retype", &r); err != nil {
 		return err
 	}
 	if _, err := x.send("retype", map[string]any{"type": x.typeName(r.Type)}); err != nil {
@@ -94,7 +77,7 @@ func setBootable(x *exchange, in json.RawMessage) error {
 	var b struct {
 		Bootable rest.Bool `json:"bootable"`
 	}
-	if err := decode(in, "os-set_bootable", &b); err != nil {
+	if err := rest.Decode(in, "os-set_bootable", &b); err != nil {
 		return err
 	}
 	_, err := rest.Change(x.Exchange, x.api.o.Volumes.Volumes.D, call.Update, x.Param("volume_id"), func(c *call.Call) {
@@ -112,7 +95,7 @@ func readOnly(x *exchange, in json.RawMessage) error {
 	var r struct {
 		ReadOnly rest.Bool `json:"readonly"`
 	}
-	if err := decode(in, "os-update_readonly_flag", &r); err != nil {
+	if err := rest.Decode(in, "os-update_readonly_flag", &r); err != nil {
 		return err
 	}
 	if _, err := rest.Get(x.Exchange, x.api.o.Volumes.Volumes, x.Param("volume_id")); err != nil {
@@ -135,7 +118,7 @@ func revert(x *exchange, in json.RawMessage) error {
 	var r struct {
 		Snapshot string `json:"snapshot_id"`
 	}
-	if err := decode(in, "revert", &r); err != nil {
+	if err := rest.Decode(in, "revert", &r); err != nil {
 		return err
 	}
 	if _, err := x.send("revert", map[string]string{"snapshot": r.Snapshot}); err != nil {
@@ -153,7 +136,7 @@ func showImageMetadata(x *exchange, _ json.RawMessage) error {
 	if r.Status.Image != nil {
 		m = imageMetadata(r.Status.Image)
 	}
-	return x.one(http.StatusOK, "metadata", m)
+	return x.One(http.StatusOK, "metadata", m)
 }
 
 // upload makes an image of what the volume holds now.
@@ -166,7 +149,7 @@ func upload(x *exchange, in json.RawMessage) error {
 		Visibility string     `json:"visibility"`
 		Protected  *rest.Bool `json:"protected"`
 	}
-	if err := decode(in, "os-volume_upload_image", &u); err != nil {
+	if err := rest.Decode(in, "os-volume_upload_image", &u); err != nil {
 		return err
 	}
 	if u.Visibility != "" && u.Visibility != "private" && u.Visibility != "shared" {
@@ -193,7 +176,7 @@ func upload(x *exchange, in json.RawMessage) error {
 	if made == nil {
 		return fail.New(fail.Internal, "the image is not known")
 	}
-	return x.one(http.StatusAccepted, "os-volume_upload_image", map[string]any{"id": r.ID.Dashed(), "updated_at": rest.Micro(r.Updated), "status": "uploading",
+	return x.One(http.StatusAccepted, "os-volume_upload_image", map[string]any{"id": r.ID.Dashed(), "updated_at": rest.Micro(r.Updated), "status": "uploading",
 		"display_description": r.Spec.Description, "size": r.Spec.Size, "volume_type": map[string]any{"name": r.Spec.Type}, "container_format": "bare", "disk_format": "qcow2",
 		"image_id": made.ID.Dashed(), "image_name": made.Name, "visibility": "shared", "protected": false})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -24,6 +25,9 @@ var (
 
 // micros: up to where transfers have filters; later ones are about clusters and quotas of volumes that do not count.
 var micros = rest.Micros{Type: "volume", Major: 3, From: 0, To: 59}
+
+// codes: where Cinder differs.
+var codes = rest.Codes{fail.Quota: http.StatusRequestEntityTooLarge}
 
 // Options are what the API stands on.
 type Options struct {
@@ -48,19 +52,17 @@ type route struct {
 
 // exchange is a request with the microversion it asks for.
 type exchange struct {
-	*rest.Exchange
-	api   *API
-	minor int
-	users map[string]string
+	rest.Request
+	api *API
 }
 
 // New makes the API.
 func New(o Options) *API {
-	o.Fail = rest.Fault(http.StatusRequestEntityTooLarge)
+	o.Fail = codes.Writer(rest.Wrapped)
 	a := &API{API: keystone.Bare(o.Options), o: o}
 	a.Add(keystone.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
 	a.Add(keystone.Route{Method: "GET", Path: "/v3", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
-	for _, rs := range [][]route{a.volumeRoutes(), a.actionRoutes(), a.snapshotRoutes(), a.typeRoutes(), a.transferRoutes(), a.limitRoutes(), a.placeRoutes()} {
+	for _, rs := range [][]route{a.volumeRoutes(), a.actionRoutes(), a.snapshotRoutes(), a.typeRoutes(), a.typeDetailRoutes(), a.transferRoutes(), a.limitRoutes(), a.placeRoutes()} {
 		for _, r := range rs {
 			a.Add(keystone.Route{Method: r.method, Path: "/v3/{project_id}" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error {
 				minor, err := micros.Asked(x)
@@ -68,11 +70,20 @@ func New(o Options) *API {
 					return err
 				}
 				x.Call.Project = x.Param("project_id")
-				return rest.Guard(x, r.kind, r.verb, r.path, r.do(&exchange{Exchange: x, api: a, minor: minor}))
+				return rest.Guard(x, r.kind, r.verb, r.path, r.do(&exchange{Request: rest.Request{Exchange: x, Minor: minor}, api: a}))
 			}})
 		}
 	}
 	return a
+}
+
+// metadataRoutes are those of the words that clients keep with what is at a path.
+func metadataRoutes(at string, m rest.Metadata) (out []route) {
+	m.Dropped = http.StatusOK
+	for _, r := range m.Routes() {
+		out = append(out, route{r.Method, at + r.Path, m.D, r.Verb, func(x *exchange) error { return r.Do(x.Exchange) }})
+	}
+	return out
 }
 
 // Behind is the API behind the listener.
@@ -83,7 +94,7 @@ func (a *API) versions(x *rest.Exchange, status int) error {
 	return nil
 }
 
-func (x *exchange) since(minor int) bool { return x.minor >= minor }
+func (x *exchange) since(minor int) bool { return x.Minor >= minor }
 
 func (x *exchange) one(status int, name string, v any) error {
 	return rest.Write(x.Exchange, status, name, v)
@@ -110,33 +121,6 @@ func (x *exchange) list(plural string, items []any, more bool, last string) erro
 	}
 	token.Write(x.W, http.StatusOK, out)
 	return nil
-}
-
-func words(m map[string]string) map[string]string {
-	if m == nil {
-		return map[string]string{}
-	}
-	return m
-}
-
-// user gives the id of who made a row; its name where that user is gone.
-func (x *exchange) user(m *kind.Meta) string {
-	if u, ok := x.users[m.CreatedBy]; ok {
-		return u
-	}
-	out := m.CreatedBy
-	_ = x.view(func(tx store.Tx) error {
-		u, err := x.API.Kinds.User.Find(tx, string(m.Domain), m.CreatedBy)
-		if u != nil {
-			out = string(u.ID)
-		}
-		return err
-	})
-	if x.users == nil {
-		x.users = map[string]string{}
-	}
-	x.users[m.CreatedBy] = out
-	return out
 }
 
 // dashed prints an id that a field holds; nil for none.

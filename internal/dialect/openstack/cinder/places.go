@@ -17,6 +17,7 @@ func (a *API) placeRoutes() []route {
 	return []route{
 		{"GET", "/os-availability-zone", nil, "", listZones},
 		{"GET", "/os-services", nil, "", listServices},
+		{"GET", "/scheduler-stats/get_pools", nil, "", listPools},
 		{"GET", "/extensions", nil, "", listExtensions},
 		{"GET", "/attachments", d, call.List, listAttachments},
 		{"GET", "/attachments/detail", d, call.List, listAttachments},
@@ -25,7 +26,7 @@ func (a *API) placeRoutes() []route {
 }
 
 func listZones(x *exchange) error {
-	return x.one(http.StatusOK, "availabilityZoneInfo", []any{map[string]any{"zoneName": x.api.o.Zone, "zoneState": map[string]bool{"available": true}}})
+	return x.One(http.StatusOK, "availabilityZoneInfo", []any{map[string]any{"zoneName": x.api.o.Zone, "zoneState": map[string]bool{"available": true}}})
 }
 
 func listServices(x *exchange) error {
@@ -39,7 +40,29 @@ func listServices(x *exchange) error {
 			out = append(out, map[string]any{"binary": binary, "host": x.api.o.Host, "zone": x.api.o.Zone, "status": "enabled", "state": "up", "updated_at": rest.Micro(time.Now()), "disabled_reason": nil})
 		}
 	}
-	return x.one(http.StatusOK, "services", out)
+	return x.One(http.StatusOK, "services", out)
+}
+
+// listPools tells what the one place has where volumes lie.
+func listPools(x *exchange) error {
+	if err := rest.Operators(x.Exchange); err != nil {
+		return err
+	}
+	detail, _, err := rest.Flag(x.Exchange, "detail")
+	if err != nil {
+		return err
+	}
+	pool := map[string]any{"name": x.api.o.Host}
+	if detail {
+		r, err := x.api.o.Volumes.Room(x.R.Context())
+		if err != nil {
+			return err
+		}
+		gib := func(n int64) float64 { return float64(n) / (1 << 30) }
+		pool["capabilities"] = map[string]any{"pool_name": x.api.o.Host, "total_capacity_gb": gib(r.Bytes), "free_capacity_gb": gib(r.Free), "allocated_capacity_gb": gib(r.Bytes - r.Free),
+			"provisioned_capacity_gb": gib(r.Promised), "multiattach": false, "QoS_support": true, "driver_version": "1", "vendor_name": "Awan", "storage_protocol": "file"}
+	}
+	return x.One(http.StatusOK, "pools", []any{pool})
 }
 
 func listExtensions(x *exchange) error {
@@ -48,7 +71,7 @@ func listExtensions(x *exchange) error {
 		"os-volume-actions", "os-snapshot-actions", "os-availability-zone", "os-services"} {
 		out = append(out, map[string]any{"alias": e, "name": e, "description": "", "links": []any{}, "updated": "2014-12-03T00:00:00+00:00"})
 	}
-	return x.one(http.StatusOK, "extensions", out)
+	return x.One(http.StatusOK, "extensions", out)
 }
 
 // An attachment is a volume in a server. Servers make them; here they are looked at.
@@ -85,11 +108,11 @@ func listAttachments(x *exchange) error {
 	q := x.Queries()
 	items := []any{}
 	for _, a := range all {
-		if (!q.Has("volume_id") || sameID(q.Get("volume_id"), &a.volume.Meta)) && (!q.Has("instance_id") || sameText(q.Get("instance_id"), string(a.of.Server))) && rest.Same(q, "status", "attached") {
+		if (!q.Has("volume_id") || rest.IsID(q.Get("volume_id"), a.volume.ID)) && (!q.Has("instance_id") || rest.IsID(q.Get("instance_id"), string(a.of.Server))) && rest.Same(q, "status", "attached") {
 			items = append(items, a.view())
 		}
 	}
-	return x.list("attachments", items, false, "")
+	return x.List("attachments", items, false, "")
 }
 
 func showAttachment(x *exchange) error {
@@ -99,7 +122,7 @@ func showAttachment(x *exchange) error {
 	}
 	for _, a := range all {
 		if a.id == x.Param("attachment_id") {
-			return x.one(http.StatusOK, "attachment", a.view())
+			return x.One(http.StatusOK, "attachment", a.view())
 		}
 	}
 	return fail.New(fail.NotFound, "Volume attachment could not be found with filter: attachment_id = %s.", x.Param("attachment_id"))

@@ -2,6 +2,7 @@ package cinder
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -9,7 +10,6 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/volume"
 )
@@ -25,7 +25,7 @@ func (a *API) snapshotRoutes() []route {
 		{"DELETE", "/snapshots/{snapshot_id}", d, call.Delete, deleteSnapshot},
 		{"POST", "/snapshots/{snapshot_id}/action", d, call.Get, actOnSnapshot},
 	}
-	return append(out, metadataRoutes("/snapshots/{snapshot_id}", keeper{d: d, param: "snapshot_id", of: func(r kind.AnyRow) map[string]string { return r.(*volume.Snapshot).Spec.Metadata }})...)
+	return append(out, metadataRoutes("/snapshots/{snapshot_id}", rest.Metadata{D: d, Param: "snapshot_id", Of: func(r kind.AnyRow) map[string]string { return r.(*volume.Snapshot).Spec.Metadata }})...)
 }
 
 func snapshotStatus(r *volume.Snapshot) string {
@@ -41,15 +41,15 @@ func snapshotStatus(r *volume.Snapshot) string {
 }
 
 func (x *exchange) snapshot(r *volume.Snapshot, detail bool) map[string]any {
-	v := map[string]any{"id": r.ID.Dashed(), "name": nameOf(&r.Meta), "description": rest.Null(r.Spec.Description), "status": snapshotStatus(r), "size": r.Status.Size,
-		"volume_id": dashed(r.Spec.Volume), "created_at": rest.Micro(r.Created), "updated_at": rest.Micro(r.Updated), "metadata": words(r.Spec.Metadata)}
+	v := map[string]any{"id": r.ID.Dashed(), "name": rest.NameOf(&r.Meta), "description": rest.Null(r.Spec.Description), "status": snapshotStatus(r), "size": r.Status.Size,
+		"volume_id": dashed(r.Spec.Volume), "created_at": rest.Micro(r.Created), "updated_at": rest.Micro(r.Updated), "metadata": rest.Words(r.Spec.Metadata)}
 	if detail {
 		v["os-extended-snapshot-attributes:project_id"], v["os-extended-snapshot-attributes:progress"] = string(r.Project), map[bool]string{true: "100%", false: "0%"}[r.Made]
-		if x.since(14) {
+		if x.Since(14) {
 			v["group_snapshot_id"] = nil
 		}
-		if x.since(41) {
-			v["user_id"] = x.user(&r.Meta)
+		if x.Since(41) {
+			v["user_id"] = x.User(&r.Meta)
 		}
 	}
 	return v
@@ -71,7 +71,7 @@ func listSnapshots(x *exchange, detail bool) error {
 		return err
 	}
 	query.Match = func(r *volume.Snapshot) bool {
-		return rest.Same(q, "name", nameOf(&r.Meta)) && rest.Same(q, "status", snapshotStatus(r)) && holds(r.Spec.Metadata, meta) && (!q.Has("volume_id") || sameText(q.Get("volume_id"), r.Spec.Volume)) &&
+		return rest.Same(q, "name", rest.NameOf(&r.Meta)) && rest.Same(q, "status", snapshotStatus(r)) && holds(r.Spec.Metadata, meta) && (!q.Has("volume_id") || rest.IsID(q.Get("volume_id"), r.Spec.Volume)) &&
 			(!q.Has("name~") || strings.Contains(r.Name, q.Get("name~")))
 	}
 	rows, more, err := rest.Part(x.Exchange, x.api.o.Volumes.Snapshots, query)
@@ -82,12 +82,7 @@ func listSnapshots(x *exchange, detail bool) error {
 	for _, r := range rows {
 		items, last = append(items, x.snapshot(r, detail)), r.ID.Dashed()
 	}
-	return x.list("snapshots", items, more, last)
-}
-
-func sameText(text, row string) bool {
-	i, ok := id.Parse(text)
-	return ok && string(i) == row
+	return x.List("snapshots", items, more, last)
 }
 
 func createSnapshot(x *exchange) error {
@@ -103,7 +98,7 @@ func createSnapshot(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if len(v.Status.Attachments) > 0 && !bool(in.Force) && !x.since(66) {
+	if len(v.Status.Attachments) > 0 && !bool(in.Force) && !x.Since(66) {
 		return fail.New(fail.Invalid, "Invalid volume: Volume %s status must be available, but current status is: in-use.", v.ID.Dashed()).Then("say force: it is then taken as at one moment")
 	}
 	text := ""
@@ -115,7 +110,7 @@ func createSnapshot(x *exchange) error {
 	if err != nil {
 		return missing(err)
 	}
-	return x.one(http.StatusAccepted, "snapshot", x.snapshot(row.(*volume.Snapshot), false))
+	return x.One(http.StatusAccepted, "snapshot", x.snapshot(row.(*volume.Snapshot), false))
 }
 
 func showSnapshot(x *exchange) error {
@@ -123,7 +118,7 @@ func showSnapshot(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "snapshot", x.snapshot(r, true))
+	return x.One(http.StatusOK, "snapshot", x.snapshot(r, true))
 }
 
 func updateSnapshot(x *exchange) error {
@@ -139,7 +134,7 @@ func updateSnapshot(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "snapshot", x.snapshot(row.(*volume.Snapshot), false))
+	return x.One(http.StatusOK, "snapshot", x.snapshot(row.(*volume.Snapshot), false))
 }
 
 func deleteSnapshot(x *exchange) error {
@@ -155,13 +150,12 @@ func actOnSnapshot(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := o["os-force_delete"]; ok {
-		return deleteSnapshot(x)
-	}
-	if _, err := rest.Get(x.Exchange, x.api.o.Volumes.Snapshots, x.Param("snapshot_id")); err != nil {
+	there := func() error {
+		_, err := rest.Get(x.Exchange, x.api.o.Volumes.Snapshots, x.Param("snapshot_id"))
 		return err
 	}
-	return fail.New(fail.Invalid, "there is no such action").Then("this cloud has os-force_delete; nobody sets a state by hand")
+	all := rest.Actions[*exchange]{"os-force_delete": func(x *exchange, _ json.RawMessage) error { return deleteSnapshot(x) }}
+	return all.Do(x, o, there, "; nobody sets a state by hand")
 }
 
 // removeSnapshots deletes those of a volume, and waits until they are gone.

@@ -28,13 +28,13 @@ func (a *API) transferRoutes() []route {
 }
 
 func (x *exchange) transfer(r *volume.Transfer, detail bool) map[string]any {
-	v := map[string]any{"id": r.ID.Dashed(), "name": nameOf(&r.Meta), "volume_id": dashed(r.Spec.Volume), "links": x.links("/volume-transfers/" + r.ID.Dashed())}
+	v := map[string]any{"id": r.ID.Dashed(), "name": rest.NameOf(&r.Meta), "volume_id": dashed(r.Spec.Volume), "links": x.links("/volume-transfers/" + r.ID.Dashed())}
 	if detail {
 		v["created_at"] = rest.Micro(r.Created)
-		if x.since(57) {
+		if x.Since(57) {
 			v["source_project_id"], v["destination_project_id"], v["accepted"] = string(r.Project), nil, false
 		}
-		if x.since(55) {
+		if x.Since(55) {
 			v["no_snapshots"] = false
 		}
 	}
@@ -50,7 +50,7 @@ func listTransfers(x *exchange, detail bool) error {
 	for _, r := range rows {
 		items, last = append(items, x.transfer(r, detail)), r.ID.Dashed()
 	}
-	return x.list("transfers", items, more, last)
+	return x.List("transfers", items, more, last)
 }
 
 func createTransfer(x *exchange) error {
@@ -76,7 +76,7 @@ func createTransfer(x *exchange) error {
 	r := row.(*volume.Transfer)
 	out := x.transfer(r, true)
 	out["auth_key"] = r.Status.AuthKey
-	return x.one(http.StatusAccepted, "transfer", out)
+	return x.One(http.StatusAccepted, "transfer", out)
 }
 
 func showTransfer(x *exchange) error {
@@ -84,7 +84,7 @@ func showTransfer(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "transfer", x.transfer(r, true))
+	return x.One(http.StatusOK, "transfer", x.transfer(r, true))
 }
 
 func deleteTransfer(x *exchange) error {
@@ -120,5 +120,5 @@ func acceptTransfer(x *exchange) error {
 	if taken != nil {
 		out["volume_id"] = taken.M().ID.Dashed()
 	}
-	return x.one(http.StatusAccepted, "transfer", out)
+	return x.One(http.StatusAccepted, "transfer", out)
 }

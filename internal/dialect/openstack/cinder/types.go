@@ -1,14 +1,15 @@
 package cinder
 
 import (
-	"encoding/json"
+	"cmp"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -25,10 +26,6 @@ func (a *API) typeRoutes() []route {
 		{"GET", "/types/{type_id}", d, call.Get, showType},
 		{"PUT", "/types/{type_id}", d, call.Update, updateType},
 		{"DELETE", "/types/{type_id}", d, call.Delete, deleteType},
-		{"GET", "/types/{type_id}/extra_specs", d, call.Get, showSpecs},
-		{"POST", "/types/{type_id}/extra_specs", d, call.Update, setSpecs},
-		{"GET", "/types/{type_id}/extra_specs/{key}", d, call.Get, showSpec},
-		{"PUT", "/types/{type_id}/extra_specs/{key}", d, call.Update, setSpec},
 	}
 }
 
@@ -39,30 +36,58 @@ func limits(t *volume.TypeSpec) map[string]string {
 		"awan:throughput_per_gib": strconv.FormatFloat(t.ThroughputPerGiB, 'g', -1, 64), "awan:max_throughput": n(t.MaxThroughput), "awan:max_size": n(t.MaxSize)}
 }
 
-// specOf turns extra specs into what a type says.
-func specOf(extra map[string]string) (rest.Spec, error) {
-	out := rest.Spec{}
+// specOf turns extra specs into a change of a type: its limits, and words that are kept. Null takes one away; the default type's limit
+// stands then.
+func specOf(extra map[string]*string, like *volume.Type) (rest.Spec, error) {
+	out, kept := rest.Spec{}, map[string]any{}
+	standard := limits(&like.Spec)
 	for k, v := range extra {
 		name, ours := strings.CutPrefix(k, "awan:")
-		if _, known := limits(&volume.TypeSpec{})[k]; !ours || !known {
-			return nil, fail.Field("extra_specs."+k, "volume types have no such extra spec here").Then("they have awan:class, awan:iops, awan:iops_per_gib, awan:max_iops, awan:throughput, awan:throughput_per_gib, awan:max_throughput and awan:max_size")
-		}
-		if name == "class" {
-			out[name] = v
+		if !ours {
+			if kept[k] = nil; v != nil {
+				kept[k] = *v
+			}
 			continue
 		}
-		n, err := strconv.ParseFloat(v, 64)
+		limit, known := standard[k]
+		if !known {
+			return nil, fail.Field("extra_specs."+k, "volume types have no such limit here").Then("they have %s", strings.Join(slices.Sorted(maps.Keys(standard)), ", "))
+		}
+		if v != nil {
+			limit = *v
+		}
+		if name == "class" {
+			out[name] = limit
+			continue
+		}
+		n, err := strconv.ParseFloat(limit, 64)
 		if err != nil {
-			return nil, fail.Field("extra_specs."+k, "%q is not a number", v)
+			return nil, fail.Field("extra_specs."+k, "%q is not a number", limit)
 		}
 		out[name] = n
+	}
+	if len(kept) > 0 {
+		out["extra"] = kept
 	}
 	return out, nil
 }
 
-func typeView(t *volume.Type) map[string]any {
-	return map[string]any{"id": t.ID.Dashed(), "name": t.Name, "description": rest.Null(t.Spec.Description), "is_public": true, "os-volume-type-access:is_public": true,
-		"extra_specs": limits(&t.Spec), "qos_specs_id": nil}
+// extraOf are a type's extra specs: what it keeps, and its limits where they are others than the default type's.
+func extraOf(t, like *volume.Type) map[string]string {
+	out := map[string]string{}
+	standard := limits(&like.Spec)
+	for k, v := range limits(&t.Spec) {
+		if t.ID == like.ID || v != standard[k] {
+			out[k] = v
+		}
+	}
+	maps.Copy(out, t.Spec.Extra)
+	return out
+}
+
+func typeView(t, like *volume.Type) map[string]any {
+	return map[string]any{"id": t.ID.Dashed(), "name": t.Name, "description": rest.Null(t.Spec.Description), "is_public": !t.Spec.Private, "os-volume-type-access:is_public": !t.Spec.Private,
+		"extra_specs": extraOf(t, like), "qos_specs_id": nil}
 }
 
 // typeName gives a type's name: clients send that or its id.
@@ -71,7 +96,7 @@ func (x *exchange) typeName(nameOrID string) string {
 	if !ok {
 		return nameOrID
 	}
-	_ = x.view(func(tx store.Tx) error {
+	_ = x.View(func(tx store.Tx) error {
 		t, err := x.api.o.Volumes.Types.Get(tx, i)
 		if t != nil {
 			nameOrID = t.Name
@@ -81,26 +106,39 @@ func (x *exchange) typeName(nameOrID string) string {
 	return nameOrID
 }
 
+// sees tells whether a type is offered to the caller's project.
+func (x *exchange) sees(t *volume.Type, operator bool) bool {
+	return operator || t.Spec.For(x.Who.Project)
+}
+
 func listTypes(x *exchange) error {
 	rows, _, err := keystone.Rows(x.Exchange, x.api.o.Volumes.Types, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
-	if public, said, err := rest.Flag(x.Exchange, "is_public"); x.Query("is_public") != "None" && (err != nil || said && !public) {
-		return x.list("volume_types", nil, false, "")
+	like, err := x.defaultType()
+	if err != nil {
+		return err
 	}
-	limit, err := rest.Number(x.Queries(), "limit")
+	q := x.Queries()
+	public, byPublic := false, false
+	if q.Get("is_public") != "None" {
+		if public, byPublic, err = rest.Flag(x.Exchange, "is_public"); err != nil {
+			return err
+		}
+	}
+	limit, err := rest.Number(q, "limit")
 	if err != nil {
 		return err
 	}
 	operator := rest.Operator(x.Exchange)
 	marker, items, more, last := x.Query("marker"), []any{}, false, ""
 	for _, t := range rows {
-		if t.Spec.Disabled && !operator {
+		if !x.sees(t, operator) || byPublic && public == t.Spec.Private || !rest.Same(q, "name", t.Name) || !rest.Same(q, "description", t.Spec.Description) {
 			continue
 		}
 		if marker != "" {
-			if sameID(marker, &t.Meta) {
+			if rest.IsID(marker, t.ID) {
 				marker = ""
 			}
 			continue
@@ -108,17 +146,29 @@ func listTypes(x *exchange) error {
 		if more = limit > 0 && len(items) == limit; more {
 			break
 		}
-		items, last = append(items, typeView(t)), t.ID.Dashed()
+		items, last = append(items, typeView(t, like)), t.ID.Dashed()
 	}
-	return x.list("volume_types", items, more, last)
+	return x.List("volume_types", items, more, last)
 }
 
 // theType reads the type that the path names; "default" is the one that volumes get which ask for none.
 func (x *exchange) theType() (*volume.Type, error) {
-	if x.Param("type_id") != "default" {
-		return rest.Get(x.Exchange, x.api.o.Volumes.Types, x.Param("type_id"))
+	if x.Param("type_id") == "default" {
+		return x.defaultType()
 	}
-	return x.defaultType()
+	t, err := rest.Get(x.Exchange, x.api.o.Volumes.Types, x.Param("type_id"))
+	if err == nil && !x.sees(t, false) && !rest.Operator(x.Exchange) {
+		return nil, rest.Absent(x.api.o.Volumes.Types.D, x.Param("type_id"))
+	}
+	return t, err
+}
+
+// withDefault reads the type that the path names, and the default one, which it is compared with.
+func (x *exchange) withDefault() (t, like *volume.Type, err error) {
+	if t, err = x.theType(); err == nil {
+		like, err = x.defaultType()
+	}
+	return t, like, err
 }
 
 func (x *exchange) defaultType() (*volume.Type, error) {
@@ -133,20 +183,32 @@ func (x *exchange) defaultType() (*volume.Type, error) {
 }
 
 func showType(x *exchange) error {
-	t, err := x.theType()
+	t, like, err := x.withDefault()
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "volume_type", typeView(t))
+	return x.One(http.StatusOK, "volume_type", typeView(t, like))
 }
 
 // typeIn is what clients send of a type.
 type typeIn struct {
-	Name        *string           `json:"name"`
-	Description *string           `json:"description"`
-	Public      *bool             `json:"is_public"`
-	Access      *bool             `json:"os-volume-type-access:is_public"`
-	Extra       map[string]string `json:"extra_specs"`
+	Name        *string            `json:"name"`
+	Description *string            `json:"description"`
+	Public      *bool              `json:"is_public"`
+	Access      *bool              `json:"os-volume-type-access:is_public"`
+	Extra       map[string]*string `json:"extra_specs"`
+}
+
+// spec is a change of a type's words.
+func (in *typeIn) spec() rest.Spec {
+	out := rest.Spec{}
+	if in.Description != nil {
+		out["description"] = *in.Description
+	}
+	if public := cmp.Or(in.Public, in.Access); public != nil {
+		out["private"] = !*public
+	}
+	return out
 }
 
 // createType makes a type with the limits of the default one where the extra specs say no others.
@@ -155,9 +217,6 @@ func createType(x *exchange) error {
 	if err := rest.Body(x.Exchange, "volume_type", &in); err != nil {
 		return err
 	}
-	if in.Public != nil && !*in.Public || in.Access != nil && !*in.Access {
-		return fail.Field("volume_type.is_public", "every type is for everybody here")
-	}
 	if err := rest.Permitted(x.Exchange, x.api.o.Volumes.Types.D, call.Create); err != nil {
 		return err
 	}
@@ -165,26 +224,22 @@ func createType(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	spec, err := specOf(limits(&like.Spec))
+	whole := map[string]*string{}
+	for k := range limits(&like.Spec) {
+		whole[k] = nil
+	}
+	maps.Copy(whole, in.Extra)
+	spec, err := specOf(whole, like)
 	if err != nil {
 		return err
 	}
-	said, err := specOf(in.Extra)
-	if err != nil {
-		return err
-	}
-	for k, v := range said {
-		spec[k] = v
-	}
+	maps.Copy(spec, in.spec())
 	spec["choose_iops"], spec["choose_throughput"] = like.Spec.ChooseIOPS, like.Spec.ChooseThroughput
-	if in.Description != nil {
-		spec["description"] = *in.Description
-	}
 	row, err := x.Do(x.api.o.Volumes.Types.D, call.Create, "", func(c *call.Call) { c.Name, c.Spec = in.Name, spec.JSON() })
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "volume_type", typeView(row.(*volume.Type)))
+	return x.One(http.StatusOK, "volume_type", typeView(row.(*volume.Type), like))
 }
 
 func (x *exchange) editType(edit func(*call.Call)) (*volume.Type, error) {
@@ -200,18 +255,15 @@ func updateType(x *exchange) error {
 	if err := rest.Body(x.Exchange, "volume_type", &in); err != nil {
 		return err
 	}
-	if in.Public != nil && !*in.Public {
-		return fail.Field("volume_type.is_public", "every type is for everybody here")
-	}
-	spec := rest.Spec{}
-	if in.Description != nil {
-		spec["description"] = *in.Description
-	}
-	t, err := x.editType(func(c *call.Call) { c.Name, c.Spec = in.Name, spec.JSON() })
+	t, err := x.editType(func(c *call.Call) { c.Name, c.Spec = in.Name, in.spec().JSON() })
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "volume_type", typeView(t))
+	like, err := x.defaultType()
+	if err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "volume_type", typeView(t, like))
 }
 
 func deleteType(x *exchange) error {
@@ -219,61 +271,4 @@ func deleteType(x *exchange) error {
 		return err
 	}
 	return rest.Accepted(x.Exchange)
-}
-
-func showSpecs(x *exchange) error {
-	t, err := x.theType()
-	if err != nil {
-		return err
-	}
-	return x.one(http.StatusOK, "extra_specs", limits(&t.Spec))
-}
-
-func setSpecs(x *exchange) error {
-	var in map[string]string
-	if err := rest.Body(x.Exchange, "extra_specs", &in); err != nil {
-		return err
-	}
-	spec, err := specOf(in)
-	if err != nil {
-		return err
-	}
-	if _, err := x.editType(func(c *call.Call) { c.Spec = spec.JSON() }); err != nil {
-		return err
-	}
-	return x.one(http.StatusOK, "extra_specs", in)
-}
-
-func showSpec(x *exchange) error {
-	t, err := x.theType()
-	if err != nil {
-		return err
-	}
-	key := x.Param("key")
-	v, ok := limits(&t.Spec)[key]
-	if !ok {
-		return fail.New(fail.NotFound, "Volume Type %s has no extra specs with key %s", t.ID.Dashed(), key)
-	}
-	token.Write(x.W, http.StatusOK, map[string]string{key: v})
-	return nil
-}
-
-func setSpec(x *exchange) error {
-	o, err := rest.Read(x.Exchange)
-	if err != nil {
-		return err
-	}
-	key, v := x.Param("key"), ""
-	if len(o) != 1 || json.Unmarshal(o[key], &v) != nil {
-		return fail.New(fail.Invalid, "the body must hold %q, a text, and no other", key)
-	}
-	spec, err := specOf(map[string]string{key: v})
-	if err != nil {
-		return err
-	}
-	if _, err := x.editType(func(c *call.Call) { c.Spec = spec.JSON() }); err != nil {
-		return err
-	}
-	token.Write(x.W, http.StatusOK, map[string]string{key: v})
-	return nil
 }

@@ -26,7 +26,7 @@ func (a *API) volumeRoutes() []route {
 		{"PUT", "/volumes/{volume_id}", d, call.Update, updateVolume},
 		{"DELETE", "/volumes/{volume_id}", d, call.Delete, deleteVolume},
 	}
-	return append(out, metadataRoutes("/volumes/{volume_id}", keeper{d: d, param: "volume_id", of: func(r kind.AnyRow) map[string]string { return r.(*volume.Row).Spec.Metadata }})...)
+	return append(out, metadataRoutes("/volumes/{volume_id}", rest.Metadata{D: d, Param: "volume_id", Of: func(r kind.AnyRow) map[string]string { return r.(*volume.Row).Spec.Metadata }})...)
 }
 
 // status is a volume's state in Cinder's words.
@@ -54,36 +54,28 @@ func (x *exchange) volume(r *volume.Row) map[string]any {
 		attached = append(attached, map[string]any{"id": r.ID.Dashed(), "attachment_id": rest.AttachmentID(a.Server, r.ID), "volume_id": r.ID.Dashed(),
 			"server_id": a.Server.Dashed(), "host_name": nil, "device": "/dev/" + a.Device, "attached_at": rest.Micro(a.At)})
 	}
-	v := map[string]any{"id": r.ID.Dashed(), "name": nameOf(&r.Meta), "status": status(r), "size": r.Spec.Size, "availability_zone": r.Spec.Zone,
+	v := map[string]any{"id": r.ID.Dashed(), "name": rest.NameOf(&r.Meta), "status": status(r), "size": r.Spec.Size, "availability_zone": r.Spec.Zone,
 		"created_at": rest.Micro(r.Created), "updated_at": rest.Micro(r.Updated), "description": rest.Null(r.Spec.Description), "volume_type": r.Spec.Type,
-		"snapshot_id": dashed(r.Spec.Source.Snapshot), "source_volid": dashed(r.Spec.Source.Volume), "metadata": words(r.Spec.Metadata),
-		"links": x.links("/volumes/" + r.ID.Dashed()), "user_id": x.user(&r.Meta), "bootable": strconv.FormatBool(r.Spec.Bootable), "encrypted": r.Spec.Encrypted,
+		"snapshot_id": dashed(r.Spec.Source.Snapshot), "source_volid": dashed(r.Spec.Source.Volume), "metadata": rest.Words(r.Spec.Metadata),
+		"links": x.links("/volumes/" + r.ID.Dashed()), "user_id": x.User(&r.Meta), "bootable": strconv.FormatBool(r.Spec.Bootable), "encrypted": r.Spec.Encrypted,
 		"replication_status": nil, "consistencygroup_id": nil, "multiattach": false, "attachments": attached, "migration_status": nil,
 		"os-vol-tenant-attr:tenant_id": string(r.Project)}
 	if m := r.Status.Image; m != nil {
 		v["volume_image_metadata"] = imageMetadata(m)
 	}
-	if x.since(13) {
+	if x.Since(13) {
 		v["group_id"] = nil
 	}
-	if x.since(21) {
+	if x.Since(21) {
 		v["provider_id"] = nil
 	}
-	if x.since(48) {
+	if x.Since(48) {
 		v["shared_targets"], v["service_uuid"] = false, nil
 	}
 	if rest.Operator(x.Exchange) {
 		v["os-vol-host-attr:host"], v["os-vol-mig-status-attr:migstat"], v["os-vol-mig-status-attr:name_id"] = x.api.o.Host, nil, nil
 	}
 	return v
-}
-
-// nameOf is a row's name; one that was made without has its id, which clients know as none.
-func nameOf(m *kind.Meta) string {
-	if m.Name == string(m.ID) {
-		return ""
-	}
-	return m.Name
 }
 
 func imageMetadata(m *volume.ImageMeta) map[string]string {
@@ -105,7 +97,7 @@ func volumeSorts() map[string]func(a, b *volume.Row) int {
 	by := func(f func(r *volume.Row) string) func(a, b *volume.Row) int {
 		return func(a, b *volume.Row) int { return cmp.Compare(f(a), f(b)) }
 	}
-	name := by(func(r *volume.Row) string { return nameOf(&r.Meta) })
+	name := by(func(r *volume.Row) string { return rest.NameOf(&r.Meta) })
 	return map[string]func(a, b *volume.Row) int{
 		"created_at": func(a, b *volume.Row) int { return a.Created.Compare(b.Created) }, "updated_at": func(a, b *volume.Row) int { return a.Updated.Compare(b.Updated) },
 		"id": by(func(r *volume.Row) string { return string(r.ID) }), "name": name, "display_name": name, "status": by(status),
@@ -151,9 +143,9 @@ func (x *exchange) volumePart() ([]*volume.Row, bool, error) {
 		return nil, false, err
 	}
 	query.Match = func(r *volume.Row) bool {
-		return rest.Same(q, "name", nameOf(&r.Meta)) && rest.Same(q, "display_name", nameOf(&r.Meta)) && rest.Same(q, "status", status(r)) &&
+		return rest.Same(q, "name", rest.NameOf(&r.Meta)) && rest.Same(q, "display_name", rest.NameOf(&r.Meta)) && rest.Same(q, "status", status(r)) &&
 			rest.Same(q, "availability_zone", r.Spec.Zone) && rest.Same(q, "volume_type", r.Spec.Type) && rest.Same(q, "size", fmt.Sprint(r.Spec.Size)) &&
-			(!byBoot || bootable == r.Spec.Bootable) && holds(r.Spec.Metadata, meta) && (!q.Has("id") || sameID(q.Get("id"), &r.Meta)) &&
+			(!byBoot || bootable == r.Spec.Bootable) && holds(r.Spec.Metadata, meta) && (!q.Has("id") || rest.IsID(q.Get("id"), r.ID)) &&
 			(!q.Has("name~") || strings.Contains(r.Name, q.Get("name~")))
 	}
 	return rest.Part(x.Exchange, x.api.o.Volumes.Volumes, query)
@@ -170,10 +162,10 @@ func listVolumes(x *exchange, detail bool) error {
 		if detail {
 			items = append(items, x.volume(r))
 		} else {
-			items = append(items, map[string]any{"id": last, "name": nameOf(&r.Meta), "links": x.links("/volumes/" + last)})
+			items = append(items, map[string]any{"id": last, "name": rest.NameOf(&r.Meta), "links": x.links("/volumes/" + last)})
 		}
 	}
-	return x.list("volumes", items, more, last)
+	return x.List("volumes", items, more, last)
 }
 
 func summary(x *exchange) error {
@@ -185,7 +177,7 @@ func summary(x *exchange) error {
 	for _, r := range rows {
 		size += r.Spec.Size
 	}
-	return x.one(http.StatusOK, "volume-summary", map[string]any{"total_count": len(rows), "total_size": size, "metadata": map[string]any{}})
+	return x.One(http.StatusOK, "volume-summary", map[string]any{"total_count": len(rows), "total_size": size, "metadata": map[string]any{}})
 }
 
 func createVolume(x *exchange) error {
@@ -243,7 +235,7 @@ func createVolume(x *exchange) error {
 	if err != nil {
 		return missing(err)
 	}
-	return x.one(http.StatusAccepted, "volume", x.volume(row.(*volume.Row)))
+	return x.One(http.StatusAccepted, "volume", x.volume(row.(*volume.Row)))
 }
 
 // missing says "not found" of what a new row is to be made from and is not there, as Cinder does.
@@ -260,7 +252,7 @@ func showVolume(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "volume", x.volume(r))
+	return x.One(http.StatusOK, "volume", x.volume(r))
 }
 
 // named is what may be changed of volumes and snapshots.
@@ -279,7 +271,7 @@ func (n *named) edit(now map[string]string) func(*call.Call) {
 		spec["description"] = *t
 	}
 	if n.Metadata != nil {
-		spec["metadata"] = patch(now, n.Metadata, true)
+		spec["metadata"] = rest.Patch(now, n.Metadata, true)
 	}
 	return func(c *call.Call) { c.Name, c.Spec = cmp.Or(n.Name, n.Display), spec.JSON() }
 }
@@ -297,7 +289,7 @@ func updateVolume(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "volume", x.volume(row.(*volume.Row)))
+	return x.One(http.StatusOK, "volume", x.volume(row.(*volume.Row)))
 }
 
 // deleteVolume puts the volume into the trash, where Awan's own clients find it for a while; with cascade its snapshots go first.

@@ -36,13 +36,13 @@ type API struct {
 
 // New makes the API.
 func New(o Options) *API {
-	o.Fail = Fail
+	o.Fail = codes.Writer(form)
 	a := &API{API: keystone.Bare(o.Options), o: o}
 	a.Add(keystone.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
 	a.Add(keystone.Route{Method: "GET", Path: "/versions", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
 	for _, r := range append(a.imageRoutes(), append(a.contentRoutes(), a.memberRoutes()...)...) {
 		do := r.do
-		a.Add(keystone.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return rest.Guard(x, r.kind, r.verb, "", do(&exchange{x, a})) }})
+		a.Add(keystone.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return (&exchange{x, a}).guard(r, do) }})
 	}
 	return a
 }
@@ -62,6 +62,17 @@ type exchange struct {
 // Behind is the API behind the listener. Images are as large as they are: their content is streamed.
 func (a *API) Behind() front.Service { return Service.Behind(a.API, -1) }
 
+// guard is rest.Guard where a row may be another project's that is shared, or the cloud's.
+func (x *exchange) guard(r route, do func(*exchange) error) error {
+	err := rest.Guard(x.Exchange, r.kind, r.verb, "", do(x))
+	if fail.Is(err, fail.Invalid) && x.Param("image_id") != "" {
+		if _, e := x.image(); fail.Is(e, fail.NotFound) || fail.Is(e, fail.Denied) {
+			return e
+		}
+	}
+	return err
+}
+
 func (a *API) versions(x *rest.Exchange, status int) error {
 	var all []any
 	for minor := 9; minor >= 0; minor-- {
@@ -75,17 +86,11 @@ func (a *API) versions(x *rest.Exchange, status int) error {
 	return nil
 }
 
-// Fail writes an error in Glance's form.
-func Fail(w http.ResponseWriter, _ *http.Request, err error) {
-	e := fail.From(err)
-	status := rest.Status(e.Kind, http.StatusRequestEntityTooLarge)
-	switch {
-	case status == http.StatusUnauthorized:
-		token.WriteError(w, err)
-		return
-	case e.Kind == fail.Precondition:
-		status = http.StatusForbidden // what is protected or has the wrong state
-	}
+// codes: where Glance differs. What is protected or has the wrong state may not be changed.
+var codes = rest.Codes{fail.Quota: http.StatusRequestEntityTooLarge, fail.Precondition: http.StatusForbidden}
+
+// form is an error in Glance's form.
+func form(w http.ResponseWriter, status int, e *fail.Error) {
 	title := http.StatusText(status)
 	token.Write(w, status, map[string]any{"message": e.Public(), "code": fmt.Sprintf("%d %s", status, title), "title": title})
 }

@@ -92,14 +92,14 @@ func (x *exchange) filter() (func(found) bool, error) {
 		v := f.view()
 		size, sized := v["size"].(int64)
 		switch {
-		case !oneOf(q["name"], nameOf(&f.Row.Meta)), !oneOf(q["status"], status(f.Row)), !oneOf(q["disk_format"], f.diskFormat()), !oneOf(q["container_format"], f.containerFormat()):
+		case !oneOf(q["name"], rest.NameOf(&f.Row.Meta)), !oneOf(q["status"], status(f.Row)), !oneOf(q["disk_format"], f.diskFormat()), !oneOf(q["container_format"], f.containerFormat()):
 		case q.Has("id") && !oneOf(q["id"], f.Row.ID.Dashed()) && !oneOf(q["id"], string(f.Row.ID)):
 		case q.Has("visibility") && q.Get("visibility") != "all" && q.Get("visibility") != f.visibility():
 		case q.Has("owner") && q.Get("owner") != string(f.Project), byProtected && protected != f.Spec.Protected, hidden != f.Spec.Hidden:
 		case q.Has("size_min") && (!sized || size < numbers["size_min"]), q.Has("size_max") && sized && size > numbers["size_max"]:
 		case q.Has("min_ram") && f.Spec.MinMemory != numbers["min_ram"], q.Has("min_disk") && f.Spec.MinDisk != numbers["min_disk"]:
 		case q.Has("checksum") && q.Get("checksum") != v["checksum"], q.Has("os_hash_value") && q.Get("os_hash_value") != v["os_hash_value"]:
-		case !times["created_at"](f.Created), !times["updated_at"](f.Updated), slices.ContainsFunc(q["tag"], func(t string) bool { return !slices.Contains(tagsOf(&f.Row.Meta), t) }):
+		case !times["created_at"](f.Created), !times["updated_at"](f.Updated), slices.ContainsFunc(q["tag"], func(t string) bool { return !slices.Contains(rest.Tags(&f.Row.Meta), t) }):
 		default:
 			for k := range q {
 				if !slices.Contains(notProperties, k) && v[k] != q.Get(k) {
@@ -153,7 +153,7 @@ func timeFilter(name, s string) (func(time.Time) bool, error) {
 
 func order(keys, dirs []string) (func(a, b found) int, error) {
 	by := map[string]func(a, b found) int{
-		"name": func(a, b found) int { return cmp.Compare(nameOf(&a.Row.Meta), nameOf(&b.Row.Meta)) }, "status": func(a, b found) int { return cmp.Compare(status(a.Row), status(b.Row)) },
+		"name": func(a, b found) int { return cmp.Compare(rest.NameOf(&a.Row.Meta), rest.NameOf(&b.Row.Meta)) }, "status": func(a, b found) int { return cmp.Compare(status(a.Row), status(b.Row)) },
 		"id": func(a, b found) int { return cmp.Compare(a.Row.ID, b.Row.ID) }, "created_at": func(a, b found) int { return a.Created.Compare(b.Created) },
 		"updated_at": func(a, b found) int { return a.Updated.Compare(b.Updated) }, "size": func(a, b found) int { return cmp.Compare(a.Status.Size, b.Status.Size) },
 		"disk_format": func(a, b found) int { return cmp.Compare(a.diskFormat(), b.diskFormat()) }, "container_format": func(a, b found) int { return cmp.Compare(a.containerFormat(), b.containerFormat()) },

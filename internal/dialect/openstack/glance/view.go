@@ -2,7 +2,6 @@ package glance
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
@@ -16,6 +15,7 @@ const (
 	keptVisibility = kept + "visibility"
 	keptDisk       = kept + "disk_format"
 	keptContainer  = kept + "container_format"
+	keptWithout    = kept + "without:" // and a property that the client took away, whereas this cloud says something of it
 )
 
 // status is an image's state in Glance's words.
@@ -53,25 +53,6 @@ func (f found) containerFormat() string {
 // identical tells whether what is downloaded is, byte for byte, what was uploaded; other formats are written anew.
 func (f found) identical() bool { return f.Status.Format == "raw" }
 
-func nameOf(m *kind.Meta) string {
-	if m.Name == string(m.ID) {
-		return ""
-	}
-	return m.Name
-}
-
-func tagsOf(m *kind.Meta) []string {
-	out := []string{}
-	for k, v := range m.Tags {
-		if v != "" {
-			k += "=" + v
-		}
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
-}
-
 // words are the properties that this cloud has fields for.
 func words(s *image.Spec) map[string]*string {
 	return map[string]*string{"os_distro": &s.OS, "os_version": &s.OSVersion, "os_type": &s.OSType, "architecture": &s.Architecture, "hw_firmware_type": &s.Firmware,
@@ -94,14 +75,14 @@ func (f found) view() map[string]any {
 		}
 	}
 	for k, p := range words(&r.Spec) {
-		if *p != "" {
+		if *p != "" && r.Spec.Properties[keptWithout+k] == "" {
 			v[k] = *p
 		}
 	}
 	at := "/v2/images/" + r.ID.Dashed()
-	more := map[string]any{"id": r.ID.Dashed(), "name": rest.Null(nameOf(&r.Meta)), "status": status(r), "visibility": f.visibility(), "protected": r.Spec.Protected,
+	more := map[string]any{"id": r.ID.Dashed(), "name": rest.Null(rest.NameOf(&r.Meta)), "status": status(r), "visibility": f.visibility(), "protected": r.Spec.Protected,
 		"os_hidden": r.Spec.Hidden, "min_disk": r.Spec.MinDisk, "min_ram": r.Spec.MinMemory, "disk_format": rest.Null(f.diskFormat()), "container_format": rest.Null(f.containerFormat()),
-		"created_at": rest.Time(r.Created), "updated_at": rest.Time(r.Updated), "tags": tagsOf(&r.Meta), "owner": rest.Null(string(r.Project)),
+		"created_at": rest.Time(r.Created), "updated_at": rest.Time(r.Updated), "tags": rest.Tags(&r.Meta), "owner": rest.Null(string(r.Project)),
 		"size": nil, "virtual_size": nil, "checksum": nil, "os_hash_algo": nil, "os_hash_value": nil,
 		"self": at, "file": at + "/file", "schema": "/v2/schemas/image"}
 	if r.Status.Size > 0 {

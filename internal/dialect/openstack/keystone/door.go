@@ -70,7 +70,7 @@ func Rows[S, T any](x *Exchange, t kind.Table[S, T], domain string, f kind.Filte
 		if r.Next == "" || len(rows) >= most {
 			return rows, r.Next != "", nil
 		}
-		f.After = r.Next
+		f.After, f.Skip, f.Total = r.Next, 0, nil
 	}
 }
 

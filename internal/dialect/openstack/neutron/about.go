@@ -1,13 +1,14 @@
 package neutron
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -60,7 +61,7 @@ func (a *API) aboutRoutes() []keystone.Route {
 		{Method: "GET", Path: "/v2.0/service-providers", Do: empty("service_providers")},
 		{Method: "GET", Path: q, Kind: k, Verb: call.List, Do: a.listQuotas},
 		{Method: "GET", Path: q + "/{project_id}", Kind: k, Verb: call.List, Do: a.showQuota},
-		{Method: "GET", Path: q + "/{project_id}/default", Kind: k, Verb: call.List, Do: a.showQuota},
+		{Method: "GET", Path: q + "/{project_id}/default", Kind: k, Verb: call.List, Do: a.defaultQuota},
 		{Method: "GET", Path: q + "/{project_id}/details.json", Kind: k, Verb: call.List, Do: a.detailQuota},
 		{Method: "GET", Path: q + "/{project_id}/details", Kind: k, Verb: call.List, Do: a.detailQuota},
 		{Method: "PUT", Path: q + "/{project_id}", Kind: k, Verb: call.Update, Do: a.setQuota},
@@ -99,41 +100,21 @@ func empty(plural string) func(*keystone.Exchange) error {
 	}
 }
 
-// quotaNames are Neutron's names for what is counted.
-var quotaNames = map[string]ledger.Dim{"network": "network.subnets", "subnet": "network.subnets", "port": "network.ports", "router": "network.vpcs", "floatingip": "network.public-ips",
-	"security_group": "network.security-groups", "security_group_rule": "network.security-rules", "address_group": "network.address-groups"}
+// quotas are Neutron's words. A network is one of our subnets, so both words have one number: the smaller, where a request says two.
+var quotas = rest.Quotas{Dims: map[string]ledger.Dim{"network": "network.subnets", "subnet": "network.subnets", "port": "network.ports", "router": "network.vpcs", "floatingip": "network.public-ips",
+	"security_group": "network.security-groups", "security_group_rule": "network.security-rules", "address_group": "network.address-groups"},
+	Fixed: map[string]int64{"rbac_policy": -1, "subnetpool": -1, "trunk": -1}}
 
-func (a *API) quotas(x *keystone.Exchange) (map[string]ledger.Quota, error) {
-	c := x.Call
-	if p := x.Param("project_id"); p != "" {
-		c.Project = p
-	}
-	all, err := a.Door.Quotas(x.R.Context(), &c)
+func (a *API) quota(x *keystone.Exchange, limits map[string]any, err error) error {
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := map[string]ledger.Quota{}
-	for name, dim := range quotaNames {
-		for _, q := range all {
-			if q.Dim == dim {
-				out[name] = q
-			}
-		}
-	}
-	return out, nil
-}
-
-func (a *API) limits(x *keystone.Exchange) (map[string]any, error) {
-	all, err := a.quotas(x)
-	out := map[string]any{"rbac_policy": -1, "subnetpool": -1, "trunk": -1}
-	for name, q := range all {
-		out[name] = q.Limit
-	}
-	return out, err
+	token.Write(x.W, http.StatusOK, map[string]any{"quota": limits})
+	return nil
 }
 
 func (a *API) listQuotas(x *keystone.Exchange) error {
-	limits, err := a.limits(x)
+	limits, err := quotas.Limits(x, "")
 	if err != nil {
 		return err
 	}
@@ -143,69 +124,38 @@ func (a *API) listQuotas(x *keystone.Exchange) error {
 }
 
 func (a *API) showQuota(x *keystone.Exchange) error {
-	limits, err := a.limits(x)
-	if err != nil {
-		return err
-	}
-	token.Write(x.W, http.StatusOK, map[string]any{"quota": limits})
-	return nil
+	limits, err := quotas.Limits(x, x.Param("project_id"))
+	return a.quota(x, limits, err)
+}
+
+func (a *API) defaultQuota(x *keystone.Exchange) error {
+	_, err := quotas.Of(x, x.Param("project_id"))
+	return a.quota(x, quotas.Defaults(x), err)
 }
 
 func (a *API) detailQuota(x *keystone.Exchange) error {
-	all, err := a.quotas(x)
-	if err != nil {
-		return err
-	}
-	out := map[string]any{}
-	for name, q := range all {
-		out[name] = map[string]any{"limit": q.Limit, "used": q.Used, "reserved": 0}
-	}
-	token.Write(x.W, http.StatusOK, map[string]any{"quota": out})
-	return nil
+	limits, err := quotas.Detail(x, x.Param("project_id"), "used")
+	return a.quota(x, limits, err)
 }
 
-// setQuota is for operators.
+// setQuota is for operators. Limits below what is used are refused where check_limit asks for that.
 func (a *API) setQuota(x *keystone.Exchange) error {
-	var b map[string]any
-	if err := netwire.Body(x, "quota", &b); err != nil {
+	var b map[string]json.RawMessage
+	if _, err := quotas.Settable(x, x.Param("project_id")); err != nil {
 		return err
 	}
-	if len(b) == 0 {
-		b = map[string]any{"network": nil} // who may not set any is told so
+	if err := read(x, "quota", &b); err != nil {
+		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(b)) {
-		dim, ok := quotaNames[name]
-		if !ok {
-			if name == "tenant_id" || name == "project_id" {
-				continue
-			}
-			return fail.Field(name, "there is no such quota").Then("use one of %s", strings.Join(slices.Sorted(maps.Keys(quotaNames)), ", "))
-		}
-		limit, isNumber := b[name].(float64)
-		if err := a.limit(x, dim, int64(limit), isNumber); err != nil {
-			return err
-		}
+	if err := quotas.Set(x, x.Param("project_id"), "quota", b, string(b["check_limit"]) != "true"); err != nil {
+		return err
 	}
 	return a.showQuota(x)
 }
 
-func (a *API) limit(x *keystone.Exchange, dim ledger.Dim, limit int64, given bool) error {
-	c := x.Call
-	c.Project = x.Param("project_id")
-	if limit < 0 { // Neutron's word for no limit
-		limit = 1 << 40
-	}
-	if !given {
-		limit = -1
-	}
-	return a.Door.SetQuota(x.R.Context(), &c, dim, limit)
-}
-
 func (a *API) resetQuota(x *keystone.Exchange) error {
-	for _, name := range slices.Sorted(maps.Keys(quotaNames)) {
-		if err := a.limit(x, quotaNames[name], 0, false); err != nil {
-			return err
-		}
+	if err := quotas.Drop(x, x.Param("project_id")); err != nil {
+		return err
 	}
 	return x.NoContent()
 }
@@ -245,7 +195,7 @@ func (t tags) list(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"tags": tagList(m)})
+	token.Write(x.W, http.StatusOK, map[string]any{"tags": rest.Tags(m)})
 	return nil
 }
 
@@ -254,7 +204,7 @@ func (t tags) show(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(tagList(m), x.Param("key")) {
+	if !slices.Contains(rest.Tags(m), x.Param("key")) {
 		return fail.New(fail.NotFound, "there is no tag %q", x.Param("key"))
 	}
 	return x.NoContent()
@@ -278,7 +228,7 @@ func (t tags) change(x *keystone.Exchange, status int, f func(map[string]string)
 		}
 		if err == nil {
 			if status == http.StatusOK {
-				token.Write(x.W, status, map[string]any{"tags": tagList(r.M())})
+				token.Write(x.W, status, map[string]any{"tags": rest.Tags(r.M())})
 				return nil
 			}
 			x.W.WriteHeader(status)
@@ -290,7 +240,7 @@ func (t tags) change(x *keystone.Exchange, status int, f func(map[string]string)
 	}
 }
 
-// put reads "key" or "key=value", as tagList prints them.
+// put reads "key" or "key=value", as rest.Tags prints them.
 func put(now map[string]string, tag string) {
 	k, v, _ := strings.Cut(tag, "=")
 	now[k] = v
@@ -300,7 +250,7 @@ func (t tags) replace(x *keystone.Exchange) error {
 	var b struct {
 		Tags []string `json:"tags"`
 	}
-	if err := netwire.Body(x, "", &b); err != nil {
+	if err := read(x, "", &b); err != nil {
 		return err
 	}
 	return t.change(x, http.StatusOK, func(now map[string]string) error {

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -23,12 +23,12 @@ func (a *API) floatingRoutes() []keystone.Route {
 
 func (a *API) floatingView(r *publicRow, ports map[string]*portRow) map[string]any {
 	v := stamped(&r.Meta, map[string]any{"description": r.Spec.Description, "floating_network_id": poolID(r.Spec.Pool), "floating_ip_address": r.Status.Address, "fixed_ip_address": null(r.Status.Private),
-		"port_id": null(netwire.ID(r.Spec.Port)), "router_id": nil, "status": "DOWN", "dns_domain": "", "dns_name": "", "port_forwardings": []any{}, "qos_policy_id": nil, "port_details": nil})
+		"port_id": null(rest.ID(r.Spec.Port)), "router_id": nil, "status": "DOWN", "dns_domain": "", "dns_name": "", "port_forwardings": []any{}, "qos_policy_id": nil, "port_details": nil})
 	delete(v, "name")
 	if p := ports[r.Spec.Port]; p != nil {
-		v["router_id"], v["status"] = null(netwire.ID(p.Status.VPC)), "ACTIVE"
-		v["port_details"] = map[string]any{"name": netwire.NameOf(&p.Meta), "network_id": netwire.ID(p.Spec.Subnet), "mac_address": p.Status.MAC, "admin_state_up": !p.Spec.Down, "status": "ACTIVE",
-			"device_id": netwire.ID(p.Spec.Device), "device_owner": p.Spec.DeviceOwner}
+		v["router_id"], v["status"] = null(rest.ID(p.Status.VPC)), "ACTIVE"
+		v["port_details"] = map[string]any{"name": rest.NameOf(&p.Meta), "network_id": rest.ID(p.Spec.Subnet), "mac_address": p.Status.MAC, "admin_state_up": !p.Spec.Down, "status": "ACTIVE",
+			"device_id": rest.ID(p.Spec.Device), "device_owner": p.Spec.DeviceOwner}
 	}
 	return v
 }
@@ -85,7 +85,7 @@ func (a *API) createFloating(x *keystone.Exchange) error {
 	} else {
 		s["pool"] = "(" + b.Network + " is no external network)"
 	}
-	r, err := netwire.Create(x, a.n.PublicIP.D, "", "", s)
+	r, err := create(x, a.n.PublicIP.D, "", s)
 	if e := fail.From(err); e != nil && e.Field == "spec.pool" {
 		return fail.Field("floating_network_id", "%q is no external network", b.Network).Then("see openstack network list --external")
 	}
@@ -126,7 +126,7 @@ func (a *API) updateFloating(x *keystone.Exchange) error {
 	if err := unsupported(plain, "qos_policy_id"); err != nil {
 		return err
 	}
-	r, err := netwire.Update(x, a.n.PublicIP.D, x.Param("publicip_id"), nil, b.spec())
+	r, err := x.Do(a.n.PublicIP.D, call.Update, x.Param("publicip_id"), func(c *call.Call) { c.Spec = b.spec().JSON() })
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (a *API) createAddresses(x *keystone.Exchange) error {
 	s := keystone.Spec{"addresses": append([]string{}, b.Addresses...), "max": 100}
 	set(s, "description", b.Description)
 	s["ipv6"] = len(b.Addresses) > 0 && slices.Contains([]byte(b.Addresses[0]), ':')
-	r, err := netwire.Create(x, a.n.AddressGroup.D, b.Name.V, "", s)
+	r, err := create(x, a.n.AddressGroup.D, b.Name.V, s)
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (a *API) changeAddresses(x *keystone.Exchange, f func(now, named []string) 
 	var b struct {
 		Addresses []string `json:"addresses"`
 	}
-	if err := netwire.Body(x, "", &b); err != nil {
+	if err := read(x, "", &b); err != nil {
 		return err
 	}
 	for try := 0; ; try++ {

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -45,8 +45,8 @@ func ruleView(r *ruleRow) map[string]any {
 	if sp.IPv6 {
 		ethertype = "IPv6"
 	}
-	v := stamped(&r.Meta, map[string]any{"description": sp.Description, "security_group_id": netwire.ID(sp.Group), "direction": sp.Direction, "ethertype": ethertype, "protocol": null(sp.Protocol),
-		"remote_ip_prefix": null(sp.RemotePrefix), "normalized_cidr": null(sp.RemotePrefix), "remote_group_id": null(netwire.ID(sp.RemoteGroup)), "remote_address_group_id": null(netwire.ID(sp.RemoteAddressGroup)),
+	v := stamped(&r.Meta, map[string]any{"description": sp.Description, "security_group_id": rest.ID(sp.Group), "direction": sp.Direction, "ethertype": ethertype, "protocol": null(sp.Protocol),
+		"remote_ip_prefix": null(sp.RemotePrefix), "normalized_cidr": null(sp.RemotePrefix), "remote_group_id": null(rest.ID(sp.RemoteGroup)), "remote_address_group_id": null(rest.ID(sp.RemoteAddressGroup)),
 		"port_range_min": nil, "port_range_max": nil, "belongs_to_default_sg": false})
 	delete(v, "name")
 	if sp.ICMPType != nil {
@@ -104,7 +104,7 @@ func (a *API) createGroup(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	r, err := netwire.Create(x, a.n.Group.D, b.Name.V, "", s)
+	r, err := create(x, a.n.Group.D, b.Name.V, s)
 	if err != nil {
 		return err
 	}
@@ -160,18 +160,18 @@ func (a *API) updateGroup(x *keystone.Exchange) error {
 }
 
 type ruleBody struct {
-	Group        string       `json:"security_group_id"`
-	Description  string       `json:"description"`
-	Direction    string       `json:"direction"`
-	Ethertype    string       `json:"ethertype"`
-	Protocol     any          `json:"protocol"`
-	Min          *netwire.Int `json:"port_range_min"`
-	Max          *netwire.Int `json:"port_range_max"`
-	Prefix       string       `json:"remote_ip_prefix"`
-	RemoteGroup  string       `json:"remote_group_id"`
-	AddressGroup string       `json:"remote_address_group_id"`
-	Project      string       `json:"project_id"`
-	Tenant       string       `json:"tenant_id"`
+	Group        string    `json:"security_group_id"`
+	Description  string    `json:"description"`
+	Direction    string    `json:"direction"`
+	Ethertype    string    `json:"ethertype"`
+	Protocol     any       `json:"protocol"`
+	Min          *rest.Int `json:"port_range_min"`
+	Max          *rest.Int `json:"port_range_max"`
+	Prefix       string    `json:"remote_ip_prefix"`
+	RemoteGroup  string    `json:"remote_group_id"`
+	AddressGroup string    `json:"remote_address_group_id"`
+	Project      string    `json:"project_id"`
+	Tenant       string    `json:"tenant_id"`
 }
 
 func (b *ruleBody) spec() (keystone.Spec, error) {
@@ -211,7 +211,7 @@ func (a *API) createRule(x *keystone.Exchange) error {
 		One  ruleBody   `json:"security_group_rule"`
 		Many []ruleBody `json:"security_group_rules"`
 	}
-	if err := netwire.Body(x, "", &in); err != nil {
+	if err := read(x, "", &in); err != nil {
 		return err
 	}
 	if in.Many == nil {
@@ -245,7 +245,7 @@ func (a *API) makeRule(x *keystone.Exchange, b *ruleBody) (*ruleRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := netwire.Create(x, a.n.Rule.D, "", "", s)
+	r, err := create(x, a.n.Rule.D, "", s)
 	if err != nil {
 		return nil, err
 	}

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -54,7 +54,7 @@ func (a *API) networkView(r *netRow) map[string]any {
 	subs := []string{}
 	for _, s := range []string{r.Status.IPv4, r.Status.IPv6} {
 		if s != "" {
-			subs = append(subs, netwire.ID(s))
+			subs = append(subs, rest.ID(s))
 		}
 	}
 	mtu := r.Spec.MTU
@@ -67,15 +67,15 @@ func (a *API) networkView(r *netRow) map[string]any {
 }
 
 type networkBody struct {
-	Name        maybe[string]      `json:"name"`
-	Description maybe[string]      `json:"description"`
-	Up          *bool              `json:"admin_state_up"`
-	MTU         maybe[netwire.Int] `json:"mtu"`
-	Security    *bool              `json:"port_security_enabled"`
-	Domain      maybe[string]      `json:"dns_domain"`
-	Project     string             `json:"project_id"`
-	Tenant      string             `json:"tenant_id"`
-	Zones       []string           `json:"availability_zone_hints"`
+	Name        maybe[string]   `json:"name"`
+	Description maybe[string]   `json:"description"`
+	Up          *bool           `json:"admin_state_up"`
+	MTU         maybe[rest.Int] `json:"mtu"`
+	Security    *bool           `json:"port_security_enabled"`
+	Domain      maybe[string]   `json:"dns_domain"`
+	Project     string          `json:"project_id"`
+	Tenant      string          `json:"tenant_id"`
+	Zones       []string        `json:"availability_zone_hints"`
 }
 
 // strange are attributes of networks that nothing here would act on.
@@ -103,7 +103,7 @@ func (a *API) createNetwork(x *keystone.Exchange) error {
 	inProject(x, b.Project, b.Tenant)
 	s := b.spec()
 	s["vpc"] = network.Unrouted
-	r, err := netwire.Create(x, a.n.Subnet.D, b.Name.V, "", s)
+	r, err := create(x, a.n.Subnet.D, b.Name.V, s)
 	if err != nil {
 		return err
 	}
@@ -160,9 +160,9 @@ func (a *API) deleteNetwork(x *keystone.Exchange) error {
 		if _, err := x.Do(a.n.Subnet.D, call.Delete, string(r.ID), func(c *call.Call) { c.DryRun = true }); err != nil {
 			return err
 		}
-		return fail.New(fail.Conflict, "router %s joins the network", netwire.ID(r.Spec.VPC)).Then("remove the router's interface first")
+		return fail.New(fail.Conflict, "router %s joins the network", rest.ID(r.Spec.VPC)).Then("remove the router's interface first")
 	}
-	return netwire.Delete(x, a.n.Subnet.D, x.Param("network_id"))
+	return destroy(x, a.n.Subnet.D, x.Param("network_id"))
 }
 
 func (a *API) subnetRoutes() []keystone.Route {
@@ -201,10 +201,10 @@ func subnetViews(r *netRow) []map[string]any {
 				dns = append(dns, d)
 			}
 		}
-		v := stamped(&r.Meta, map[string]any{"description": f.description, "network_id": netwire.ID(r.ID), "cidr": f.cidr, "ip_version": f.version, "gateway_ip": null(f.gateway),
+		v := stamped(&r.Meta, map[string]any{"description": f.description, "network_id": rest.ID(r.ID), "cidr": f.cidr, "ip_version": f.version, "gateway_ip": null(f.gateway),
 			"enable_dhcp": sp.DHCP, "dns_nameservers": dns, "host_routes": []any{}, "allocation_pools": poolsOf(sp, f.cidr, f.gateway), "ipv6_address_mode": nil, "ipv6_ra_mode": nil, "subnetpool_id": nil,
 			"service_types": []string{}, "segment_id": nil, "dns_publish_fixed_ip": false})
-		v["id"], v["name"] = netwire.ID(f.id), f.name
+		v["id"], v["name"] = rest.ID(f.id), f.name
 		if f.version == 6 {
 			v["ipv6_address_mode"], v["ipv6_ra_mode"] = "slaac", "slaac"
 		}
@@ -259,7 +259,7 @@ type subnetBody struct {
 	Name        maybe[string]         `json:"name"`
 	Description maybe[string]         `json:"description"`
 	Network     string                `json:"network_id"`
-	Version     netwire.Int           `json:"ip_version"`
+	Version     rest.Int              `json:"ip_version"`
 	CIDR        string                `json:"cidr"`
 	Gateway     maybe[string]         `json:"gateway_ip"`
 	Pools       maybe[[]addressRange] `json:"allocation_pools"`
@@ -480,7 +480,7 @@ func (a *API) deleteSubnet(x *keystone.Exchange) error {
 			if _, err := x.Do(a.n.Subnet.D, call.Update, string(r.ID), func(c *call.Call) { c.DryRun = true }); err != nil {
 				return nil, err
 			}
-			return nil, fail.New(fail.Conflict, "router %s has an interface in the subnet", netwire.ID(r.Spec.VPC)).Then("remove it first: openstack router remove subnet")
+			return nil, fail.New(fail.Conflict, "router %s has an interface in the subnet", rest.ID(r.Spec.VPC)).Then("remove it first: openstack router remove subnet")
 		}
 		pools := slices.DeleteFunc(slices.Clone(r.Spec.Pools), func(p network.Range) bool {
 			at, err := netip.ParseAddr(p.First)
@@ -523,7 +523,7 @@ func (a *API) availability(x *keystone.Exchange, r *netRow) (map[string]any, err
 		total += n
 		subs = append(subs, map[string]any{"subnet_id": v["id"], "subnet_name": v["name"], "cidr": v["cidr"], "ip_version": v["ip_version"], "used_ips": used[six], "total_ips": n})
 	}
-	return map[string]any{"network_id": netwire.ID(r.ID), "network_name": netwire.NameOf(&r.Meta), "tenant_id": r.Project, "project_id": r.Project, "used_ips": used[false] + used[true], "total_ips": total,
+	return map[string]any{"network_id": rest.ID(r.ID), "network_name": rest.NameOf(&r.Meta), "tenant_id": r.Project, "project_id": r.Project, "used_ips": used[false] + used[true], "total_ips": total,
 		"subnet_ip_availability": append([]any{}, subs...)}, nil
 }
 

@@ -2,11 +2,11 @@
 //
 // A router is a VPC. A network is a subnet of ours: one broadcast domain, with at most one IPv4 and one IPv6 subnet; one that
 // no router joins is a network of its own. The pools of public addresses are external networks, and a router has a gateway
-// there when its VPC reaches the outside. It may import the kernel, service/network, dialect/{front,netwire} and
-// dialect/openstack/{keystone,rest,token}.
+// there when its VPC reaches the outside. It may import the kernel, service/network, dialect/front and dialect/openstack/{keystone,rest,token}.
 package neutron
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -16,9 +16,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
-	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
@@ -69,14 +69,21 @@ func CatalogEntry() keystone.CatalogEntry {
 	return rest.Service{Name: "neutron", Prefix: "network", Type: "network"}.Entry()
 }
 
+// codes: where Neutron differs.
+var codes = rest.Codes{fail.Quota: http.StatusConflict}
+
+// types are Neutron's names of some failures; for the others it is the kind.
+var types = map[fail.Kind]string{fail.Quota: "OverQuota", fail.NoSpace: "IpAddressGenerationFailure", fail.Denied: "PolicyNotAuthorized"}
+
 // Fail writes an error. A change that was to hold for one revision only, and met another, has a status of its own.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Header.Get("If-Match") != "" && fail.Is(err, fail.Conflict) {
-		e := fail.From(err)
-		token.Write(w, http.StatusPreconditionFailed, map[string]any{"NeutronError": map[string]string{"type": "RevisionNumberConstraintFailed", "message": e.Public(), "detail": ""}})
-		return
-	}
-	netwire.Fail(w, r, err)
+	codes.Writer(func(w http.ResponseWriter, status int, e *fail.Error) {
+		typ := cmp.Or(types[e.Kind], string(e.Kind))
+		if e.Kind == fail.Conflict && r.Header.Get("If-Match") != "" {
+			status, typ = http.StatusPreconditionFailed, "RevisionNumberConstraintFailed"
+		}
+		token.Write(w, status, map[string]any{"NeutronError": map[string]string{"type": typ, "message": e.Public(), "detail": ""}})
+	})(w, r, err)
 }
 
 // enter takes the project from the token, or from a query that names another.
@@ -113,29 +120,20 @@ type (
 // fixed is the id of something that is no row, always the same.
 func fixed(parts ...string) string {
 	h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return netwire.ID(hex.EncodeToString(h[:16]))
+	return rest.ID(hex.EncodeToString(h[:16]))
 }
 
 // stamped is what every resource has.
 func stamped(m *kind.Meta, v map[string]any) map[string]any {
-	v["id"], v["name"] = netwire.ID(m.ID), netwire.NameOf(m)
+	v["id"], v["name"] = rest.ID(m.ID), rest.NameOf(m)
 	v["tenant_id"], v["project_id"] = string(m.Project), string(m.Project)
-	v["created_at"], v["updated_at"], v["revision_number"] = netwire.Stamp(m.Created), netwire.Stamp(m.Updated), m.Revision
-	v["tags"] = tagList(m)
+	v["created_at"], v["updated_at"], v["revision_number"] = stamp(m.Created), stamp(m.Updated), m.Revision
+	v["tags"] = rest.Tags(m)
 	return v
 }
 
-// tagList prints tags as OpenStack has them, words alone.
-func tagList(m *kind.Meta) []string {
-	out := []string{}
-	for _, t := range netwire.Tags(m) {
-		if t.Value != "" {
-			t.Key += "=" + t.Value
-		}
-		out = append(out, t.Key)
-	}
-	return out
-}
+// stamp prints a time: text, for lists are sorted by it.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 // null is nil for an empty text.
 func null(s string) any {
@@ -223,7 +221,7 @@ func list(x *keystone.Exchange, plural string, items []map[string]any) error {
 		i := slices.IndexFunc(out, func(v map[string]any) bool { return same(v["id"], m) })
 		out = out[i+1:]
 	}
-	limit, err := netwire.Number(x, "limit")
+	limit, err := rest.Number(q, "limit")
 	if err != nil {
 		return err
 	}
@@ -360,7 +358,7 @@ func sortBy(keys, dirs []string, items []map[string]any) {
 
 // remove deletes a row and answers 204.
 func remove(k *kind.Def, param string) func(*keystone.Exchange) error {
-	return func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param(param)) }
+	return func(x *keystone.Exchange) error { return destroy(x, k, x.Param(param)) }
 }
 
 // all reads every row of a kind that an index holds, of the project where none is named.
@@ -369,15 +367,38 @@ func all[S, T any](x *keystone.Exchange, t kind.Table[S, T], index, value string
 	return rows, err
 }
 
+// read reads {singular: {…}} into v, or the bare object where singular is "". What is missing the kinds find, and what is not known is left
+// alone.
+func read(x *keystone.Exchange, singular string, v any) error {
+	o, err := rest.Read(x)
+	if err != nil || len(o) == 0 {
+		return err
+	}
+	raw := o[singular]
+	if singular == "" {
+		if raw, err = json.Marshal(o); err != nil {
+			return err
+		}
+	}
+	if raw == nil {
+		return fail.Field(singular, "it is missing").Then("send {%q: {…}}", singular)
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		var te *json.UnmarshalTypeError
+		if errors.As(err, &te) {
+			return fail.Field(te.Field, "a JSON %s is not what is wanted here", te.Value)
+		}
+		return fail.From(err)
+	}
+	return nil
+}
+
 // body reads {singular: {…}} into v, and gives it as it came too.
 func body(x *keystone.Exchange, singular string, v any) (map[string]any, error) {
-	var raw json.RawMessage
-	if err := netwire.Body(x, singular, &raw); err != nil {
-		return nil, err
-	}
 	plain := map[string]any{}
-	if len(raw) == 0 {
-		return plain, nil
+	var raw json.RawMessage
+	if err := read(x, singular, &raw); err != nil || len(raw) == 0 {
+		return plain, err
 	}
 	for _, to := range []any{v, &plain} {
 		if err := json.Unmarshal(raw, to); err != nil {
@@ -389,6 +410,19 @@ func body(x *keystone.Exchange, singular string, v any) (map[string]any, error) 
 		}
 	}
 	return plain, nil
+}
+
+// create sends a create of a row.
+func create(x *keystone.Exchange, k *kind.Def, name string, s keystone.Spec) (kind.AnyRow, error) {
+	return x.Do(k, call.Create, "", func(c *call.Call) { c.Name, c.Spec = &name, s.JSON() })
+}
+
+// destroy deletes a row and answers 204.
+func destroy(x *keystone.Exchange, k *kind.Def, target string) error {
+	if _, err := x.Do(k, call.Delete, target, nil); err != nil {
+		return err
+	}
+	return x.NoContent()
 }
 
 // changed sends a change of a row with a name that may be given.
@@ -406,4 +440,13 @@ func (a *API) changed(x *keystone.Exchange, k *kind.Def, target string, name may
 			c.Name = &n
 		}
 	})
+}
+
+// ids prints ids.
+func ids(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = rest.ID(s)
+	}
+	return out
 }

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -38,9 +38,9 @@ func fixedOf(r *netRow, addresses []string) []fixedIP {
 	for _, at := range addresses {
 		f := fixedIP{Address: at}
 		if r != nil {
-			f.Subnet = netwire.ID(r.Status.IPv4)
+			f.Subnet = rest.ID(r.Status.IPv4)
 			if strings.Contains(at, ":") {
-				f.Subnet = netwire.ID(r.Status.IPv6)
+				f.Subnet = rest.ID(r.Status.IPv6)
 			}
 		}
 		out = append(out, f)
@@ -71,8 +71,8 @@ func (a *API) portView(p *portRow, in *netRow) map[string]any {
 			assigned = append(assigned, map[string]string{"hostname": sp.Hostname, "ip_address": at, "fqdn": sp.Hostname + "." + domain + "."})
 		}
 	}
-	return stamped(&p.Meta, map[string]any{"description": sp.Description, "network_id": netwire.ID(sp.Subnet), "mac_address": p.Status.MAC, "fixed_ips": fixedOf(in, p.Status.Addresses), "status": status,
-		"admin_state_up": !sp.Down, "device_id": netwire.ID(sp.Device), "device_owner": sp.DeviceOwner, "security_groups": netwire.IDs(sp.Groups), "allowed_address_pairs": pairs,
+	return stamped(&p.Meta, map[string]any{"description": sp.Description, "network_id": rest.ID(sp.Subnet), "mac_address": p.Status.MAC, "fixed_ips": fixedOf(in, p.Status.Addresses), "status": status,
+		"admin_state_up": !sp.Down, "device_id": rest.ID(sp.Device), "device_owner": sp.DeviceOwner, "security_groups": ids(sp.Groups), "allowed_address_pairs": pairs,
 		"port_security_enabled": sp.PortSecurity == nil || *sp.PortSecurity, "dns_name": sp.Hostname, "dns_assignment": assigned, "dns_domain": "", "extra_dhcp_opts": []any{}, "binding:vnic_type": "normal",
 		"binding:profile": map[string]any{}, "qos_policy_id": nil, "propagate_uplink_status": true})
 }
@@ -85,10 +85,10 @@ func interfaceView(r *netRow) map[string]any {
 			at = append(at, g)
 		}
 	}
-	v := stamped(&r.Meta, map[string]any{"description": "", "network_id": netwire.ID(r.ID), "mac_address": "", "fixed_ips": fixedOf(r, at), "status": "ACTIVE", "admin_state_up": true,
-		"device_id": netwire.ID(r.Spec.VPC), "device_owner": "network:router_interface", "security_groups": []string{}, "allowed_address_pairs": []any{}, "port_security_enabled": false,
+	v := stamped(&r.Meta, map[string]any{"description": "", "network_id": rest.ID(r.ID), "mac_address": "", "fixed_ips": fixedOf(r, at), "status": "ACTIVE", "admin_state_up": true,
+		"device_id": rest.ID(r.Spec.VPC), "device_owner": "network:router_interface", "security_groups": []string{}, "allowed_address_pairs": []any{}, "port_security_enabled": false,
 		"dns_name": "", "dns_assignment": []any{}, "extra_dhcp_opts": []any{}, "binding:vnic_type": "normal", "binding:profile": map[string]any{}})
-	v["id"], v["name"], v["tags"] = netwire.ID(r.Status.Interface), "", []string{}
+	v["id"], v["name"], v["tags"] = rest.ID(r.Status.Interface), "", []string{}
 	return v
 }
 
@@ -172,7 +172,7 @@ func (a *API) createPort(x *keystone.Exchange) error {
 	if b.Network == "" {
 		s["subnet"] = "(network_id is missing)" // a port is in no network by itself here
 	}
-	r, err := netwire.Create(x, a.n.Port.D, b.Name.V, "", s)
+	r, err := create(x, a.n.Port.D, b.Name.V, s)
 	if err != nil {
 		return err
 	}

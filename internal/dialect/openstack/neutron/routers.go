@@ -3,8 +3,8 @@ package neutron
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -33,7 +33,7 @@ type wireRoute struct {
 
 // hop is a next hop in OpenStack's words: an address, or what else it is, by id.
 func hop(rt network.Route) string {
-	for _, s := range []string{rt.Address, netwire.ID(rt.Port), netwire.ID(rt.Peering), netwire.ID(rt.Gateway)} {
+	for _, s := range []string{rt.Address, rest.ID(rt.Port), rest.ID(rt.Peering), rest.ID(rt.Gateway)} {
 		if s != "" {
 			return s
 		}
@@ -125,7 +125,7 @@ func (a *API) createRouter(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	r, err := netwire.Create(x, a.n.VPC.D, b.Name.V, "", s)
+	r, err := create(x, a.n.VPC.D, b.Name.V, s)
 	if err != nil {
 		return err
 	}
@@ -185,8 +185,8 @@ func joined(x *keystone.Exchange, router string, r *netRow, subnet string) error
 			subnet = r.Status.IPv6
 		}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"id": netwire.ID(router), "subnet_id": netwire.ID(subnet), "subnet_ids": []string{netwire.ID(subnet)}, "port_id": netwire.ID(r.Status.Interface),
-		"network_id": netwire.ID(r.ID), "tenant_id": r.Project, "project_id": r.Project, "tags": []string{}})
+	token.Write(x.W, http.StatusOK, map[string]any{"id": rest.ID(router), "subnet_id": rest.ID(subnet), "subnet_ids": []string{rest.ID(subnet)}, "port_id": rest.ID(r.Status.Interface),
+		"network_id": rest.ID(r.ID), "tenant_id": r.Project, "project_id": r.Project, "tags": []string{}})
 	return nil
 }
 
@@ -202,7 +202,7 @@ func (a *API) move(x *keystone.Exchange, r *netRow, vpc string) (*netRow, error)
 // addInterface joins a network to a router, at the network's gateway address.
 func (a *API) addInterface(x *keystone.Exchange) error {
 	var b interfaceBody
-	if err := netwire.Body(x, "", &b); err != nil {
+	if err := read(x, "", &b); err != nil {
 		return err
 	}
 	router, err := keystone.Get(x, a.n.VPC, x.Param("router_id"))
@@ -223,7 +223,7 @@ func (a *API) addInterface(x *keystone.Exchange) error {
 		return err
 	}
 	if r.Spec.VPC != "" && (r.Spec.VPC != string(router.ID) || v["ip_version"] == 4) {
-		return fail.New(fail.Conflict, "router %s has an interface in the subnet already", netwire.ID(r.Spec.VPC)).Then("remove it there first")
+		return fail.New(fail.Conflict, "router %s has an interface in the subnet already", rest.ID(r.Spec.VPC)).Then("remove it there first")
 	}
 	if v["gateway_ip"] == nil {
 		return fail.Field("subnet_id", "the subnet has no gateway address that the router could have").Then("openstack subnet set --gateway ADDRESS %s", b.Subnet)
@@ -236,7 +236,7 @@ func (a *API) addInterface(x *keystone.Exchange) error {
 
 func (a *API) removeInterface(x *keystone.Exchange) error {
 	var b interfaceBody
-	if err := netwire.Body(x, "", &b); err != nil {
+	if err := read(x, "", &b); err != nil {
 		return err
 	}
 	router, err := keystone.Get(x, a.n.VPC, x.Param("router_id"))
@@ -285,7 +285,7 @@ func (a *API) changeRoutes(x *keystone.Exchange, f func(now, named []network.Rou
 	var b struct {
 		Routes []wireRoute `json:"routes"`
 	}
-	if err := netwire.Body(x, "router", &b); err != nil {
+	if err := read(x, "router", &b); err != nil {
 		return err
 	}
 	for try := 0; ; try++ {

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
-	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/image"
 )
 
@@ -34,8 +32,8 @@ func (a *API) actionRoutes() []route {
 	}
 }
 
-func actions() map[string]action {
-	return map[string]action{
+func actions() rest.Actions[*exchange] {
+	return rest.Actions[*exchange]{
 		"os-start": simply("start"), "os-stop": simply("stop"), "confirmResize": confirm, "revertResize": simply("revert-resize"),
 		"pause": simply("pause"), "unpause": simply("unpause"), "unlock": simply("unlock"), "lock": lock, "reboot": reboot, "rebuild": rebuild,
 		"resize": resize, "os-getConsoleOutput": consoleOutput, "changePassword": changePassword, "createImage": createImage,
@@ -49,27 +47,7 @@ func act(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	all := actions()
-	for name, in := range o {
-		if do := all[name]; do != nil && len(o) == 1 {
-			return do(x, in)
-		}
-	}
-	if _, err := x.get(); err != nil {
-		return err
-	}
-	if len(o) != 1 {
-		return fail.New(fail.Invalid, "the body must hold one action").Then("send one of %s", strings.Join(slices.Sorted(maps.Keys(all)), ", "))
-	}
-	return fail.New(fail.Invalid, "there is no such action: %s", slices.Collect(maps.Keys(o))[0]).Then("this cloud has %s", strings.Join(slices.Sorted(maps.Keys(all)), ", "))
-}
-
-// decode reads an action's input.
-func decode(in json.RawMessage, name string, v any) error {
-	if len(in) == 0 || string(in) == "null" {
-		return nil
-	}
-	return kind.DecodeStrict(in, v, name, kind.FieldsOf(v))
+	return actions().Do(x, o, func() error { _, err := x.get(); return err }, "")
 }
 
 // send sends an action of the server's through the door.
@@ -121,11 +99,11 @@ func lock(x *exchange, in json.RawMessage) error {
 	var l struct {
 		Reason string `json:"locked_reason"`
 	}
-	if err := decode(in, "lock", &l); err != nil {
+	if err := rest.Decode(in, "lock", &l); err != nil {
 		return err
 	}
 	if l.Reason != "" {
-		if !x.since(73) {
+		if !x.Since(73) {
 			return fail.Field("lock", "locked_reason needs microversion 2.73")
 		}
 		if _, err := x.change(call.Update, func(c *call.Call) {
@@ -144,7 +122,7 @@ func reboot(x *exchange, in json.RawMessage) error {
 	var r struct {
 		Type string `json:"type"`
 	}
-	if err := decode(in, "reboot", &r); err != nil {
+	if err := rest.Decode(in, "reboot", &r); err != nil {
 		return err
 	}
 	how := strings.ToUpper(r.Type)
@@ -162,7 +140,7 @@ func resize(x *exchange, in json.RawMessage) error {
 		Flavor     string `json:"flavorRef"`
 		DiskConfig string `json:"OS-DCF:diskConfig"`
 	}
-	if err := decode(in, "resize", &r); err != nil {
+	if err := rest.Decode(in, "resize", &r); err != nil {
 		return err
 	}
 	f := x.flavorByID(lastPart(r.Flavor))
@@ -192,7 +170,7 @@ func rebuild(x *exchange, in json.RawMessage) error {
 		Files       []json.RawMessage `json:"personality"`
 		Trusted     []string          `json:"trusted_image_certificates"`
 	}
-	if err := decode(in, "rebuild", &r); err != nil {
+	if err := rest.Decode(in, "rebuild", &r); err != nil {
 		return err
 	}
 	if len(r.Files) > 0 || len(r.Trusted) > 0 {
@@ -212,7 +190,7 @@ func rebuild(x *exchange, in json.RawMessage) error {
 		spec["foreign"] = foreign
 	}
 	if r.Metadata != nil {
-		spec["metadata"] = patch(now.Spec.Metadata, r.Metadata, true)
+		spec["metadata"] = rest.Patch(now.Spec.Metadata, r.Metadata, true)
 	}
 	if r.Description != nil {
 		spec["description"] = *r.Description
@@ -242,14 +220,14 @@ func rebuild(x *exchange, in json.RawMessage) error {
 		v["adminPass"] = r.AdminPass
 	}
 	x.W.Header().Set("Location", x.links("/servers/" + x.Param("server_id"))[0].Href)
-	return x.one(http.StatusAccepted, "server", v)
+	return x.One(http.StatusAccepted, "server", v)
 }
 
 func changePassword(x *exchange, in json.RawMessage) error {
 	var p struct {
 		AdminPass string `json:"adminPass"`
 	}
-	if err := decode(in, "changePassword", &p); err != nil {
+	if err := rest.Decode(in, "changePassword", &p); err != nil {
 		return err
 	}
 	if _, err := x.send("set-password", map[string]string{"password": p.AdminPass}); err != nil {
@@ -262,7 +240,7 @@ func consoleOutput(x *exchange, in json.RawMessage) error {
 	var o struct {
 		Length *rest.Int `json:"length"`
 	}
-	if err := decode(in, "os-getConsoleOutput", &o); err != nil {
+	if err := rest.Decode(in, "os-getConsoleOutput", &o); err != nil {
 		return err
 	}
 	lines := 0
@@ -286,7 +264,7 @@ func createImage(x *exchange, in json.RawMessage) error {
 		Name     string            `json:"name"`
 		Metadata map[string]string `json:"metadata"`
 	}
-	if err := decode(in, "createImage", &i); err != nil {
+	if err := rest.Decode(in, "createImage", &i); err != nil {
 		return err
 	}
 	r, err := x.get()
@@ -312,7 +290,7 @@ func createImage(x *exchange, in json.RawMessage) error {
 	}
 	img := row.M().ID
 	x.W.Header().Set("Location", x.API.Base(x.R)+"/images/"+img.Dashed())
-	if x.since(45) {
+	if x.Since(45) {
 		token.Write(x.W, http.StatusAccepted, map[string]string{"image_id": img.Dashed()})
 		return nil
 	}
@@ -346,7 +324,7 @@ func (x *exchange) consoleAt(protocol string) (string, error) {
 	if x.api.o.Console == nil {
 		return "", fail.New(fail.Unsupported, "this cloud has no page for a console").Then("use awan console %s", r.ID)
 	}
-	return x.api.o.Console(x.R, r.ID, protocol), nil
+	return x.api.o.Console(r.Project, r.ID, protocol), nil
 }
 
 func vncConsole(x *exchange, in json.RawMessage) error {
@@ -361,7 +339,7 @@ func oldConsole(x *exchange, in json.RawMessage, protocol, typ string) error {
 	var c struct {
 		Type string `json:"type"`
 	}
-	if err := decode(in, "os-getVNCConsole", &c); err != nil {
+	if err := rest.Decode(in, "os-getVNCConsole", &c); err != nil {
 		return err
 	}
 	if c.Type != typ {
@@ -371,7 +349,7 @@ func oldConsole(x *exchange, in json.RawMessage, protocol, typ string) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "console", map[string]string{"type": typ, "url": at})
+	return x.One(http.StatusOK, "console", map[string]string{"type": typ, "url": at})
 }
 
 func remoteConsole(x *exchange) error {
@@ -389,7 +367,7 @@ func remoteConsole(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "remote_console", map[string]string{"protocol": c.Protocol, "type": c.Type, "url": at})
+	return x.One(http.StatusOK, "remote_console", map[string]string{"protocol": c.Protocol, "type": c.Type, "url": at})
 }
 
 // noPassword answers as Nova does for servers whose password nobody stored encrypted.
@@ -397,7 +375,7 @@ func noPassword(x *exchange) error {
 	if _, err := x.get(); err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "password", "")
+	return x.One(http.StatusOK, "password", "")
 }
 
 func clearPassword(x *exchange) error {

@@ -21,6 +21,13 @@ import (
 // keptReservation tells which servers one request made.
 const keptReservation = "nova:reservation"
 
+// What a request may hold of files that are written into the server.
+const (
+	mostFiles     = 5
+	mostFileBytes = 10240
+	mostFilePath  = 255
+)
+
 // mostAtOnce is how many servers one request may make.
 const mostAtOnce = 100
 
@@ -49,7 +56,7 @@ type createIn struct {
 	Hostname   string            `json:"hostname"`
 	Host       *string           `json:"host"`
 	Node       *string           `json:"hypervisor_hostname"`
-	Files      []json.RawMessage `json:"personality"`
+	Files      []personality     `json:"personality"`
 	Trusted    []string          `json:"trusted_image_certificates"`
 	Hints      json.RawMessage   `json:"os:scheduler_hints"`
 	OldDevices []json.RawMessage `json:"block_device_mapping"`
@@ -77,6 +84,12 @@ type device struct {
 	Volume      string    `json:"volume_id"`
 	Image       string    `json:"image_id"`
 	Snapshot    string    `json:"snapshot_id"`
+}
+
+// personality is a file that is to be there from the first start.
+type personality struct {
+	Path     string `json:"path"`
+	Contents string `json:"contents"`
 }
 
 // nic is a network card that the client wants.
@@ -114,7 +127,7 @@ func createServers(x *exchange) error {
 	}
 	reservation := "r-" + string(id.New())[24:]
 	spec.Foreign[keptReservation] = reservation
-	rows, err := x.makeServers(in.Name, spec, tagMap(in.Tags), least, most)
+	rows, err := x.makeServers(in.Name, spec, rest.TagMap(in.Tags), least, most)
 	if err != nil {
 		return err
 	}
@@ -130,7 +143,7 @@ func createServers(x *exchange) error {
 		out["adminPass"] = in.AdminPass
 	}
 	x.W.Header().Set("Location", self[0].Href)
-	return x.one(http.StatusAccepted, "server", out)
+	return x.One(http.StatusAccepted, "server", out)
 }
 
 func counts(in *createIn) (least, most int, err error) {
@@ -204,8 +217,10 @@ func (x *exchange) specOf(in *createIn) (*compute.ServerSpec, error) {
 		return nil, fail.Field("name", "is required")
 	case in.Flavor == "":
 		return nil, fail.Field("flavorRef", "is required").Then("see GET /flavors")
-	case len(in.Files) > 0:
-		return nil, fail.Field("personality", "files are not injected here").Then("send user_data, which writes them by write_files")
+	case len(in.Files) > 0 && x.Since(57):
+		return nil, fail.Field("personality", "it went with microversion 2.57").Then("send user_data, which writes files by write_files")
+	case len(in.Files) > mostFiles:
+		return nil, fail.New(fail.Denied, "Personality file limit exceeded: at most %d", mostFiles)
 	case len(in.OldDevices) > 0:
 		return nil, fail.Field("block_device_mapping", "this form is not known any more").Then("send block_device_mapping_v2")
 	case len(in.Trusted) > 0:
@@ -242,6 +257,9 @@ func (x *exchange) specOf(in *createIn) (*compute.ServerSpec, error) {
 	}
 	for _, g := range in.Groups {
 		spec.Groups = append(spec.Groups, g.Name)
+	}
+	for _, f := range in.Files {
+		spec.Files = append(spec.Files, compute.File{Path: f.Path, Content: strings.Join(strings.Fields(f.Contents), "")})
 	}
 	for k, v := range map[string]string{keptDiskConfig: in.DiskConfig, keptAccessIPv4: in.AccessIPv4, keptAccessIPv6: in.AccessIPv6} {
 		if v != "" {
@@ -292,7 +310,8 @@ func (x *exchange) cards(raw json.RawMessage, spec *compute.ServerSpec) error {
 		case "auto":
 			return nil
 		case "none":
-			return fail.Field("networks", "a server without a network card is not offered").Then("leave it out, and detach its card when it runs")
+			spec.Unplugged = true
+			return nil
 		}
 		return fail.Field("networks", "%q is neither auto nor none", text)
 	}
@@ -304,7 +323,7 @@ func (x *exchange) cards(raw json.RawMessage, spec *compute.ServerSpec) error {
 		c := compute.Card{Address: n.FixedIP}
 		switch {
 		case n.Port != nil && *n.Port != "":
-			c = compute.Card{Port: *n.Port}
+			c.Port, c.Address = *n.Port, ""
 		case n.UUID != "":
 			subnet, err := x.subnet(n.UUID)
 			if err != nil {
@@ -313,6 +332,9 @@ func (x *exchange) cards(raw json.RawMessage, spec *compute.ServerSpec) error {
 			if c.Subnet = string(subnet); subnet == "" {
 				return fail.Field(fmt.Sprintf("networks[%d].uuid", i), "Network %s could not be found", n.UUID)
 			}
+		}
+		if n.Tag != nil && *n.Tag != "" {
+			spec.Foreign[keptTag+fmt.Sprintf("nic%d", i)] = *n.Tag
 		}
 		spec.Networks = append(spec.Networks, c)
 	}
@@ -325,7 +347,7 @@ func (x *exchange) subnet(network string) (out id.ID, err error) {
 		i, _ := id.Parse(network)
 		return i, nil
 	}
-	err = x.view(func(tx store.Tx) (err error) {
+	err = x.View(func(tx store.Tx) (err error) {
 		out, err = x.api.o.Cards.Subnet(tx, x.Who.Project, network)
 		return err
 	})
@@ -348,7 +370,14 @@ func (x *exchange) disks(list []device, spec *compute.ServerSpec) error {
 		if d.Type != nil {
 			typ = *d.Type
 		}
-		if d.Boot != nil && *d.Boot == 0 {
+		if d.Tag != nil && *d.Tag != "" {
+			key := "root"
+			if !d.boots() {
+				key = fmt.Sprintf("data%d", len(spec.Volumes))
+			}
+			spec.Foreign[keptTag+key] = *d.Tag
+		}
+		if d.boots() {
 			if err := bootFrom(spec, at, &d, source, to, size, typ); err != nil {
 				return err
 			}
@@ -378,6 +407,9 @@ func (x *exchange) disks(list []device, spec *compute.ServerSpec) error {
 	}
 	return nil
 }
+
+// boots tells whether the server is to boot from a disk.
+func (d *device) boots() bool { return d.Boot != nil && *d.Boot == 0 }
 
 // bootFrom reads the disk that the server is to boot from.
 func bootFrom(spec *compute.ServerSpec, at string, d *device, source, to string, size int, typ string) error {

@@ -27,7 +27,7 @@ func (a *API) deviceRoutes() []route {
 	}
 }
 
-func (x *exchange) interfaceOf(n *compute.NIC) map[string]any {
+func (x *exchange) interfaceOf(r *serverRow, n *compute.NIC) map[string]any {
 	c := x.card(n)
 	fixed := []any{}
 	for _, f := range c.Fixed {
@@ -38,8 +38,8 @@ func (x *exchange) interfaceOf(n *compute.NIC) map[string]any {
 		fixed = append(fixed, map[string]string{"subnet_id": subnet, "ip_address": f.Address})
 	}
 	v := map[string]any{"port_id": n.Port.Dashed(), "net_id": c.NetworkID.Dashed(), "mac_addr": c.MAC, "port_state": c.Status, "fixed_ips": fixed}
-	if x.since(70) {
-		v["tag"] = nil
+	if x.Since(70) {
+		v["tag"] = rest.Null(r.Spec.Foreign[keptTag+n.Key])
 	}
 	return v
 }
@@ -52,16 +52,16 @@ func listInterfaces(x *exchange) error {
 	items := []any{}
 	for i := range r.Status.Cards {
 		if n := &r.Status.Cards[i]; n.Port != "" {
-			items = append(items, x.interfaceOf(n))
+			items = append(items, x.interfaceOf(r, n))
 		}
 	}
-	return x.one(http.StatusOK, "interfaceAttachments", items)
+	return x.One(http.StatusOK, "interfaceAttachments", items)
 }
 
 // cardOf finds a card by its port.
 func cardOf(r *serverRow, port string) *compute.NIC {
 	for i := range r.Status.Cards {
-		if n := &r.Status.Cards[i]; n.Port != "" && sameID(port, n.Port) {
+		if n := &r.Status.Cards[i]; n.Port != "" && rest.IsID(port, n.Port) {
 			return n
 		}
 	}
@@ -81,7 +81,7 @@ func showInterface(x *exchange) error {
 	if n == nil {
 		return noInterface(r, x.Param("port_id"))
 	}
-	return x.one(http.StatusOK, "interfaceAttachment", x.interfaceOf(n))
+	return x.One(http.StatusOK, "interfaceAttachment", x.interfaceOf(r, n))
 }
 
 // attachInterface answers when the card is in, for Nova's answer says what it is.
@@ -142,10 +142,21 @@ func attachInterface(x *exchange) error {
 	}
 	for i := range r.Status.Cards {
 		if n := &r.Status.Cards[i]; !slices.Contains(had, n.Key) {
-			return x.one(http.StatusOK, "interfaceAttachment", x.interfaceOf(n))
+			if r, err = x.tagged(r, n.Key, in.Tag); err != nil {
+				return err
+			}
+			return x.One(http.StatusOK, "interfaceAttachment", x.interfaceOf(r, n))
 		}
 	}
 	return fail.New(fail.Conflict, "the card was taken away again meanwhile")
+}
+
+// tagged notes what the client calls a card or a disk.
+func (x *exchange) tagged(r *serverRow, key string, tag *string) (*serverRow, error) {
+	if tag == nil || *tag == "" {
+		return r, nil
+	}
+	return x.change(call.Update, func(c *call.Call) { c.Spec = rest.Spec{"foreign": map[string]string{keptTag + key: *tag}}.JSON() })
 }
 
 func detachInterface(x *exchange) error {
@@ -165,15 +176,15 @@ func detachInterface(x *exchange) error {
 
 func (x *exchange) attachment(r *serverRow, d *compute.Disk) map[string]any {
 	v := map[string]any{"volumeId": d.Volume.Dashed(), "serverId": r.ID.Dashed(), "device": "/dev/" + d.Device}
-	if !x.since(89) {
+	if !x.Since(89) {
 		v["id"] = d.Volume.Dashed()
 	} else {
 		v["attachment_id"], v["bdm_uuid"] = attachmentID(r.ID, d.Volume), attachmentID(d.Volume, r.ID)
 	}
-	if x.since(70) {
-		v["tag"] = nil
+	if x.Since(70) {
+		v["tag"] = rest.Null(r.Spec.Foreign[keptTag+d.Key])
 	}
-	if x.since(79) {
+	if x.Since(79) {
 		v["delete_on_termination"] = d.Delete
 	}
 	return v
@@ -193,12 +204,12 @@ func listAttachments(x *exchange) error {
 			items = append(items, x.attachment(r, d))
 		}
 	}
-	return x.one(http.StatusOK, "volumeAttachments", items)
+	return x.One(http.StatusOK, "volumeAttachments", items)
 }
 
 func diskOf(r *serverRow, volume string) *compute.Disk {
 	for i := range r.Status.Disks {
-		if d := &r.Status.Disks[i]; d.Volume != "" && sameID(volume, d.Volume) {
+		if d := &r.Status.Disks[i]; d.Volume != "" && rest.IsID(volume, d.Volume) {
 			return d
 		}
 	}
@@ -218,7 +229,7 @@ func showAttachment(x *exchange) error {
 	if d == nil {
 		return noVolume(r, x.Param("volume_id"))
 	}
-	return x.one(http.StatusOK, "volumeAttachment", x.attachment(r, d))
+	return x.One(http.StatusOK, "volumeAttachment", x.attachment(r, d))
 }
 
 func attachVolume(x *exchange) error {
@@ -250,7 +261,10 @@ func attachVolume(x *exchange) error {
 	if d == nil {
 		return fail.New(fail.Conflict, "the volume was taken away again meanwhile")
 	}
-	return x.one(http.StatusOK, "volumeAttachment", x.attachment(r, d))
+	if r, err = x.tagged(r, d.Key, in.Tag); err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "volumeAttachment", x.attachment(r, d))
 }
 
 func detachVolume(x *exchange) error {
@@ -281,7 +295,7 @@ func listGroupsOf(x *exchange) error {
 		}
 		items = append(items, map[string]any{"id": gid, "name": g.Name, "description": g.Description, "tenant_id": string(r.Project), "rules": []any{}})
 	}
-	return x.one(http.StatusOK, "security_groups", items)
+	return x.One(http.StatusOK, "security_groups", items)
 }
 
 func addGroup(x *exchange, in json.RawMessage) error { return x.regroup(in, "addSecurityGroup", true) }
@@ -292,7 +306,7 @@ func removeGroup(x *exchange, in json.RawMessage) error {
 // regroup gives all cards of a server a security group more, or one less.
 func (x *exchange) regroup(in json.RawMessage, name string, add bool) error {
 	var g named
-	if err := decode(in, name, &g); err != nil {
+	if err := rest.Decode(in, name, &g); err != nil {
 		return err
 	}
 	r, err := x.get()

@@ -51,7 +51,7 @@ func (x *exchange) flavorByID(fid string) *flavorRow {
 		return nil
 	}
 	var found *flavorRow
-	_ = x.view(func(tx store.Tx) error {
+	_ = x.View(func(tx store.Tx) error {
 		f, err := x.api.o.Compute.Flavor.Find(tx, "-", fid)
 		if err != nil || f != nil && (f.Spec.Alias == "" || f.Spec.Alias == fid) {
 			found = f
@@ -93,14 +93,14 @@ func (x *exchange) flavorView(f *flavorRow) map[string]any {
 	fid := flavorID(f)
 	v := map[string]any{"id": fid, "name": f.Name, "ram": f.Spec.Memory, "disk": f.Spec.Disk, "vcpus": f.Spec.CPUs, "swap": "", "rxtx_factor": 1.0,
 		"OS-FLV-EXT-DATA:ephemeral": 0, "OS-FLV-DISABLED:disabled": f.Spec.Disabled, "os-flavor-access:is_public": !f.Spec.Private, "links": x.links("/flavors/" + fid)}
-	if x.since(75) {
+	if x.Since(75) {
 		v["swap"] = 0
 	}
-	if x.since(55) {
+	if x.Since(55) {
 		v["description"] = rest.Null(f.Spec.Description)
 	}
-	if x.since(61) {
-		v["extra_specs"] = words(f.Spec.Extra)
+	if x.Since(61) {
+		v["extra_specs"] = rest.Words(f.Spec.Extra)
 	}
 	return v
 }
@@ -159,12 +159,12 @@ func listFlavors(x *exchange, detail bool) error {
 			continue
 		}
 		v := map[string]any{"id": last, "name": f.Name, "links": x.links("/flavors/" + last)}
-		if x.since(55) {
+		if x.Since(55) {
 			v["description"] = rest.Null(f.Spec.Description)
 		}
 		items = append(items, v)
 	}
-	return x.list("flavors", items, more, last)
+	return x.List("flavors", items, more, last)
 }
 
 func sortFlavors(rows []*flavorRow, key, dir string) error {
@@ -194,7 +194,7 @@ func showFlavor(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "flavor", x.flavorView(f))
+	return x.One(http.StatusOK, "flavor", x.flavorView(f))
 }
 
 func createFlavor(x *exchange) error {
@@ -234,7 +234,7 @@ func createFlavor(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "flavor", x.flavorView(row.(*flavorRow)))
+	return x.One(http.StatusOK, "flavor", x.flavorView(row.(*flavorRow)))
 }
 
 // edit changes the flavour that the path names.
@@ -264,7 +264,7 @@ func updateFlavor(x *exchange) error {
 	if f, err = x.edit(f, rest.Spec{"description": text}); err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "flavor", x.flavorView(f))
+	return x.One(http.StatusOK, "flavor", x.flavorView(f))
 }
 
 func deleteFlavor(x *exchange) error {
@@ -283,7 +283,7 @@ func showExtra(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "extra_specs", words(f.Spec.Extra))
+	return x.One(http.StatusOK, "extra_specs", rest.Words(f.Spec.Extra))
 }
 
 func addExtra(x *exchange) error {
@@ -298,7 +298,7 @@ func addExtra(x *exchange) error {
 	if _, err := x.edit(f, rest.Spec{"extra": in}); err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "extra_specs", in)
+	return x.One(http.StatusOK, "extra_specs", in)
 }
 
 func noExtra(f *flavorRow, key string) error {
@@ -377,7 +377,7 @@ func showAccess(x *exchange) error {
 	if !f.Spec.Private {
 		return fail.New(fail.NotFound, "Access list not available for public flavors.")
 	}
-	return x.one(http.StatusOK, "flavor_access", access(f))
+	return x.One(http.StatusOK, "flavor_access", access(f))
 }
 
 func changeAccess(x *exchange) error {
@@ -418,5 +418,5 @@ func changeAccess(x *exchange) error {
 	if f, err = x.edit(f, rest.Spec{"projects": projects}); err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "flavor_access", access(f))
+	return x.One(http.StatusOK, "flavor_access", access(f))
 }

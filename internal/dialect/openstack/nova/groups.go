@@ -26,14 +26,14 @@ func (x *exchange) groupView(r *groupRow) map[string]any {
 		members = append(members, id.ID(m).Dashed())
 	}
 	v := map[string]any{"id": r.ID.Dashed(), "name": r.Name, "members": members}
-	if x.since(64) {
+	if x.Since(64) {
 		v["policy"], v["rules"] = r.Spec.Policy, map[string]any{}
 	} else {
 		v["policies"], v["metadata"] = []string{r.Spec.Policy}, map[string]any{}
 	}
-	if x.since(13) {
+	if x.Since(13) {
 		v["project_id"] = string(r.Project)
-		v["user_id"] = x.user(&serverRow{Meta: r.Meta})
+		v["user_id"] = x.User(&r.Meta)
 	}
 	return v
 }
@@ -52,7 +52,7 @@ func listGroups(x *exchange) error {
 	for _, r := range rows {
 		items = append(items, x.groupView(r))
 	}
-	return x.one(http.StatusOK, "server_groups", items)
+	return x.One(http.StatusOK, "server_groups", items)
 }
 
 func createGroup(x *exchange) error {
@@ -80,7 +80,7 @@ func createGroup(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "server_group", x.groupView(row.(*groupRow)))
+	return x.One(http.StatusOK, "server_group", x.groupView(row.(*groupRow)))
 }
 
 func showGroup(x *exchange) error {
@@ -88,7 +88,7 @@ func showGroup(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "server_group", x.groupView(r))
+	return x.One(http.StatusOK, "server_group", x.groupView(r))
 }
 
 func deleteGroup(x *exchange) error {

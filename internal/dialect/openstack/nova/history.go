@@ -41,7 +41,7 @@ func (x *exchange) audited() ([]ledger.Entry, error) {
 		return nil, err
 	}
 	var out []ledger.Entry
-	err = x.view(func(tx store.Tx) error {
+	err = x.View(func(tx store.Tx) error {
 		server, err := x.api.o.Compute.Server.Get(tx, row)
 		if err != nil || server == nil {
 			return err
@@ -63,7 +63,7 @@ func (x *exchange) actionOf(e *ledger.Entry) map[string]any {
 	if e.Outcome == ledger.Failed {
 		v["message"] = "Error"
 	}
-	if x.since(58) {
+	if x.Since(58) {
 		v["updated_at"] = rest.Micro(laterOf(e.At, e.Ended))
 	}
 	return v
@@ -107,7 +107,7 @@ func listActions(x *exchange) error {
 			}
 			continue
 		}
-		if more = limit > 0 && len(items) == limit && x.since(58); more {
+		if more = limit > 0 && len(items) == limit && x.Since(58); more {
 			break
 		}
 		items, last = append(items, v), v["request_id"].(string)
@@ -131,7 +131,7 @@ func showAction(x *exchange) error {
 			continue
 		}
 		v["events"] = x.steps(&all[i])
-		return x.one(http.StatusOK, "instanceAction", v)
+		return x.One(http.StatusOK, "instanceAction", v)
 	}
 	return fail.New(fail.NotFound, "Action for request_id %s on instance %s not found", x.Param("request_id"), x.Param("server_id"))
 }
@@ -143,7 +143,7 @@ func (x *exchange) steps(e *ledger.Entry) []any {
 		return out
 	}
 	var j *job.Job
-	if err := x.view(func(tx store.Tx) (err error) { j, err = job.Get(tx, e.Job); return err }); err != nil {
+	if err := x.View(func(tx store.Tx) (err error) { j, err = job.Get(tx, e.Job); return err }); err != nil {
 		return out
 	}
 	for _, s := range j.Steps {
@@ -157,10 +157,10 @@ func (x *exchange) steps(e *ledger.Entry) []any {
 		case !s.Ended.IsZero():
 			v["result"] = "Success"
 		}
-		if x.since(51) {
+		if x.Since(51) {
 			v["hostId"] = ""
 		}
-		if x.since(84) {
+		if x.Since(84) {
 			v["details"] = nil
 		}
 		out = append(out, v)
@@ -212,7 +212,7 @@ func (x *exchange) usageOf(project string, from, to time.Time, detailed bool) (m
 	}
 	servers := []any{}
 	total := 0.0
-	_ = x.view(func(tx store.Tx) error {
+	_ = x.View(func(tx store.Tx) error {
 		for _, row := range order {
 			v := each[row]
 			if i, err := rest.Target(x.Exchange, x.api.o.Compute.Server.D, row); err == nil {
@@ -256,7 +256,7 @@ func showUsage(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "tenant_usage", u)
+	return x.One(http.StatusOK, "tenant_usage", u)
 }
 
 func listUsage(x *exchange) error {
@@ -280,7 +280,7 @@ func listUsage(x *exchange) error {
 		}
 		items = append(items, u)
 	}
-	return x.one(http.StatusOK, "tenant_usages", items)
+	return x.One(http.StatusOK, "tenant_usages", items)
 }
 
 func diagnostics(x *exchange) error {
@@ -305,7 +305,7 @@ func diagnostics(x *exchange) error {
 }
 
 func (x *exchange) measured(r *serverRow, u compute.Usage) map[string]any {
-	if !x.since(48) {
+	if !x.Since(48) {
 		return map[string]any{"cpu0_time": int64(u.CPUSeconds * 1e9), "memory": r.Spec.Memory * 1024, "memory-rss": u.Memory / 1024,
 			"vda_read": u.ReadBytes, "vda_write": u.WriteBytes, "vda_read_req": u.ReadOps, "vda_write_req": u.WriteOps, "vda_errors": -1}
 	}

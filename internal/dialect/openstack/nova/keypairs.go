@@ -29,7 +29,7 @@ func (a *API) keyRoutes() []route {
 
 func (x *exchange) keyView(r *keyRow) map[string]any {
 	v := map[string]any{"name": r.Name, "public_key": r.Spec.PublicKey, "fingerprint": fingerprint(r)}
-	if x.since(2) {
+	if x.Since(2) {
 		v["type"] = "ssh"
 	}
 	return v
@@ -54,12 +54,12 @@ func listKeys(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if !x.since(35) || limit == 0 {
+	if !x.Since(35) || limit == 0 {
 		limit = len(rows) + 1
 	}
 	marker, last := x.Query("marker"), ""
 	items, more := []any{}, false
-	seen := marker == "" || !x.since(35)
+	seen := marker == "" || !x.Since(35)
 	for _, r := range rows {
 		if !seen {
 			seen = r.Name == marker
@@ -73,7 +73,7 @@ func listKeys(x *exchange) error {
 	if !seen {
 		return fail.Field("marker", "marker [%s] not found", marker)
 	}
-	return x.list("keypairs", items, more, last)
+	return x.List("keypairs", items, more, last)
 }
 
 func createKey(x *exchange) error {
@@ -109,10 +109,10 @@ func createKey(x *exchange) error {
 		v["private_key"] = r.Status.PrivateKey
 	}
 	status := http.StatusOK
-	if x.since(2) {
+	if x.Since(2) {
 		status = http.StatusCreated
 	}
-	return x.one(status, "keypair", v)
+	return x.One(status, "keypair", v)
 }
 
 // noKey says that there is none, in Nova's words.
@@ -133,7 +133,7 @@ func showKey(x *exchange) error {
 	v := x.keyView(r)
 	v["user_id"], v["id"], v["created_at"] = string(x.Who.User), number(r.ID), rest.Micro(r.Created)
 	v["updated_at"], v["deleted"], v["deleted_at"] = nil, false, nil
-	return x.one(http.StatusOK, "keypair", v)
+	return x.One(http.StatusOK, "keypair", v)
 }
 
 func deleteKey(x *exchange) error {
@@ -141,7 +141,7 @@ func deleteKey(x *exchange) error {
 	if _, err := x.Do(x.api.o.KeyPairs, call.Delete, name, nil); err != nil {
 		return noKey(err, name)
 	}
-	if x.since(2) {
+	if x.Since(2) {
 		return x.NoContent()
 	}
 	return rest.Accepted(x.Exchange)

@@ -7,107 +7,13 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
-func showMetadata(x *exchange) error {
-	r, err := x.get()
-	if err != nil {
-		return err
-	}
-	return x.one(http.StatusOK, "metadata", words(r.Spec.Metadata))
-}
-
-// patch makes of the metadata wanted a merge patch; whole takes away what is not in it.
-func patch(now, want map[string]string, whole bool) map[string]any {
-	out := map[string]any{}
-	for k := range now {
-		if _, stays := want[k]; whole && !stays {
-			out[k] = nil
-		}
-	}
-	for k, v := range want {
-		out[k] = v
-	}
-	return out
-}
-
-func (x *exchange) setMetadata(p map[string]any) (*serverRow, error) {
-	return x.change(call.Update, func(c *call.Call) { c.Spec = rest.Spec{"metadata": p}.JSON() })
-}
-
-func putMetadata(x *exchange, whole bool) error {
-	var in map[string]string
-	o, err := rest.Read(x.Exchange)
-	if err != nil {
-		return err
-	}
-	if err := o.Into("metadata", &in); err != nil {
-		return err
-	}
-	r, err := x.get()
-	if err != nil {
-		return err
-	}
-	if r, err = x.setMetadata(patch(r.Spec.Metadata, in, whole)); err != nil {
-		return err
-	}
-	return x.one(http.StatusOK, "metadata", words(r.Spec.Metadata))
-}
-
-func noMetadatum(key string) error {
-	return fail.New(fail.NotFound, "Metadata item was not found").Then("the server has no %q", key)
-}
-
-func showMetadatum(x *exchange) error {
-	r, err := x.get()
-	if err != nil {
-		return err
-	}
-	key := x.Param("key")
-	v, ok := r.Spec.Metadata[key]
-	if !ok {
-		return noMetadatum(key)
-	}
-	return x.one(http.StatusOK, "meta", map[string]string{key: v})
-}
-
-func putMetadatum(x *exchange) error {
-	var in map[string]string
-	if err := rest.Body(x.Exchange, "meta", &in); err != nil {
-		return err
-	}
-	key := x.Param("key")
-	v, ok := in[key]
-	if !ok || len(in) != 1 {
-		return fail.Field("meta", "it must hold the key of the path, %q, and no other", key)
-	}
-	if _, err := x.setMetadata(map[string]any{key: v}); err != nil {
-		return err
-	}
-	return x.one(http.StatusOK, "meta", in)
-}
-
-func deleteMetadatum(x *exchange) error {
-	r, err := x.get()
-	if err != nil {
-		return err
-	}
-	key := x.Param("key")
-	if _, ok := r.Spec.Metadata[key]; !ok {
-		return noMetadatum(key)
-	}
-	if _, err := x.setMetadata(map[string]any{key: nil}); err != nil {
-		return err
-	}
-	return x.NoContent()
-}
-
-// tagMap reads Nova's tags; one with a value is "key=value".
-func tagMap(tags []string) map[string]string {
-	out := map[string]string{}
-	for _, t := range tags {
-		k, v, _ := strings.Cut(t, "=")
-		out[k] = v
+func (a *API) metadataRoutes() (out []route) {
+	m := rest.Metadata{D: a.o.Compute.Server.D, Param: "server_id", Of: func(r kind.AnyRow) map[string]string { return r.(*serverRow).Spec.Metadata }, Dropped: http.StatusNoContent}
+	for _, r := range m.Routes() {
+		out = append(out, route{r.Method, "/servers/{server_id}" + r.Path, m.D, r.Verb, func(x *exchange) error { return r.Do(x.Exchange) }})
 	}
 	return out
 }
@@ -121,7 +27,7 @@ func showTags(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "tags", tagsOf(r))
+	return x.One(http.StatusOK, "tags", rest.Tags(&r.Meta))
 }
 
 func putTags(x *exchange) error {
@@ -129,11 +35,11 @@ func putTags(x *exchange) error {
 	if err := rest.Body(x.Exchange, "tags", &in); err != nil {
 		return err
 	}
-	r, err := x.setTags(tagMap(in))
+	r, err := x.setTags(rest.TagMap(in))
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "tags", tagsOf(r))
+	return x.One(http.StatusOK, "tags", rest.Tags(&r.Meta))
 }
 
 func deleteTags(x *exchange) error {

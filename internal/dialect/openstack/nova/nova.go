@@ -25,6 +25,9 @@ var Service = rest.Service{Name: "nova", Prefix: "compute", Type: "compute", Pat
 // micros: from 2.91 on, rebuilding and unshelving say things that this cloud does not have.
 var micros = rest.Micros{Type: "compute", Header: "X-OpenStack-Nova-API-Version", Major: 2, From: 1, To: 90}
 
+// codes: a quota that is used up is Keystone's 403.
+var codes = rest.Codes{}
+
 // Options are what the API stands on.
 type Options struct {
 	keystone.Options
@@ -36,7 +39,7 @@ type Options struct {
 	// Images are where an image of a server goes; nil: servers make none.
 	Images *image.Service
 	// Console gives the address at which a person sees a server's screen or serial line; nil: there is none.
-	Console func(r *http.Request, server id.ID, protocol string) string
+	Console func(project, server id.ID, protocol string) string
 }
 
 // Cards tells of networks and ports.
@@ -90,20 +93,19 @@ type route struct {
 
 // exchange is a request with the microversion it asks for.
 type exchange struct {
-	*rest.Exchange
+	rest.Request
 	api   *API
-	minor int
 	cache cache
 }
 
 // New makes the API.
 func New(o Options) *API {
-	o.Fail = rest.Fault(http.StatusForbidden)
+	o.Fail = codes.Writer(rest.Wrapped)
 	a := &API{API: keystone.Bare(o.Options), o: o}
 	for _, p := range []string{"/", "/v2.1", "/v2"} {
 		a.Add(keystone.Route{Method: "GET", Path: p, Open: true, Do: a.versions})
 	}
-	for _, rs := range [][]route{a.serverRoutes(), a.actionRoutes(), a.deviceRoutes(), a.keyRoutes(), a.flavorRoutes(), a.placeRoutes(), a.limitRoutes(),
+	for _, rs := range [][]route{a.serverRoutes(), a.metadataRoutes(), a.actionRoutes(), a.deviceRoutes(), a.keyRoutes(), a.flavorRoutes(), a.placeRoutes(), a.limitRoutes(),
 		a.groupRoutes(), a.historyRoutes()} {
 		for _, r := range rs {
 			a.Add(keystone.Route{Method: r.method, Path: "/v2.1" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error {
@@ -111,7 +113,7 @@ func New(o Options) *API {
 				if err != nil {
 					return err
 				}
-				return rest.Guard(x, r.kind, r.verb, r.path, r.do(&exchange{Exchange: x, api: a, minor: minor}))
+				return rest.Guard(x, r.kind, r.verb, r.path, r.do(&exchange{Request: rest.Request{Exchange: x, Minor: minor}, api: a}))
 			}})
 		}
 	}
@@ -133,7 +135,7 @@ func (a *API) versions(x *rest.Exchange) error {
 }
 
 // since tells whether the client speaks a microversion or a newer one.
-func (x *exchange) since(minor int) bool { return x.minor >= minor }
+func (x *exchange) since(minor int) bool { return x.Minor >= minor }
 
 // links point at something of the API.
 func (x *exchange) links(path string) []token.Link {

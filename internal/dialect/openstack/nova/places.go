@@ -3,6 +3,7 @@ package nova
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
@@ -34,7 +35,7 @@ func (a *API) placeRoutes() []route {
 func writeJSON(x *exchange, v any) { token.Write(x.W, http.StatusOK, v) }
 
 func listZones(x *exchange) error {
-	return x.one(http.StatusOK, "availabilityZoneInfo", []any{map[string]any{"zoneName": x.api.o.Compute.Zone, "zoneState": map[string]bool{"available": true}, "hosts": nil}})
+	return x.One(http.StatusOK, "availabilityZoneInfo", []any{map[string]any{"zoneName": x.api.o.Compute.Zone, "zoneState": map[string]bool{"available": true}, "hosts": nil}})
 }
 
 func detailZones(x *exchange) error {
@@ -42,7 +43,7 @@ func detailZones(x *exchange) error {
 		return err
 	}
 	up := map[string]any{"nova-compute": map[string]any{"available": true, "active": true, "updated_at": rest.Micro(time.Now())}}
-	return x.one(http.StatusOK, "availabilityZoneInfo", []any{map[string]any{"zoneName": x.api.o.Compute.Zone, "zoneState": map[string]bool{"available": true},
+	return x.One(http.StatusOK, "availabilityZoneInfo", []any{map[string]any{"zoneName": x.api.o.Compute.Zone, "zoneState": map[string]bool{"available": true},
 		"hosts": map[string]any{x.api.o.Compute.HostName: up}}})
 }
 
@@ -56,7 +57,7 @@ func (x *exchange) room() (compute.Room, error) {
 
 // hypervisorID is the machine's id: made of its name, for it is no row.
 func (x *exchange) hypervisorID(host string) any {
-	if x.since(53) {
+	if x.Since(53) {
 		return id.ID(fmt.Sprintf("%x", sum224("host "+host))[:32]).Dashed()
 	}
 	return 1
@@ -64,6 +65,13 @@ func (x *exchange) hypervisorID(host string) any {
 
 func (x *exchange) hypervisor(r compute.Room) map[string]any {
 	v := map[string]any{"id": x.hypervisorID(r.Host), "hypervisor_hostname": r.Host, "state": "up", "status": "enabled"}
+	if with, _, _ := rest.Flag(x.Exchange, "with_servers"); with && x.Since(53) {
+		all := []any{}
+		for _, m := range r.All {
+			all = append(all, map[string]string{"name": "server-" + string(m.ID), "uuid": m.ID.Dashed()})
+		}
+		v["servers"] = all
+	}
 	return v
 }
 
@@ -71,7 +79,7 @@ func (x *exchange) hypervisorDetail(r compute.Room) map[string]any {
 	v := x.hypervisor(r)
 	v["host_ip"], v["hypervisor_type"], v["hypervisor_version"] = "127.0.0.1", r.Engine, 0
 	v["service"] = map[string]any{"host": r.Host, "id": x.hypervisorID(r.Host), "disabled_reason": nil}
-	if x.since(88) {
+	if x.Since(88) {
 		v["uptime"] = nil
 		return v
 	}
@@ -79,7 +87,7 @@ func (x *exchange) hypervisorDetail(r compute.Room) map[string]any {
 		v[k] = n
 	}
 	v["cpu_info"] = ""
-	if x.since(28) {
+	if x.Since(28) {
 		v["cpu_info"] = map[string]any{}
 	}
 	return v
@@ -96,11 +104,17 @@ func listHypervisors(x *exchange, detail bool) error {
 	if err != nil {
 		return err
 	}
+	if p := x.Query("hypervisor_hostname_pattern"); !strings.Contains(r.Host, p) {
+		return fail.New(fail.NotFound, "No hypervisor matching '%s' could be found.", p)
+	}
+	if _, _, err := rest.Flag(x.Exchange, "with_servers"); err != nil {
+		return err
+	}
 	v := x.hypervisor(r)
 	if detail {
 		v = x.hypervisorDetail(r)
 	}
-	return x.one(http.StatusOK, "hypervisors", []any{v})
+	return x.One(http.StatusOK, "hypervisors", []any{v})
 }
 
 func statistics(x *exchange) error {
@@ -110,7 +124,7 @@ func statistics(x *exchange) error {
 	}
 	v := x.amounts(r)
 	v["count"] = 1
-	return x.one(http.StatusOK, "hypervisor_statistics", v)
+	return x.One(http.StatusOK, "hypervisor_statistics", v)
 }
 
 // theHypervisor refuses ids other than the machine's.
@@ -130,7 +144,7 @@ func showHypervisor(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "hypervisor", x.hypervisorDetail(r))
+	return x.One(http.StatusOK, "hypervisor", x.hypervisorDetail(r))
 }
 
 func uptime(x *exchange) error {
@@ -140,21 +154,35 @@ func uptime(x *exchange) error {
 	return fail.New(fail.Unsupported, "how long the machine has been up is not told")
 }
 
+// parts are Nova's programs whose work this cloud does, in one of its own: it runs servers, says where they go, and sees their jobs through.
+var parts = []string{"nova-compute", "nova-scheduler", "nova-conductor"}
+
 func listServices(x *exchange) error {
 	r, err := x.room()
 	if err != nil {
 		return err
 	}
-	q := x.Queries()
-	if !rest.Same(q, "binary", "nova-compute") || !rest.Same(q, "host", r.Host) {
-		return x.one(http.StatusOK, "services", []any{})
+	q, items := x.Queries(), []any{}
+	for i, binary := range parts {
+		if !rest.Same(q, "binary", binary) || !rest.Same(q, "host", r.Host) {
+			continue
+		}
+		v := map[string]any{"id": i + 1, "binary": binary, "host": r.Host, "zone": r.Zone, "state": "up", "status": "enabled", "updated_at": rest.Micro(time.Now()), "disabled_reason": nil}
+		if i > 0 {
+			v["zone"] = "internal"
+		}
+		if x.Since(53) {
+			v["id"] = x.hypervisorID(r.Host)
+			if i > 0 {
+				v["id"] = id.ID(fmt.Sprintf("%x", sum224(binary+" "+r.Host))[:32]).Dashed()
+			}
+		}
+		if x.Since(11) {
+			v["forced_down"] = false
+		}
+		items = append(items, v)
 	}
-	v := map[string]any{"id": x.hypervisorID(r.Host), "binary": "nova-compute", "host": r.Host, "zone": r.Zone, "state": "up", "status": "enabled",
-		"updated_at": rest.Micro(time.Now()), "disabled_reason": nil}
-	if x.since(11) {
-		v["forced_down"] = false
-	}
-	return x.one(http.StatusOK, "services", []any{v})
+	return x.One(http.StatusOK, "services", items)
 }
 
 // extensions are those whose parts clients look for before they use them.
@@ -172,13 +200,13 @@ func listExtensions(x *exchange) error {
 	for _, e := range extensions {
 		out = append(out, extension(e))
 	}
-	return x.one(http.StatusOK, "extensions", out)
+	return x.One(http.StatusOK, "extensions", out)
 }
 
 func showExtension(x *exchange) error {
 	for _, e := range extensions {
 		if e == x.Param("alias") {
-			return x.one(http.StatusOK, "extension", extension(e))
+			return x.One(http.StatusOK, "extension", extension(e))
 		}
 	}
 	return fail.New(fail.NotFound, "there is no extension %s", x.Param("alias"))
@@ -189,12 +217,12 @@ func listMigrations(x *exchange) error {
 	if err := rest.Permitted(x.Exchange, x.api.o.Compute.Server.D, call.List); err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "migrations", []any{})
+	return x.One(http.StatusOK, "migrations", []any{})
 }
 
 func serverMigrations(x *exchange) error {
 	if _, err := x.get(); err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "migrations", []any{})
+	return x.One(http.StatusOK, "migrations", []any{})
 }

@@ -24,12 +24,6 @@ func (a *API) serverRoutes() []route {
 		{"GET", "/servers/{server_id}", d, call.Get, showServer},
 		{"PUT", "/servers/{server_id}", d, call.Update, updateServer},
 		{"DELETE", "/servers/{server_id}", d, call.Delete, deleteServer},
-		{"GET", "/servers/{server_id}/metadata", d, call.Get, showMetadata},
-		{"POST", "/servers/{server_id}/metadata", d, call.Update, func(x *exchange) error { return putMetadata(x, false) }},
-		{"PUT", "/servers/{server_id}/metadata", d, call.Update, func(x *exchange) error { return putMetadata(x, true) }},
-		{"GET", "/servers/{server_id}/metadata/{key}", d, call.Get, showMetadatum},
-		{"PUT", "/servers/{server_id}/metadata/{key}", d, call.Update, putMetadatum},
-		{"DELETE", "/servers/{server_id}/metadata/{key}", d, call.Update, deleteMetadatum},
 		{"GET", "/servers/{server_id}/tags", d, call.Get, showTags},
 		{"PUT", "/servers/{server_id}/tags", d, call.Update, putTags},
 		{"DELETE", "/servers/{server_id}/tags", d, call.Update, deleteTags},
@@ -55,7 +49,7 @@ func showServer(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "server", x.server(r))
+	return x.One(http.StatusOK, "server", x.server(r))
 }
 
 func serverSorts() map[string]func(a, b *serverRow) int {
@@ -109,7 +103,7 @@ func listServers(x *exchange, detail bool) error {
 			items = append(items, map[string]any{"id": last, "name": r.Name, "links": x.links("/servers/" + last)})
 		}
 	}
-	return x.list("servers", items, more, last)
+	return x.List("servers", items, more, last)
 }
 
 // serverFilter reads the filters of the query.
@@ -150,11 +144,11 @@ func serverFilter(x *exchange) (func(*serverRow) bool, error) {
 		case name != nil && !name.MatchString(r.Name), flavor != "" && r.Spec.Flavor != flavor:
 		case q.Has("status") && !containsFold(q["status"], status), !rest.Same(q, "vm_state", vm), !rest.Same(q, "task_state", task):
 		case !rest.Same(q, "host", r.Status.Host), !rest.Same(q, "availability_zone", r.Spec.Zone), !rest.Same(q, "key_name", r.Spec.KeyPair):
-		case q.Has("uuid") && !sameID(q.Get("uuid"), r.ID), q.Has("reservation_id") && q.Get("reservation_id") != r.Spec.Foreign[keptReservation]:
+		case q.Has("uuid") && !rest.IsID(q.Get("uuid"), r.ID), q.Has("reservation_id") && q.Get("reservation_id") != r.Spec.Foreign[keptReservation]:
 		case !changed.IsZero() && r.Updated.Before(changed), !before.IsZero() && r.Updated.After(before), byLock && locked != r.Spec.Locked:
 		case ip != nil && !matchAny(ip, r.Status.Addresses), !tagsFit(q.Get("tags"), r, true), !tagsFit(q.Get("tags-any"), r, false):
 		case q.Has("not-tags") && tagsFit(q.Get("not-tags"), r, true), q.Has("not-tags-any") && tagsFit(q.Get("not-tags-any"), r, false):
-		case q.Has("user_id") && q.Get("user_id") != x.user(r):
+		case q.Has("user_id") && q.Get("user_id") != x.User(&r.Meta):
 		default:
 			return true
 		}
@@ -171,11 +165,6 @@ func containsFold(all []string, s string) bool {
 		}
 	}
 	return false
-}
-
-func sameID(text string, row id.ID) bool {
-	i, ok := id.Parse(text)
-	return ok && i == row
 }
 
 func matchAny(re *regexp.Regexp, all []string) bool {
@@ -242,7 +231,7 @@ func updateServer(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "server", x.server(row))
+	return x.One(http.StatusOK, "server", x.server(row))
 }
 
 // change sends a change of the server and waits until it is done.
@@ -266,7 +255,7 @@ func showAddresses(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.one(http.StatusOK, "addresses", plain(x.addresses(r)))
+	return x.One(http.StatusOK, "addresses", plain(x.addresses(r)))
 }
 
 func showNetwork(x *exchange) error {
@@ -278,7 +267,7 @@ func showNetwork(x *exchange) error {
 	if all[name] == nil {
 		return fail.New(fail.NotFound, "Network %s not found", name)
 	}
-	return x.one(http.StatusOK, name, all[name])
+	return x.One(http.StatusOK, name, all[name])
 }
 
 // plain leaves the addresses' extensions out.

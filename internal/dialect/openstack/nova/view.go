@@ -38,6 +38,7 @@ const (
 	keptConfigDrive = "nova:config_drive"
 	keptVolumeBoot  = "nova:volume_boot" // the volume it boots from is one that the client asked for
 	keptLockReason  = "nova:locked_reason"
+	keptTag         = "nova:tag:" // and a card's or a disk's key: what the client calls it
 )
 
 // state is what a row is in Nova's words: its status, what is being done to it, and its lasting state.
@@ -117,7 +118,7 @@ func (x *exchange) server(r *serverRow) map[string]any {
 	status, task, vm := state(r)
 	kept := r.Spec.Foreign
 	v := map[string]any{
-		"id": r.ID.Dashed(), "name": r.Name, "status": status, "tenant_id": string(r.Project), "user_id": x.user(r), "metadata": words(r.Spec.Metadata),
+		"id": r.ID.Dashed(), "name": r.Name, "status": status, "tenant_id": string(r.Project), "user_id": x.User(&r.Meta), "metadata": rest.Words(r.Spec.Metadata),
 		"hostId": hostID(r.Project, r.Status.Host), "image": x.image(r), "flavor": x.flavorOf(r), "created": stamp(r.Created), "updated": stamp(r.Updated),
 		"addresses": x.addresses(r), "accessIPv4": kept[keptAccessIPv4], "accessIPv6": kept[keptAccessIPv6], "links": x.links("/servers/" + r.ID.Dashed()),
 		"OS-DCF:diskConfig": cmpOr(kept[keptDiskConfig] == "AUTO", "AUTO", "MANUAL"), "OS-EXT-AZ:availability_zone": r.Spec.Zone,
@@ -134,11 +135,11 @@ func (x *exchange) server(r *serverRow) map[string]any {
 	x.newer(r, v)
 	if rest.Operator(x.Exchange) {
 		v["OS-EXT-SRV-ATTR:host"], v["OS-EXT-SRV-ATTR:hypervisor_hostname"], v["OS-EXT-SRV-ATTR:instance_name"] = r.Status.Host, r.Status.Host, "server-"+string(r.ID)
-		if x.since(3) {
+		if x.Since(3) {
 			v["OS-EXT-SRV-ATTR:reservation_id"], v["OS-EXT-SRV-ATTR:launch_index"], v["OS-EXT-SRV-ATTR:kernel_id"], v["OS-EXT-SRV-ATTR:ramdisk_id"] = "r-"+string(r.ID[:8]), 0, "", ""
 			v["OS-EXT-SRV-ATTR:root_device_name"], v["OS-EXT-SRV-ATTR:hostname"] = "/dev/vda", r.Status.Hostname
 		}
-		if x.since(16) {
+		if x.Since(16) {
 			v["host_status"] = "UP"
 		}
 	}
@@ -147,32 +148,32 @@ func (x *exchange) server(r *serverRow) map[string]any {
 
 // newer puts in what newer microversions show to everybody.
 func (x *exchange) newer(r *serverRow, v map[string]any) {
-	if x.since(9) {
+	if x.Since(9) {
 		v["locked"] = r.Spec.Locked
 	}
-	if x.since(19) {
+	if x.Since(19) {
 		v["description"] = rest.Null(r.Spec.Description)
 	}
-	if x.since(26) {
-		v["tags"] = tagsOf(r)
+	if x.Since(26) {
+		v["tags"] = rest.Tags(&r.Meta)
 	}
-	if x.since(63) {
+	if x.Since(63) {
 		v["trusted_image_certificates"] = nil
 	}
-	if x.since(71) {
+	if x.Since(71) {
 		groups := []string{}
 		if r.Status.GroupID != "" {
 			groups = append(groups, r.Status.GroupID.Dashed())
 		}
 		v["server_groups"] = groups
 	}
-	if x.since(73) {
+	if x.Since(73) {
 		v["locked_reason"] = nil
 		if reason := r.Spec.Foreign[keptLockReason]; r.Spec.Locked && reason != "" {
 			v["locked_reason"] = reason
 		}
 	}
-	if x.since(90) {
+	if x.Since(90) {
 		v["OS-EXT-SRV-ATTR:hostname"] = r.Status.Hostname
 	}
 }
@@ -184,50 +185,6 @@ func firstOf(s ...string) string {
 		}
 	}
 	return ""
-}
-
-func words(m map[string]string) map[string]string {
-	if m == nil {
-		return map[string]string{}
-	}
-	return m
-}
-
-// tagsOf prints tags as Nova's, which have no values.
-func tagsOf(r *serverRow) []string {
-	out := []string{}
-	for k, v := range r.Tags {
-		out = append(out, tagText(k, v))
-	}
-	slices.Sort(out)
-	return out
-}
-
-func tagText(k, v string) string {
-	if v == "" {
-		return k
-	}
-	return k + "=" + v
-}
-
-// user gives the id of who made the server; its name where that user is gone.
-func (x *exchange) user(r *serverRow) string {
-	if u, ok := x.cache.users[r.CreatedBy]; ok {
-		return u
-	}
-	out := r.CreatedBy
-	_ = x.view(func(tx store.Tx) error {
-		u, err := x.API.Kinds.User.Find(tx, string(r.Domain), r.CreatedBy)
-		if u != nil {
-			out = string(u.ID)
-		}
-		return err
-	})
-	if x.cache.users == nil {
-		x.cache.users = map[string]string{}
-	}
-	x.cache.users[r.CreatedBy] = out
-	return out
 }
 
 // image is what the server boots; nothing where that is a volume of the client's.
@@ -242,7 +199,7 @@ func (x *exchange) image(r *serverRow) any {
 // flavorOf is the server's flavour: a link, or since 2.47 what it says.
 func (x *exchange) flavorOf(r *serverRow) any {
 	f := x.flavorNamed(r.Spec.Flavor)
-	if !x.since(47) {
+	if !x.Since(47) {
 		fid := r.Spec.Flavor
 		if f != nil {
 			fid = flavorID(f)
@@ -251,7 +208,7 @@ func (x *exchange) flavorOf(r *serverRow) any {
 	}
 	disk, extra := 0, map[string]string{}
 	if f != nil {
-		disk, extra = f.Spec.Disk, words(f.Spec.Extra)
+		disk, extra = f.Spec.Disk, rest.Words(f.Spec.Extra)
 	}
 	return map[string]any{"vcpus": r.Spec.CPUs, "ram": r.Spec.Memory, "disk": disk, "ephemeral": 0, "swap": 0, "original_name": r.Spec.Flavor, "extra_specs": extra}
 }
@@ -261,7 +218,7 @@ func (x *exchange) flavorNamed(name string) *flavorRow {
 	if ok {
 		return f
 	}
-	_ = x.view(func(tx store.Tx) (err error) {
+	_ = x.View(func(tx store.Tx) (err error) {
 		f, err = x.api.o.Compute.Flavor.Find(tx, "-", name)
 		return err
 	})
@@ -285,7 +242,7 @@ func (x *exchange) volumesOf(r *serverRow) []any {
 			continue
 		}
 		v := map[string]any{"id": d.Volume.Dashed()}
-		if x.since(3) {
+		if x.Since(3) {
 			v["delete_on_termination"] = d.Delete
 		}
 		out = append(out, v)
@@ -302,7 +259,7 @@ func (x *exchange) card(n *compute.NIC) Card {
 	if x.api.o.Cards == nil || n.Port == "" {
 		return c
 	}
-	_ = x.view(func(tx store.Tx) error {
+	_ = x.View(func(tx store.Tx) error {
 		seen, err := x.api.o.Cards.Card(tx, n.Port)
 		if err == nil {
 			c = seen
@@ -375,7 +332,7 @@ func (x *exchange) group(project id.ID, nameOrID string) GroupView {
 	}
 	g := GroupView{ID: nameOrID, Name: nameOrID}
 	if x.api.o.Cards != nil {
-		_ = x.view(func(tx store.Tx) error {
+		_ = x.View(func(tx store.Tx) error {
 			found, err := x.api.o.Cards.Group(tx, project, nameOrID)
 			if err == nil && found.ID != "" {
 				g = found

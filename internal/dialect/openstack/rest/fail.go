@@ -1,66 +1,48 @@
 package rest
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
-// Status is the HTTP status of an error kind in these services. A quota that is used up differs between them.
-func Status(k fail.Kind, quota int) int {
-	switch k {
-	case fail.Quota:
-		return quota
-	case fail.NoSpace:
-		return http.StatusConflict
+// Codes are the HTTP statuses of the kinds of failure in which a service differs from Keystone.
+type Codes map[fail.Kind]int
+
+// Status is the status of a kind.
+func (c Codes) Status(k fail.Kind) int {
+	if k == fail.NoSpace {
+		return cmp.Or(c[k], http.StatusConflict) // there is no valid host, or no address left
 	}
-	return token.Status(k)
+	return cmp.Or(c[k], token.Status(k))
 }
 
-// Fault writes an error as Nova and Cinder do: {"itemNotFound": {"code": 404, "message": …}}. quota is the status of a
-// quota that is used up.
-func Fault(quota int) func(http.ResponseWriter, *http.Request, error) {
+// Writer makes what writes a service's errors: form says how one looks there. What stands before the services, and asks who is calling, has
+// Keystone's form in all of them.
+func (c Codes) Writer(form func(w http.ResponseWriter, status int, e *fail.Error)) func(http.ResponseWriter, *http.Request, error) {
 	return func(w http.ResponseWriter, _ *http.Request, err error) {
 		if n, ok := err.(NotSpoken); ok {
-			WriteFault(w, http.StatusNotAcceptable, n.Message)
+			form(w, http.StatusNotAcceptable, fail.New(fail.Invalid, "%s", n.Message))
 			return
 		}
 		e := fail.From(err)
-		status := Status(e.Kind, quota)
-		if status == http.StatusUnauthorized { // not the service's own, but of what stands before it
+		status := c.Status(e.Kind)
+		if status == http.StatusUnauthorized {
 			token.WriteError(w, err)
 			return
 		}
-		WriteFault(w, status, e.Public())
+		form(w, status, e)
 	}
 }
 
-// WriteFault writes a status with its wrapper.
-func WriteFault(w http.ResponseWriter, status int, message string) {
-	token.Write(w, status, map[string]any{faultName(status): map[string]any{"code": status, "message": message}})
-}
+// wrappers are the names under which Nova and Cinder put an error.
+var wrappers = map[int]string{http.StatusBadRequest: "badRequest", http.StatusForbidden: "forbidden", http.StatusNotFound: "itemNotFound", http.StatusMethodNotAllowed: "badMethod",
+	http.StatusConflict: "conflictingRequest", http.StatusRequestEntityTooLarge: "overLimit", http.StatusTooManyRequests: "overLimit", http.StatusUnsupportedMediaType: "badMediaType",
+	http.StatusNotImplemented: "notImplemented", http.StatusServiceUnavailable: "serviceUnavailable"}
 
-func faultName(status int) string {
-	switch status {
-	case http.StatusBadRequest:
-		return "badRequest"
-	case http.StatusForbidden:
-		return "forbidden"
-	case http.StatusNotFound:
-		return "itemNotFound"
-	case http.StatusMethodNotAllowed:
-		return "badMethod"
-	case http.StatusConflict:
-		return "conflictingRequest"
-	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
-		return "overLimit"
-	case http.StatusUnsupportedMediaType:
-		return "badMediaType"
-	case http.StatusNotImplemented:
-		return "notImplemented"
-	case http.StatusServiceUnavailable:
-		return "serviceUnavailable"
-	}
-	return "computeFault"
+// Wrapped writes an error as Nova and Cinder do: {"itemNotFound": {"code": 404, "message": …}}.
+func Wrapped(w http.ResponseWriter, status int, e *fail.Error) {
+	token.Write(w, status, map[string]any{cmp.Or(wrappers[status], "computeFault"): map[string]any{"code": status, "message": e.Public()}})
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"io"
 	"net/http"
@@ -48,8 +49,8 @@ func (v *Verifier) Content(r *http.Request, c *Claim, secret string) (*Body, err
 	if c != nil && c.Scheme == V4 {
 		payload = c.Payload
 	}
-	b := &Body{Reader: r.Body, Size: r.ContentLength}
-	if r.Body == nil {
+	b := &Body{Reader: heard{r.Body}, Size: r.ContentLength}
+	if r.Body == nil || r.Body == http.NoBody {
 		b.Reader = http.NoBody
 	}
 	switch {
@@ -168,11 +169,15 @@ func badChunk(why string) error {
 
 func (d *chunks) line() (string, error) {
 	b, err := d.r.ReadSlice('\n')
-	if err == io.EOF {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return "", incomplete()
 	}
-	if err != nil || len(b) > 4096 {
-		return "", badChunk("a line is too long, or the connection broke")
+	var refused *Refusal
+	switch {
+	case errors.As(err, &refused):
+		return "", err
+	case err != nil || len(b) > 4096:
+		return "", badChunk("a line is too long")
 	}
 	return string(bytes.TrimRight(b, "\r\n")), nil
 }

@@ -80,9 +80,12 @@ func ParsePolicy(encoded string) (*Policy, error) {
 		return nil, badPolicy("the policy is not base64")
 	}
 	var doc map[string]any // a struct would take EXPIRATION too
-	d := json.NewDecoder(strings.NewReader(string(raw)))
-	d.UseNumber()
-	if err := d.Decode(&doc); err != nil {
+	read := func(text string) error {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		return d.Decode(&doc)
+	}
+	if read(string(raw)) != nil && read(strings.Replace(string(raw), ",]}", "]}", 1)) != nil { // OBS's clients put a comma behind the last condition
 		return nil, badPolicy("the policy is no JSON object with expiration and conditions")
 	}
 	expiration, ok1 := doc["expiration"].(string)
@@ -187,7 +190,7 @@ func (p *Policy) Allows(fields map[string]string, now time.Time, strict bool) er
 		return nil
 	}
 	for field := range fields {
-		if !named[field] && !free[field] && !strings.HasPrefix(field, "x-ignore-") {
+		if !named[field] && !free[field] && !strings.HasPrefix(field, "x-ignore-") && !strings.HasPrefix(field, "callback") && !strings.HasPrefix(field, "x:") {
 			return Refuse("AccessDenied", fail.Denied, "the form's field %q is not among the policy's conditions", field)
 		}
 	}

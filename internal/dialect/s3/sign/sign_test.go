@@ -8,9 +8,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -265,6 +269,7 @@ func TestPolicies(t *testing.T) {
 		`{"expiration":"2025-01-02T00:00:00Z","conditions":[{"bucket":"b"},["starts-with","$key","up/"],["starts-with","$Content-Type",""]]}`:                               "AccessDenied",
 		`{"expiration":"2026-01-02T00:00:00Z","conditions":[{"bucket":"b"},["starts-with","$key","up/"]]}`:                                                                  "AccessDenied",
 		`{"expiration":"2026-01-02T00:00:00Z","conditions":[{"bucket":"c"},["starts-with","$key",""],["starts-with","$content-type",""]]}`:                                  "AccessDenied",
+		`{"expiration":"2026-01-02T00:00:00Z","conditions":[["starts-with","$key","up/"],["starts-with","$content-type",""],["starts-with", "$bucket", ""],]}`:              "",
 		`{"expiration":"2026-01-02T00:00:00Z"}`:                                                "InvalidPolicyDocument",
 		`{"expiration":"soon","conditions":[]}`:                                                "InvalidPolicyDocument",
 		`{"expiration":"2026-01-02T00:00:00Z","conditions":[["content-length-range",-1,9]]}`:   "InvalidPolicyDocument",
@@ -297,6 +302,37 @@ func BenchmarkV4(b *testing.B) {
 		}
 		if err := v.Check(r, c, Target{Paths: []string{"/test.txt"}}, exampleSecret); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestSilence: a client that falls silent or goes away is told so, whatever form its content has.
+func TestSilence(t *testing.T) {
+	for _, row := range []struct {
+		why  error
+		code string
+	}{
+		{os.ErrDeadlineExceeded, "RequestTimeout"},
+		{syscall.ECONNRESET, "IncompleteBody"},
+		{io.ErrUnexpectedEOF, ""},
+	} {
+		for _, payload := range []string{Unsigned, unsignedTrailer} {
+			r := httptest.NewRequest(http.MethodPut, "/b/k", io.MultiReader(strings.NewReader("1000\r\nab"), iotest.ErrReader(row.why)))
+			r.ContentLength = 4100
+			r.Header.Set("X-Amz-Content-Sha256", payload)
+			r.Header.Set("X-Amz-Decoded-Content-Length", "4096")
+			b, err := new(Verifier).Content(r, nil, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.ReadAll(b)
+			var said *Refusal
+			switch {
+			case row.code == "" && !errors.Is(err, row.why):
+				t.Errorf("%v in %s: %v", row.why, payload, err)
+			case row.code != "" && (!errors.As(err, &said) || said.Code() != row.code):
+				t.Errorf("%v in %s: %v, want %s", row.why, payload, err, row.code)
+			}
 		}
 	}
 }

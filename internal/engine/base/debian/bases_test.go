@@ -15,7 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
-// TestEnsure makes every base of the catalogue for real and checks that a second call does nothing. AWAN_BASES keeps
+// TestEnsure makes bases of the catalogue for real and checks that a second call does nothing. AWAN_BASES keeps
 // the folder (and so the time) between runs.
 func TestEnsure(t *testing.T) {
 	if testing.Short() {
@@ -45,7 +45,7 @@ func TestEnsure(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Minute)
 	defer cancel()
-	names := []string{"static", "gobuild", "debian", "go", "node", "python", "web"} // the others are made by the tests that build on them
+	names := []string{"static", "gobuild", "debian", "node", "python", "web"} // the others are made by the tests that build on them
 	for _, name := range names {
 		began := time.Now()
 		ref, err := b.Ensure(ctx, name, func(line string) { t.Logf("%6.1f s  %s: %s", time.Since(began).Seconds(), name, line) })
