@@ -194,7 +194,7 @@ func (d *deploy) same(row json.RawMessage) bool {
 
 // isAddress tells a package's address from a path.
 func isAddress(path string) bool {
-	return strings.HasPrefix(path, "https://") || strings.HasPrefix(path, "obs://") || strings.HasPrefix(path, "s3://")
+	return strings.HasPrefix(path, "https://") || strings.HasPrefix(path, "obs://") || strings.HasPrefix(path, "s3://") || strings.HasPrefix(path, "awan://")
 }
 
 // fileOf is the last part of an address, without its query.

@@ -38,7 +38,7 @@ type Objects interface {
 
 // object says which object of a bucket the address means, if it means one.
 func (p PackageSource) object() (bucket, key string, ok bool) {
-	for _, scheme := range []string{"obs://", "s3://"} {
+	for _, scheme := range []string{"obs://", "s3://", "awan://"} {
 		if rest, found := strings.CutPrefix(p.URL, scheme); found {
 			bucket, key, _ = strings.Cut(rest, "/")
 			return bucket, key, true
