@@ -160,7 +160,7 @@ func (s *session) usageCmd() *cobra.Command {
 			return client.Request{Method: "GET", Path: s.projectPath(c) + "/usage", Query: q}
 		},
 		func(doc []byte) error {
-			return s.tableOf(doc, "nothing was used", []string{"KIND", "NAME", "WHAT", "UNIT-HOURS", "NOW"}, func(u map[string]any) []string {
+			return s.tableOf(doc, "nothing was used", []string{"KIND", "NAME", "WHAT", "UNIT-HOURS", "NOW", "PASSED"}, func(u map[string]any) []string {
 				hours := text(u["unit_hours"])
 				if f, err := strconv.ParseFloat(hours, 64); err == nil {
 					hours = strconv.FormatFloat(f, 'f', 2, 64)
@@ -169,7 +169,7 @@ func (s *session) usageCmd() *cobra.Command {
 				if name == "" {
 					name = text(u["resource"])
 				}
-				return []string{text(u["kind"]), name, text(u["dim"]), hours, text(u["now"])}
+				return []string{text(u["kind"]), name, text(u["dim"]), hours, text(u["now"]), text(u["passed"])}
 			})
 		})
 }

@@ -7,11 +7,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/awancloud/awan/internal/cloud/iaas"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
-	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/dns"
-	"github.com/awancloud/awan/internal/service/network"
 )
 
 // noDNS is Options.DNS of a cloud without a name server.
@@ -22,20 +21,8 @@ const beside = 10
 
 // makeDNS makes the service of zones and records. Its server begins in startDNS.
 func (c *Cloud) makeDNS() {
-	c.DNS = dns.New(dns.Deps{Store: c.Store, Host: unmaker{c}, Networks: vpcs{c.IaaS.Networks}, NameServers: []string{"ns1." + c.Domain}, Reserved: c.reserved, Now: time.Now, Log: c.Log})
+	c.DNS = dns.New(dns.Deps{Store: c.Store, Host: unmaker{c}, Networks: iaas.Zones(c.IaaS.Networks), NameServers: []string{"ns1." + c.Domain}, Reserved: c.reserved, Now: time.Now, Log: c.Log})
 	c.IaaS.Networks.Names = c.DNS.Answer
-}
-
-// vpcs are those of the network service.
-type vpcs struct{ s *network.Service }
-
-// FindVPC finds a VPC of a project by name or id; "" when there is none.
-func (v vpcs) FindVPC(tx store.Tx, project id.ID, nameOrID string) (id.ID, error) {
-	r, err := v.s.VPC.Find(tx, string(project), nameOrID)
-	if r == nil || err != nil {
-		return "", err
-	}
-	return r.ID, nil
 }
 
 // unmaker gives the service the door, which is made after it.

@@ -62,6 +62,7 @@ type Usage struct {
 	Name     string  `json:"name,omitempty"`
 	Hours    float64 `json:"unit_hours"` // Σ amount × hours
 	Now      int64   `json:"now"`        // the amount held at the end
+	Passed   int64   `json:"passed"`     // Σ of what passed, for what is not held: bytes of traffic
 }
 
 // UsageOf adds up a project's samples between from and to, per resource.
@@ -108,6 +109,16 @@ func UsageOf(tx store.Tx, project id.ID, from, to time.Time) ([]Usage, error) {
 		}
 	}
 	if err := tx.ScanErr(); err != nil {
+		return nil, err
+	}
+	err := passed(tx, string(project), from, to, func(s Sample) {
+		k := key{s.Row, s.Dim}
+		if sum[k] == nil {
+			sum[k] = &Usage{Kind: s.Kind, Dim: s.Dim, Resource: s.Row, Name: s.Name}
+		}
+		sum[k].Passed += s.Amount
+	})
+	if err != nil {
 		return nil, err
 	}
 	out := make([]Usage, 0, len(sum))

@@ -40,6 +40,9 @@ type Networks interface {
 	Seen(tx store.Tx, port id.ID) (Place, error)
 	// PublicSpec describes a public address to be made for a port.
 	PublicSpec(port id.ID, mbit int) any
+	// Plug lets the cloud listen at a port's addresses and dial from them; it may be called again. Unplug ends that.
+	Plug(ctx context.Context, port id.ID) error
+	Unplug(ctx context.Context, port id.ID) error
 	// Publish lets a public address that is there lead to a port; PublicOf gives those that do.
 	Publish(ctx context.Context, tx store.Tx, project id.ID, ref string, port id.ID) error
 	PublicOf(tx store.Tx, project, port id.ID) ([]PublicAddress, error)

@@ -51,7 +51,7 @@ func (w *wires) ListenPacket(context.Context, id.ID, netip.AddrPort) (net.Packet
 	return net.ListenPacket("udp", "127.0.0.1:0")
 }
 
-func (w *wires) Dial(ctx context.Context, _ id.ID, network string, at netip.AddrPort) (net.Conn, error) {
+func (w *wires) DialFrom(ctx context.Context, _ id.ID, network string, at netip.AddrPort) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", at.Port()))
 }
@@ -80,7 +80,9 @@ func (n nets) PortSpec(b *kind.Meta, _, _ string) any { return map[string]any{"d
 func (n nets) Seen(store.Tx, id.ID) (Place, error) {
 	return Place{Subnet: n.subnet, VPC: n.vpc, Addresses: []string{"10.0.0.9"}}, nil
 }
-func (n nets) PublicSpec(port id.ID, _ int) any { return map[string]any{"device": port} }
+func (n nets) Plug(context.Context, id.ID) error   { return nil }
+func (n nets) Unplug(context.Context, id.ID) error { return nil }
+func (n nets) PublicSpec(port id.ID, _ int) any    { return map[string]any{"device": port} }
 func (n nets) Publish(context.Context, store.Tx, id.ID, string, id.ID) error {
 	return nil
 }

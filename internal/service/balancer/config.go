@@ -102,12 +102,35 @@ func (s *Service) plan(r *rows) *proxy.Config {
 			}
 		}
 	}
+	from := froms(r)
 	for _, p := range r.pools {
-		vpc := id.ID(p.Spec.VPC)
-		if b := r.balancers[id.ID(p.Spec.Balancer)]; b != nil {
-			vpc = id.ID(b.Status.VPC)
+		out.Pools = append(out.Pools, planPool(r, p, from[string(p.ID)]))
+	}
+	return out
+}
+
+// froms are the ports from which the members of each pool are dialled: its load balancer's, or for a pool that several may
+// use the first of those that lead to it.
+func froms(r *rows) map[string]id.ID {
+	by := map[string]*balancerRow{}
+	leads := func(pool, balancer string) {
+		b := r.balancers[id.ID(balancer)]
+		if was := by[pool]; pool != "" && b != nil && b.Status.Port != "" && (was == nil || b.ID < was.ID) {
+			by[pool] = b
 		}
-		out.Pools = append(out.Pools, planPool(r, p, vpc))
+	}
+	for _, l := range r.listeners {
+		leads(l.Spec.Pool, l.Spec.Balancer)
+		for _, p := range r.policies[string(l.ID)] {
+			leads(p.Spec.Pool, l.Spec.Balancer)
+		}
+	}
+	for _, p := range r.pools {
+		leads(string(p.ID), p.Spec.Balancer)
+	}
+	out := map[string]id.ID{}
+	for pool, b := range by {
+		out[pool] = id.ID(b.Status.Port)
 	}
 	return out
 }
@@ -224,9 +247,9 @@ func planPolicy(r *rows, p *policyRow) proxy.Policy {
 	return out
 }
 
-func planPool(r *rows, p *poolRow, vpc id.ID) *proxy.Pool {
+func planPool(r *rows, p *poolRow, from id.ID) *proxy.Pool {
 	sp := &p.Spec
-	out := &proxy.Pool{ID: p.ID, VPC: vpc, Protocol: sp.Protocol, Algorithm: sp.Algorithm, Sticky: sp.Sticky, Cookie: sp.StickyCookie,
+	out := &proxy.Pool{ID: p.ID, From: from, Protocol: sp.Protocol, Algorithm: sp.Algorithm, Sticky: sp.Sticky, Cookie: sp.StickyCookie,
 		StickFor: time.Duration(sp.StickyFor), SlowStart: time.Duration(sp.SlowStart), Drain: time.Duration(sp.Drain)}
 	for _, m := range r.members[string(p.ID)] {
 		if at, err := netip.ParseAddr(m.Spec.Address); err == nil {

@@ -28,6 +28,9 @@ func (s *Service) balancerDefaults(_ context.Context, tx store.Tx, r *balancerRo
 	if subnet == "" {
 		return fail.Field("spec.subnet", "there is no subnet %q", r.Spec.Subnet).Then("see awan subnet list")
 	}
+	if vpc == "" {
+		return fail.Field("spec.subnet", "no VPC routes the subnet %q", r.Spec.Subnet).Then("give the subnet a VPC first, or choose another")
+	}
 	r.Spec.Subnet, r.Status.Subnet, r.Status.VPC = string(subnet), string(subnet), string(vpc)
 	if r.Spec.VPC == "" {
 		return nil
@@ -88,7 +91,22 @@ func (s *Service) makePort(ctx context.Context, r *balancerRow) error {
 	})
 }
 
+// plugPort joins the load balancer to its VPC.
+func (s *Service) plugPort(ctx context.Context, r *balancerRow) error {
+	return s.Networks.Plug(ctx, id.ID(r.Status.Port))
+}
+
 func (s *Service) dropPort(ctx context.Context, r *balancerRow) error {
+	port := id.ID(r.Status.Port)
+	if port == "" {
+		var err error
+		if port, err = s.Host.Made(ctx, &r.Meta, portKind, "port"); err != nil || port == "" {
+			return err
+		}
+	}
+	if err := s.Networks.Unplug(ctx, port); err != nil {
+		return err
+	}
 	return s.drop(ctx, r, portKind, "port", r.Status.Port)
 }
 

@@ -33,6 +33,7 @@ func (s *Service) describe() {
 		Defaults: s.balancerDefaults, Check: s.checkBalancer, CheckDelete: s.balancerUnused, Shown: s.balancerShown,
 		Create: job.Flow[balancerRow]{
 			{Name: "port", Do: s.makePort, Undo: s.dropPort},
+			{Name: "plug", Do: s.plugPort},
 			{Name: "public address", Do: s.makePublic, Commit: s.publish, Undo: s.dropPublic},
 		},
 		Delete: job.Flow[balancerRow]{{Name: "public address", Do: s.dropPublic}, {Name: "port", Do: s.dropPort}},

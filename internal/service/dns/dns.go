@@ -17,6 +17,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
+// Resolver is where what is in a VPC asks: the network service answers there, with private zones first.
+const Resolver = "169.254.169.254"
+
 // Host is what the service needs of the cloud around it.
 type Host interface {
 	// Unmake deletes, for good, a row that another one needed (call.Door says how).

@@ -82,6 +82,11 @@ func (a Absent) Dial(context.Context, id.ID, string, netip.AddrPort) (net.Conn, 
 	return nil, a.err()
 }
 
+// DialFrom says why not.
+func (a Absent) DialFrom(context.Context, id.ID, string, netip.AddrPort) (net.Conn, error) {
+	return nil, a.err()
+}
+
 // Capabilities says why not.
 func (a Absent) Capabilities(context.Context) Capabilities {
 	return Capabilities{Name: "absent", Missing: map[string]string{"packets": fail.From(a.err()).Public()}}

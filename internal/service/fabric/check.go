@@ -171,6 +171,9 @@ func (p Port) Check() error {
 			return fail.Field(fmt.Sprintf("addresses.%d", i), "%s is no address of one station", a)
 		}
 	}
+	if p.Own && (len(p.Allowed) > 0 || p.Open) {
+		return fail.Field("own", "a port of the cloud's own sends as itself only, and is checked")
+	}
 	for i, a := range p.Allowed {
 		if !a.Prefix.IsValid() || a.MAC != nil && len(a.MAC) != 6 {
 			return fail.Field(fmt.Sprintf("allowed.%d", i), "an allowed source is a range and, if not the port's, a MAC address")

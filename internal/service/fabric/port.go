@@ -53,10 +53,12 @@ type Engine interface {
 	// load balancers. An address that no subnet's gateway has is added to the VPC while the listener lives. The other
 	// side's address is true: no port may send with another's. The listeners die with this process. Machines reach
 	// 169.254.169.254, DHCP, port 53 and the gateways' ping whatever their groups say; other listeners as their groups'
-	// egress rules let them. What the cloud dials needs no rule.
+	// egress rules let them. What the cloud dials needs no rule, but for DialFrom: there one of the cloud's own ports dials
+	// (fail.Precondition for any other), from its address, and reaches what the receiver's groups let it.
 	Listen(ctx context.Context, vpc id.ID, addr netip.AddrPort) (net.Listener, error)
 	ListenPacket(ctx context.Context, vpc id.ID, addr netip.AddrPort) (net.PacketConn, error)
 	Dial(ctx context.Context, vpc id.ID, network string, addr netip.AddrPort) (net.Conn, error)
+	DialFrom(ctx context.Context, port id.ID, network string, addr netip.AddrPort) (net.Conn, error)
 
 	Capabilities(ctx context.Context) Capabilities
 	Close() error // the networks go on
@@ -157,6 +159,9 @@ type Port struct {
 	// Allowed are source addresses beside its own, with or without a MAC of their own (virtual IPs, routers).
 	Allowed []AddressPair
 	Groups  []id.ID
+	// Own: the cloud itself is at the port's addresses (a load balancer), and no device. What listens there gets what its
+	// senders' groups let them send; as a member of its groups it is let in where theirs are. It has no allowed pairs.
+	Own bool
 	// Open switches checks off: no groups, no anti-spoofing, no isolation. Only for what the operator runs.
 	Open bool
 	// Down: the port keeps its addresses but carries nothing (admin_state_up = false).
@@ -198,14 +203,19 @@ type SeenPort struct {
 	MTU       int
 	Up        bool // somebody holds the device open
 	Counters  Counters
+	// Public is what went over each of its public addresses since the address leads here. A count that is smaller than it
+	// was began anew.
+	Public map[netip.Addr]Traffic
 }
+
+// Traffic is bytes to a port and from it.
+type Traffic struct{ In, Out uint64 }
 
 // Counters count since the port was made. In is towards the port.
 type Counters struct {
 	InBytes, OutBytes     uint64
 	InPackets, OutPackets uint64
 	Dropped               uint64 // by groups and anti-spoofing
-	PublicIn, PublicOut   uint64 // bytes over public addresses
 }
 
 // Finding is a difference between the kernel and the rows.

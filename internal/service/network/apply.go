@@ -153,15 +153,19 @@ func (c *converger) applyPort(ctx context.Context, port id.ID, force bool) (fabr
 	if err != nil {
 		return fabric.SeenPort{}, err
 	}
+	if there && !force && c.told.same(x, want) {
+		return fabric.SeenPort{}, nil
+	}
+	ended, err := c.lastTraffic(ctx, port, want)
+	if err != nil {
+		return fabric.SeenPort{}, err
+	}
 	if !there {
 		if err := c.s.Engine.DestroyPort(ctx, port); err != nil {
 			return fabric.SeenPort{}, fail.Wrap(err, fail.Unavailable, "the port %s cannot be removed", port)
 		}
 		c.told.set(x, nil)
-		return fabric.SeenPort{}, nil
-	}
-	if !force && c.told.same(x, want) {
-		return fabric.SeenPort{}, nil
+		return fabric.SeenPort{}, ended()
 	}
 	c.told.set(x, nil)
 	seen, err := c.s.Engine.EnsurePort(ctx, port, want)
@@ -169,5 +173,5 @@ func (c *converger) applyPort(ctx context.Context, port id.ID, force bool) (fabr
 		return seen, fail.Wrap(err, fail.Unavailable, "the port %s cannot be plugged", port)
 	}
 	c.told.set(x, want)
-	return seen, nil
+	return seen, ended()
 }

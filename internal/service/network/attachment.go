@@ -32,6 +32,7 @@ type PortStatus struct {
 	Plugged    bool        `json:"plugged" doc:"something holds it"`
 	Up         bool        `json:"up" doc:"what holds it has opened it"`
 	Owner      int         `json:"owner,omitempty" doc:"user id on the machine that may open it"`
+	Own        bool        `json:"own,omitempty" doc:"the cloud itself is at its addresses, and no device"`
 	Quarantine *Quarantine `json:"quarantine,omitempty" doc:"set while nothing passes but what the cloud itself opens"`
 	In         int64       `json:"in" doc:"received since it was plugged" unit:"bytes"`
 	Out        int64       `json:"out" doc:"sent since it was plugged" unit:"bytes"`

@@ -6,7 +6,6 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/asbuilt"
 )
 
@@ -68,7 +67,12 @@ func (s *Service) watchPort(ctx context.Context, r *portRow) (bool, error) {
 	if !r.Status.Plugged {
 		return false, nil
 	}
+	release := s.sync.told.hold(target{"port", r.ID})
 	seen, err := s.Engine.ObservePort(ctx, r.ID)
+	if err == nil && len(seen.Public) > 0 {
+		err = s.countTraffic(ctx, r.ID, seen)
+	}
+	release()
 	if fail.Is(err, fail.Gone) {
 		s.sync.again(target{"port", r.ID})
 		return false, nil
@@ -80,10 +84,4 @@ func (s *Service) watchPort(ctx context.Context, r *portRow) (bool, error) {
 	was := *st
 	st.Up, st.In, st.Out, st.Dropped = seen.Up, int64(seen.Counters.InBytes), int64(seen.Counters.OutBytes), int64(seen.Counters.Dropped)
 	return was.Up != st.Up || was.In != st.In || was.Out != st.Out || was.Dropped != st.Dropped, nil
-}
-
-// Traffic is what went over a port's public addresses since it was plugged: what usage is counted from.
-func (s *Service) Traffic(ctx context.Context, port id.ID) (in, out uint64, err error) {
-	seen, err := s.Engine.ObservePort(ctx, port)
-	return seen.Counters.PublicIn, seen.Counters.PublicOut, err
 }

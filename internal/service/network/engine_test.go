@@ -26,6 +26,7 @@ type ear struct {
 	findings []fabric.Finding
 	deaf     error
 	listen   map[string]chan net.Conn // by network and address
+	traffic  fabric.Traffic           // of every public address
 }
 
 func newEar() *ear {
@@ -92,10 +93,15 @@ func (e *ear) EnsurePort(_ context.Context, i id.ID, want fabric.Port) (fabric.S
 func (e *ear) ObservePort(_ context.Context, i id.ID) (fabric.SeenPort, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, there := e.ports[i]; !there {
+	p, there := e.ports[i]
+	if !there {
 		return fabric.SeenPort{}, fail.New(fail.Gone, "no port")
 	}
-	return fabric.SeenPort{Up: true, Counters: fabric.Counters{InBytes: 7}}, nil
+	seen := fabric.SeenPort{Up: true, Counters: fabric.Counters{InBytes: 7}, Public: map[netip.Addr]fabric.Traffic{}}
+	for _, u := range p.Public {
+		seen.Public[u.Address] = e.traffic
+	}
+	return seen, nil
 }
 
 func (e *ear) DestroyPort(_ context.Context, i id.ID) error {
@@ -167,6 +173,10 @@ func (e *ear) Listen(_ context.Context, vpc id.ID, at netip.AddrPort) (net.Liste
 
 func (e *ear) ListenPacket(context.Context, id.ID, netip.AddrPort) (net.PacketConn, error) {
 	return net.ListenPacket("udp", "127.0.0.1:0")
+}
+
+func (e *ear) DialFrom(context.Context, id.ID, string, netip.AddrPort) (net.Conn, error) {
+	return nil, fail.New(fail.Unsupported, "it only listens")
 }
 
 func (e *ear) Dial(context.Context, id.ID, string, netip.AddrPort) (net.Conn, error) {

@@ -190,13 +190,16 @@ type portRows struct {
 func planPort(r portRows) fabric.Port {
 	sp, st := &r.port.Spec, &r.port.Status
 	out := fabric.Port{VPC: domainOf(r.subnet), Subnet: r.subnet.ID, Addresses: addrs(st.Addresses), Down: sp.Down || r.subnet.Spec.Down, Hostname: hostOf(r.port),
-		MaxMbit: sp.Mbit, Queues: sp.Queues, FlowLog: r.flowLog, Owner: st.Owner,
+		MaxMbit: sp.Mbit, Queues: sp.Queues, FlowLog: r.flowLog, Owner: st.Owner, Own: st.Own,
 		Quarantine: r.quarantined || st.Quarantine != nil || r.subnet.Status.Quarantine != nil}
 	out.MAC, _ = net.ParseMAC(st.MAC)
 	for _, g := range sp.Groups {
 		out.Groups = append(out.Groups, id.ID(g))
 	}
 	for _, p := range sp.AllowedPairs {
+		if st.Own {
+			break // the cloud speaks as itself only
+		}
 		pair := fabric.AddressPair{}
 		var err error
 		if pair.Prefix, err = addressOrPrefix("", p.Address); err != nil {
@@ -207,7 +210,7 @@ func planPort(r portRows) fabric.Port {
 		}
 		out.Allowed = append(out.Allowed, pair)
 	}
-	if sp.PortSecurity != nil && !*sp.PortSecurity {
+	if sp.PortSecurity != nil && !*sp.PortSecurity && !st.Own {
 		out.Groups = []id.ID{openGroup}
 		out.Allowed = []fabric.AddressPair{{Prefix: netip.MustParsePrefix(everywhere(false))}, {Prefix: netip.MustParsePrefix(everywhere(true))}}
 	}

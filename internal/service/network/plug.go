@@ -8,15 +8,35 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/machine"
 )
 
 // Plug makes a port ready for a machine that runs as the user owner, with everything that it needs: its VPC, its groups. It
 // may be called again, also after a crash. The port must be marked with its device first (DeviceSet).
 func (s *Service) Plug(ctx context.Context, port id.ID, owner int) (machine.NIC, error) {
-	var r *portRow
+	r, seen, err := s.plug(ctx, port, func(st *PortStatus) { st.Plugged, st.Own, st.Owner = true, false, owner })
+	if err != nil {
+		return machine.NIC{}, err
+	}
+	mac, err := net.ParseMAC(r.Status.MAC)
+	if err != nil {
+		return machine.NIC{}, err
+	}
+	return machine.NIC{ID: port, MAC: mac, Device: seen.Device, Namespace: seen.Namespace, MTU: seen.MTU, Queues: max(r.Spec.Queues, 1)}, nil
+}
+
+// PlugOwn makes a port ready for the cloud itself, which listens at its addresses and dials from them: a load balancer's. It
+// may be called again. Unplug is its end too.
+func (s *Service) PlugOwn(ctx context.Context, port id.ID) error {
+	_, _, err := s.plug(ctx, port, func(st *PortStatus) { st.Plugged, st.Own, st.Up, st.Owner = true, true, true, 0 })
+	return err
+}
+
+// plug notes what the port is now, and tells the engine of it.
+func (s *Service) plug(ctx context.Context, port id.ID, becomes func(*PortStatus)) (r *portRow, seen fabric.SeenPort, err error) {
 	var domain id.ID
-	_, err := s.Store.Update(ctx, func(tx store.Tx) (err error) {
+	_, err = s.Store.Update(ctx, func(tx store.Tx) (err error) {
 		if r, err = s.Port.Get(tx, port); err != nil {
 			return err
 		}
@@ -31,37 +51,30 @@ func (s *Service) Plug(ctx context.Context, port id.ID, owner int) (machine.NIC,
 			return fail.New(fail.NotFound, "port %s has lost its subnet", port)
 		}
 		domain = domainOf(sub)
-		if r.Status.Plugged && r.Status.Owner == owner {
+		was := r.Status
+		if becomes(&r.Status); was.Plugged && was.Own == r.Status.Own && was.Owner == r.Status.Owner {
 			return nil
 		}
-		r.Status.Plugged, r.Status.Owner = true, owner
 		return s.Port.Put(tx, r)
 	})
 	if err != nil {
-		return machine.NIC{}, err
+		return nil, seen, err
 	}
 	if err := s.sync.applyVPC(ctx, domain, false); err != nil {
-		return machine.NIC{}, err
+		return nil, seen, err
 	}
 	for _, g := range s.groupsOf(r) {
 		if err := s.sync.applyGroup(ctx, g, false); err != nil {
-			return machine.NIC{}, err
+			return nil, seen, err
 		}
 	}
-	seen, err := s.sync.applyPort(ctx, port, true)
-	if err != nil {
-		return machine.NIC{}, err
-	}
-	mac, err := net.ParseMAC(r.Status.MAC)
-	if err != nil {
-		return machine.NIC{}, err
-	}
-	return machine.NIC{ID: port, MAC: mac, Device: seen.Device, Namespace: seen.Namespace, MTU: seen.MTU, Queues: max(r.Spec.Queues, 1)}, nil
+	seen, err = s.sync.applyPort(ctx, port, true)
+	return r, seen, err
 }
 
 // groupsOf are the groups that the engine must have for a port.
 func (s *Service) groupsOf(r *portRow) []id.ID {
-	if r.Spec.PortSecurity != nil && !*r.Spec.PortSecurity {
+	if r.Spec.PortSecurity != nil && !*r.Spec.PortSecurity && !r.Status.Own {
 		return []id.ID{openGroup}
 	}
 	var out []id.ID
@@ -78,7 +91,7 @@ func (s *Service) Unplug(ctx context.Context, port id.ID) error {
 		if err != nil || r == nil || !r.Status.Plugged {
 			return err
 		}
-		r.Status.Plugged, r.Status.Up, r.Status.Owner = false, false, 0
+		r.Status.Plugged, r.Status.Up, r.Status.Own, r.Status.Owner = false, false, false, 0
 		return s.Port.Put(tx, r)
 	})
 	if err != nil {

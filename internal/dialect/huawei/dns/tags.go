@@ -182,8 +182,15 @@ func (a *API) nameServers(x *exchange) error {
 	if typ != "" && typ != dns.Public && typ != dns.Private {
 		return fail.Field("type", "%q is neither public nor private", typ)
 	}
+	region := x.Query("region")
+	if region != "" && region != a.Region {
+		return fail.Field("region", "there is no region %q", region).Then("this cloud has one, %s", a.Region)
+	}
 	items := []any{}
-	if typ != dns.Private {
+	if typ != dns.Public { // of a region clients want the resolvers, whose addresses they give to their subnets
+		items = append(items, map[string]any{"type": dns.Private, "region": a.Region, "ns_records": []any{map[string]any{"address": dns.Resolver, "priority": 1}}})
+	}
+	if typ != dns.Private && region == "" {
 		items = append(items, map[string]any{"type": dns.Public, "region": "", "ns_records": records})
 	}
 	token.Write(x.W, http.StatusOK, map[string]any{"nameservers": items})

@@ -256,7 +256,7 @@ func (a *API) statuses(x *exchange) error {
 		return err
 	}
 	short := func(r kind.AnyRow, operating string) map[string]any {
-		return map[string]any{"id": r.M().ID, "name": r.M().Name, "provisioning_status": common(r)["provisioning_status"], "operating_status": operating}
+		return map[string]any{"id": r.M().ID, "name": common(r)["name"], "provisioning_status": common(r)["provisioning_status"], "operating_status": operating}
 	}
 	poolTree := func(p kind.AnyRow) (map[string]any, error) {
 		v := short(p, "ONLINE")

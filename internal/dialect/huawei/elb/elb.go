@@ -117,6 +117,8 @@ type resource struct {
 	write func(x *exchange, b json.RawMessage, row kind.AnyRow, c *call.Call) error
 	// made does what is to be done after a creation; may be nil.
 	made func(x *exchange, b json.RawMessage, row kind.AnyRow) error
+	// leave frees a row, before its deletion, of what need not stand against it; may be nil.
+	leave func(x *exchange, row kind.AnyRow) error
 	// in is the resource in the path that it must belong to, and within selects those that do; both may be nil.
 	in     func(x *exchange, row kind.AnyRow) bool
 	within func(x *exchange) (kind.Filter, error)
@@ -256,6 +258,15 @@ func (r *resource) remove(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if r.leave != nil {
+		c := x.Call
+		if _, _, err := x.API.Door.Permit(x.R.Context(), &c, r.d, call.Delete, row.M().Name); err != nil {
+			return err
+		}
+		if err := r.leave(x, row); err != nil {
+			return err
+		}
+	}
 	if _, err := do(x, r.d, call.Delete, string(row.M().ID), nil); err != nil {
 		return err
 	}
@@ -373,7 +384,11 @@ func common(r kind.AnyRow) map[string]any {
 	if ep == "" {
 		ep = ident.DefaultEnterprise
 	}
-	return map[string]any{"id": m.ID, "name": m.Name, "project_id": m.Project, "enterprise_project_id": ep, "provisioning_status": status,
+	name := m.Name
+	if name == string(m.ID) { // none was given
+		name = ""
+	}
+	return map[string]any{"id": m.ID, "name": name, "project_id": m.Project, "enterprise_project_id": ep, "provisioning_status": status,
 		"created_at": stamp(m.Created), "updated_at": stamp(m.Updated), "admin_state_up": true}
 }
 
@@ -390,8 +405,11 @@ type words struct {
 func (w *words) apply(c *call.Call, s keystone.Spec) {
 	keystone.Set(s, "description", w.Description)
 	keystone.Not(s, "disabled", w.Up)
-	if w.Name != nil && *w.Name != "" {
+	switch {
+	case w.Name != nil && *w.Name != "":
 		c.Name = w.Name
+	case w.Name != nil && c.Verb == call.Update: // taken away
+		c.Name = &c.Target
 	}
 	if w.Enterprise != nil && *w.Enterprise != "" && c.Verb == call.Create {
 		c.EnterpriseProject = w.Enterprise

@@ -153,7 +153,7 @@ func listenerView(r *listenerRow) map[string]any {
 		"keepalive_timeout": idle, "tags": tagsView(r.Tags), "connection_limit": -1, "enhance_l7policy_enable": sp.Foreign["enhance_l7policy_enable"] == "true",
 		"proxy_protocol_enable": sp.ProxyLine, "transparent_client_ip_enable": false, "gzip_enable": false, "ssl_early_data_enable": false, "nat64_enable": false,
 		"enable_member_retry": true, "protection_status": "nonProtection", "sni_match_algo": "wildcard", "connection": 0, "cps": 0,
-		"insert_headers": map[string]bool{"X-Forwarded-Host": http && sp.ForwardHost, "X-Forwarded-Port": sp.ForwardPort, "X-Forwarded-For-Port": sp.ClientPort, "X-Real-IP": sp.RealIP,
+		"insert_headers": map[string]bool{"X-Forwarded-Host": sp.ForwardHost, "X-Forwarded-Port": sp.ForwardPort, "X-Forwarded-For-Port": sp.ClientPort, "X-Real-IP": sp.RealIP,
 			"X-Forwarded-Proto": http && sp.ForwardProto}} {
 		v[name] = value
 	}

@@ -168,7 +168,7 @@ func (a *API) policyView(x *exchange, row kind.AnyRow) (map[string]any, error) {
 			status = strconv.Itoa(sp.Status)
 		}
 		v["redirect_url_config"] = urlConfig{Protocol: or(strings.ToUpper(sp.Scheme), "protocol"), Host: or(sp.Host, "host"), Port: or(port, "port"), Path: or(sp.Path, "path"),
-			Query: or(sp.Query, "query"), Status: status}
+			Query: sp.Query, Status: status}
 	case "respond":
 		status := "200"
 		if sp.Status != 0 {

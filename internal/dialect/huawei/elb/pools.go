@@ -45,7 +45,7 @@ type timed struct {
 }
 
 func (a *API) pools() *resource {
-	return &resource{d: a.b.Pool.D, path: "/pools", param: "pool_id", singular: "pool", plural: "pools", write: a.writePool, made: a.poolMade, view: a.poolView}
+	return &resource{d: a.b.Pool.D, path: "/pools", param: "pool_id", singular: "pool", plural: "pools", write: a.writePool, made: a.poolMade, leave: a.poolLeaves, view: a.poolView}
 }
 
 func stickies() map[string]string {
@@ -128,6 +128,29 @@ func (a *API) poolMade(x *exchange, raw json.RawMessage, row kind.AnyRow) error 
 		return nil
 	})
 	return err
+}
+
+// poolLeaves takes a pool that is to go from the listeners whose default it is, as clients expect that made it for one.
+func (a *API) poolLeaves(x *exchange, row kind.AnyRow) error {
+	for _, k := range []*kind.Def{a.b.Member.D, a.b.Monitor.D, a.b.Policy.D} {
+		if found, err := rows(x, k, kind.Filter{Index: "pool", Value: string(row.M().ID)}); err != nil || len(found) > 0 {
+			return err // it is not going to go, and says why
+		}
+	}
+	listeners, err := rows(x, a.b.Listener.D, kind.Filter{Index: "pool", Value: string(row.M().ID)})
+	if err != nil {
+		return err
+	}
+	for _, l := range listeners {
+		_, err := do(x, a.b.Listener.D, call.Update, string(l.M().ID), func(c *call.Call) error {
+			c.Spec = keystone.Spec{"pool": ""}.JSON()
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *API) poolView(x *exchange, row kind.AnyRow) (map[string]any, error) {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/awancloud/awan/internal/engine/thread"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
@@ -44,22 +44,24 @@ func newOutlet(ctx context.Context, dial func(context.Context, string, string) (
 	o.left.Store(most)
 	made := make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread, which is in another network, ends with the goroutine
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		if err == nil {
-			var lo netlink.Link
-			if lo, err = netlink.LinkByName("lo"); err == nil {
-				err = netlink.LinkSetUp(lo)
+		_ = thread.Elsewhere(func() error {
+			err := unix.Unshare(unix.CLONE_NEWNET)
+			if err == nil {
+				var lo netlink.Link
+				if lo, err = netlink.LinkByName("lo"); err == nil {
+					err = netlink.LinkSetUp(lo)
+				}
 			}
-		}
-		if err == nil {
-			o.l, err = net.Listen("tcp4", "127.0.0.1:0") // in the thread's network
-		}
-		o.netns = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
-		made <- err
-		if err == nil {
-			<-o.done
-		}
+			if err == nil {
+				o.l, err = net.Listen("tcp4", "127.0.0.1:0") // in the thread's network
+			}
+			o.netns = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
+			made <- err
+			if err == nil {
+				<-o.done
+			}
+			return nil
+		})
 	}()
 	if err := <-made; err != nil {
 		o.stop()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/service/fabric"
 )
 
 // listening are the addresses at which somebody listens in a VPC, beside its gateways'.
@@ -72,8 +74,12 @@ func (e *Engine) Dial(ctx context.Context, vpc id.ID, network string, addr netip
 	if err != nil {
 		return nil, err
 	}
-	d := net.Dialer{FallbackDelay: -1} // one address, no second thread that would be in another namespace
-	var c net.Conn
+	return s.dial(ctx, &net.Dialer{FallbackDelay: -1}, network, addr)
+}
+
+// dial connects with a socket of the namespace. d has no FallbackDelay: one address, no second thread that would be in
+// another namespace.
+func (s *space) dial(ctx context.Context, d *net.Dialer, network string, addr netip.AddrPort) (c net.Conn, err error) {
 	err = s.run(func() (err error) {
 		c, err = d.DialContext(ctx, network, addr.String())
 		return err
@@ -82,6 +88,45 @@ func (e *Engine) Dial(ctx context.Context, vpc id.ID, network string, addr netip
 		return nil, fail.Wrap(err, fail.Unavailable, "%s does not answer", addr)
 	}
 	return c, nil
+}
+
+// DialFrom implements fabric.Engine.
+func (e *Engine) DialFrom(ctx context.Context, port id.ID, network string, addr netip.AddrPort) (net.Conn, error) {
+	unlock, err := e.lock()
+	if err != nil {
+		return nil, err
+	}
+	p, there := e.w.Ports[port]
+	var s *space
+	if there {
+		s, err = e.inhabited(p.VPC)
+	}
+	unlock()
+	from := firstOf(p, addr.Addr().Is4())
+	switch {
+	case !there:
+		return nil, fail.New(fail.Gone, "there is no port %s", port)
+	case !p.Own:
+		return nil, fail.New(fail.Precondition, "the port %s is not the cloud's own", port)
+	case err != nil:
+		return nil, err
+	case !from.IsValid():
+		return nil, fail.New(fail.Unavailable, "the port has no address of the family of %s", addr.Addr())
+	}
+	d := net.Dialer{FallbackDelay: -1, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	if strings.HasPrefix(network, "udp") {
+		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	return s.dial(ctx, &d, network, addr)
+}
+
+func firstOf(p fabric.Port, four bool) netip.Addr {
+	for _, a := range p.Addresses {
+		if a.Is4() == four {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 func (e *Engine) inhabited(vpc id.ID) (*space, error) {
@@ -109,7 +154,8 @@ func (e *Engine) settle(vpc id.ID, a netip.Addr) (*space, func(), error) {
 	if !a.IsValid() || a.IsUnspecified() {
 		return nil, nil, fail.Field("address", "listen at one address of the VPC, not at all of them")
 	}
-	if holder := e.view(vpc).holder(a); holder != "" {
+	holder := e.view(vpc).holder(a)
+	if holder != "" && !e.w.Ports[holder].Own {
 		return nil, nil, fail.New(fail.Conflict, "the port %s has %s", holder, a)
 	}
 	if e.ends[vpc] == nil {
@@ -123,7 +169,7 @@ func (e *Engine) settle(vpc id.ID, a netip.Addr) (*space, func(), error) {
 			defer e.mu.Unlock()
 			if e.ends[vpc][a]--; e.ends[vpc][a] <= 0 {
 				delete(e.ends[vpc], a)
-				if _, there := e.w.VPCs[vpc]; there && !e.closed {
+				if _, there := e.w.VPCs[vpc]; there && !e.closed && e.view(vpc).holder(a) == "" {
 					if err := e.refresh(vpc); err != nil {
 						e.log.Warn("an address that nobody listens at any more could not be removed", "vpc", vpc, "address", a, "error", err)
 					}
@@ -131,7 +177,7 @@ func (e *Engine) settle(vpc id.ID, a netip.Addr) (*space, func(), error) {
 			}
 		})
 	}
-	if e.ends[vpc][a] == 1 {
+	if e.ends[vpc][a] == 1 && holder == "" {
 		if err := e.refresh(vpc); err != nil {
 			e.ends[vpc][a]--
 			delete(e.ends[vpc], a)

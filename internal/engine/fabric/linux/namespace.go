@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -14,6 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/awancloud/awan/internal/engine/thread"
 )
 
 // namespaces is where ip-netns(8) keeps its names too, so that an operator can look into a VPC with "ip netns exec".
@@ -94,16 +95,12 @@ func (s *space) path() string {
 
 // run does f with a thread that is in the namespace.
 func (s *space) run(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		err := netns.Set(s.fd)
-		if err == nil {
-			err = f()
+	return thread.Elsewhere(func() error {
+		if err := netns.Set(s.fd); err != nil {
+			return err
 		}
-		done <- err
-	}()
-	return <-done
+		return f()
+	})
 }
 
 func (s *space) filter() (*nftables.Conn, error) {
@@ -124,16 +121,12 @@ func makeNamespace(path string) error {
 		return err
 	}
 	_ = f.Close()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
+	return thread.Elsewhere(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- err
-			return
+			return err
 		}
-		done <- unix.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()), path, "", unix.MS_BIND, "")
-	}()
-	return <-done
+		return unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, "")
+	})
 }
 
 // mounted tells a namespace from the empty file that a crash left.

@@ -3,6 +3,7 @@ package linux
 import (
 	"context"
 	"iter"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -62,6 +63,15 @@ func (e *Engine) observe(port id.ID) (fabric.SeenPort, error) {
 	if err != nil {
 		return fabric.SeenPort{}, fail.New(fail.Gone, "the port's network is gone").Because(err)
 	}
+	if want.Own {
+		v := e.view(want.VPC)
+		seen := fabric.SeenPort{MTU: v.subnetMTU(v.subnet(want.Subnet)), Up: !want.Down}
+		sum, err := s.sums()
+		if err == nil {
+			seen.Public = publicTraffic(want, sum)
+		}
+		return seen, err
+	}
 	l, err := s.link.LinkByName(tapName(port))
 	if err != nil {
 		return fabric.SeenPort{}, fail.New(fail.Gone, "the port's device is gone").Because(err)
@@ -71,12 +81,23 @@ func (e *Engine) observe(port id.ID) (fabric.SeenPort, error) {
 	if st := a.Statistics; st != nil { // the tap's own view: what it receives is what the machine sent
 		seen.Counters = fabric.Counters{InBytes: st.TxBytes, OutBytes: st.RxBytes, InPackets: st.TxPackets, OutPackets: st.RxPackets}
 	}
+	sum, err := s.sums()
+	if err != nil {
+		return seen, err
+	}
+	_, seen.Counters.Dropped = sum(refuseChain(port))
+	seen.Public = publicTraffic(want, sum)
+	return seen, nil
+}
+
+// sums reads what the rules of a chain of the VPC's table have counted.
+func (s *space) sums() (func(chain string) (bytes, packets uint64), error) {
 	c, err := s.filter()
 	if err != nil {
-		return seen, internal(err, "cannot read the port's counters")
+		return nil, internal(err, "cannot read the port's counters")
 	}
 	t := &nftables.Table{Family: nftables.TableFamilyINet, Name: table}
-	sum := func(chain string) (bytes, packets uint64) {
+	return func(chain string) (bytes, packets uint64) {
 		rules, _ := c.GetRules(t, &nftables.Chain{Name: chain, Table: t}) // absent while the port is down: nothing is counted
 		for _, r := range rules {
 			for _, x := range r.Exprs {
@@ -86,14 +107,18 @@ func (e *Engine) observe(port id.ID) (fabric.SeenPort, error) {
 			}
 		}
 		return bytes, packets
-	}
-	_, seen.Counters.Dropped = sum(refuseChain(port))
+	}, nil
+}
+
+func publicTraffic(want fabric.Port, sum func(string) (bytes, packets uint64)) map[netip.Addr]fabric.Traffic {
+	out := map[netip.Addr]fabric.Traffic{}
 	for _, u := range want.Public {
-		to := want.PublicTo(u).String()
-		seen.Counters.PublicIn, _ = sum("meterin-" + to)
-		seen.Counters.PublicOut, _ = sum("meterout-" + to)
+		var t fabric.Traffic
+		t.In, _ = sum(meterChain("meterin", u.Address))
+		t.Out, _ = sum(meterChain("meterout", u.Address))
+		out[u.Address] = t
 	}
-	return seen, nil
+	return out
 }
 
 const lowerUp = 1 << 16 // IFF_LOWER_UP: somebody holds the tap

@@ -32,14 +32,7 @@ func (v vpcView) portRules(r *ruleset, name id.ID, p fabric.Port) {
 		r.set(setLogged, none, none).elements[device] = ""
 	}
 	v.sources(r, name, p, r.set(setSources, none, none))
-	for _, u := range p.Public {
-		to, public := p.PublicTo(u), u.Address
-		r.set(of(mapPublic, to.Is6()), none, none).elements[string(public.AsSlice())] = string(to.AsSlice())
-		private := r.set(of(mapPrivate, to.Is6()), none, none)
-		if _, taken := private.elements[string(to.AsSlice())]; !taken { // of several the first is the one to go out by
-			private.elements[string(to.AsSlice())] = string(public.AsSlice())
-		}
-	}
+	v.publicRules(r, p)
 	refuse := r.chain(refuseChain(name))
 	if p.FlowLog {
 		refuse.add([]expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: 100, Unit: expr.LimitTimeSecond, Burst: 50}}, logTo("-"+string(name)))
@@ -200,12 +193,13 @@ func (v vpcView) metering(r *ruleset) {
 		c.add(oif(outName), family(six), []expr.Any{source(six, reg1), verdictOf(reg1, of("meterout", six))})
 		c.add(iif(outName), family(six), []expr.Any{destination(six, reg1), verdictOf(reg1, of("meterin", six))})
 	}
+	v.ownMetering(r)
 	for _, name := range v.ports {
 		p := v.w.Ports[name]
 		for _, u := range p.Public {
 			a := p.PublicTo(u)
 			for _, way := range []string{"meterout", "meterin"} {
-				chain := way + "-" + a.String()
+				chain := meterChain(way, u.Address)
 				r.set(of(way, a.Is6()), none, none).elements[string(a.AsSlice())] = jumpTo(chain)
 				if m := r.chain(chain); len(m.rules) == 0 {
 					m.add(count(), accept())
@@ -214,6 +208,9 @@ func (v vpcView) metering(r *ruleset) {
 		}
 	}
 }
+
+// meterChain counts what goes over a public address; it is new for whoever has the address next.
+func meterChain(way string, public netip.Addr) string { return way + "-" + public.String() }
 
 func portSet(r *ruleset, ports []fabric.PortRange) string {
 	var list [][2]string

@@ -64,10 +64,10 @@ func (j judge) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
 
 // may asks one end. What the cloud itself opens or answers needs no rule, as long as there is a port to it.
 func (j judge) may(a netip.Addr, d fabric.Direction, p reach.Packet) bool {
-	if j.own(a) {
+	port := j.holder(a)
+	if j.own(a) && port == "" {
 		return true
 	}
-	port := j.holder(a)
 	if port == "" {
 		return !slices.ContainsFunc(j.want.Subnets, func(s fabric.Subnet) bool {
 			return s.CIDR.IsValid() && s.CIDR.Contains(a) || s.CIDR6.IsValid() && s.CIDR6.Contains(a)
@@ -77,13 +77,14 @@ func (j judge) may(a netip.Addr, d fabric.Direction, p reach.Packet) bool {
 	if d == fabric.Ingress {
 		other = p.From
 	}
-	if j.own(other) {
+	if j.own(other) && j.holder(other) == "" {
 		return d == fabric.Ingress || j.asksCloud(port, p)
 	}
 	ok, _, _ := j.w.Allows(port, d, p)
 	return ok
 }
 
+// asksCloud is about what the cloud answers where none of its own ports is.
 func (j judge) asksCloud(port id.ID, p reach.Packet) bool {
 	if dhcp := p.Protocol == "udp" && (p.Port == 67 || p.Port == 547); dhcp || p.To == reach.Metadata && !j.w.Ports[port].Quarantine {
 		return true

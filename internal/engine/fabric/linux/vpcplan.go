@@ -35,7 +35,9 @@ func (e *Engine) view(vpc id.ID) vpcView {
 			v.peers = append(v.peers, p.VPC)
 		}
 	}
-	v.extra = e.listening(vpc)
+	v.extra = slices.DeleteFunc(e.listening(vpc), func(a netip.Addr) bool { // whoever listens at a port that is down hears nothing
+		return slices.ContainsFunc(v.ports, func(p id.ID) bool { return e.w.Ports[p].Down && slices.Contains(e.w.Ports[p].Addresses, a) })
+	})
 	return v
 }
 
@@ -103,7 +105,7 @@ func (v vpcView) plan(e *Engine) *plan {
 	v.answerSix(p)
 	for _, r := range v.want.Routes {
 		next := route{to: r.To.Masked()}
-		if h := v.holder(r.Via); h != "" {
+		if h := v.holder(r.Via); h != "" && !v.w.Ports[h].Own {
 			next.device, next.via = tapName(h), r.Via
 		}
 		p.routes[next] = true
@@ -126,6 +128,14 @@ func (v vpcView) plan(e *Engine) *plan {
 func (v vpcView) port(p *plan, name id.ID) {
 	want := v.w.Ports[name]
 	s := v.subnet(want.Subnet)
+	if want.Own {
+		for _, a := range want.Addresses {
+			if !want.Down && !slices.Contains(p.addresses, hostPrefix(a)) {
+				p.addresses = append(p.addresses, hostPrefix(a))
+			}
+		}
+		return
+	}
 	device := tapName(name)
 	p.taps[device] = tap{mtu: v.subnetMTU(s), owner: want.Owner, queues: want.Queues, down: want.Down, mbit: want.MaxMbit}
 	if want.Down {
@@ -158,7 +168,7 @@ func (v vpcView) answerSix(p *plan) {
 	for _, name := range v.ports {
 		want := v.w.Ports[name]
 		s := v.subnet(want.Subnet)
-		if want.Down || !s.CIDR6.IsValid() {
+		if want.Down || want.Own || !s.CIDR6.IsValid() {
 			continue
 		}
 		answer := func(a netip.Addr) { p.neighbors[neighbor{device: tapName(name), addr: a, proxy: true}] = "" }

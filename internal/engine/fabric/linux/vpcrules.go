@@ -76,12 +76,13 @@ func (v vpcView) rules() *ruleset {
 		r.set(of(mapPublic, six), addressKey[six], addressKey[six])
 		r.set(of(mapPrivate, six), addressKey[six], addressKey[six])
 	}
+	v.ownRules(r)
 	v.spoofing(r)
 	v.forwarding(r)
 	v.inside(r)
 	v.translation(r)
 	for _, name := range v.ports {
-		if p := v.w.Ports[name]; !p.Down {
+		if p := v.w.Ports[name]; !p.Down && !p.Own {
 			v.portRules(r, name, p)
 		}
 	}
@@ -227,9 +228,11 @@ func (v vpcView) inside(r *ruleset) {
 	for _, kind := range []byte{133, 135, 136} { // a station's questions and answers about its link
 		c.add(family(true), protocol(unix.IPPROTO_ICMPV6), icmpIs(0, kind), accept())
 	}
+	v.toOwn(r, c, true)
 	c.add(iif(outName), translated(), accept())
 	c.add(iif(outName), drop())
 	c.add(iifIn(setMute), choose(expr.MetaKeyIIFNAME, mapRefuse))
+	v.toOwn(r, c, false)
 	c.add(family(false), protocol(unix.IPPROTO_ICMP), icmpIs(0, 8), iifIn(setTaps), accept())
 	c.add(family(true), protocol(unix.IPPROTO_ICMPV6), icmpIs(0, 128), iifIn(setTaps), accept())
 	c.add(family(false), in(destination(false, reg1), hostPrefix(reach.Metadata), false), iifIn(setTaps), accept())
@@ -309,7 +312,7 @@ func (v vpcView) arp() *ruleset {
 
 // sources fills in as whom a port may speak.
 func (v vpcView) sources(r *ruleset, name id.ID, p fabric.Port, four *set) {
-	if p.Down {
+	if p.Down || p.Own {
 		return
 	}
 	device := string(ifname(tapName(name)))

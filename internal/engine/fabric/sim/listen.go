@@ -68,7 +68,7 @@ func (e *Engine) place(vpc id.ID, addr netip.AddrPort, network string) (end, err
 	if !addr.Addr().IsValid() || addr.Addr().IsUnspecified() {
 		return end{}, fail.Field("address", "listen at one address of the VPC, not at all of them")
 	}
-	if holder := e.world.Holder(vpc, addr.Addr()); holder != "" {
+	if holder := e.world.Holder(vpc, addr.Addr()); holder != "" && !e.world.Ports[holder].Own {
 		return end{}, fail.New(fail.Conflict, "the port %s has %s", holder, addr.Addr())
 	}
 	if addr.Port() == 0 {
@@ -102,8 +102,8 @@ func (e *Engine) Dial(ctx context.Context, vpc id.ID, network string, addr netip
 	return c, err
 }
 
-// DialFrom connects as a machine would: from a port, if its rules allow it. It stands for the server's side of a call to the
-// metadata service, DNS or a load balancer.
+// DialFrom implements fabric.Engine. It also connects as a machine would, from a port if its rules allow it: that stands for
+// the server's side of a call to the metadata service, DNS or a load balancer.
 func (e *Engine) DialFrom(ctx context.Context, port id.ID, network string, addr netip.AddrPort) (net.Conn, error) {
 	var c net.Conn
 	err := e.do(ctx, "DialFrom", port, func() error {
@@ -115,7 +115,13 @@ func (e *Engine) DialFrom(ctx context.Context, port id.ID, network string, addr 
 		if i < 0 {
 			return fail.New(fail.Unavailable, "the port has no address of that family")
 		}
-		if addr.Addr() != reach.Metadata && (addr.Port() != 53 || p.Quarantine) || p.Quarantine || p.Down {
+		if p.Own {
+			if holder := e.world.Holder(p.VPC, addr.Addr()); holder != "" || addr.Addr() == reach.Metadata {
+				if v := e.world.Send(port, reach.Packet{Protocol: strings.TrimRight(network, "46"), To: addr.Addr(), Port: addr.Port()}); !v.Passes {
+					return fail.New(fail.Unavailable, "%s does not answer: %s", addr, v.Why)
+				}
+			}
+		} else if addr.Addr() != reach.Metadata && (addr.Port() != 53 || p.Quarantine) || p.Quarantine || p.Down {
 			ok, why, _ := e.world.Allows(port, fabric.Egress, reach.Packet{Protocol: strings.TrimRight(network, "46"), From: p.Addresses[i], To: addr.Addr(), Port: addr.Port()})
 			if !ok {
 				return fail.New(fail.Unavailable, "%s does not answer: %s", addr, why)

@@ -162,7 +162,11 @@ func (e *Engine) look(port id.ID) fabric.SeenPort {
 			mtu = min(mtu, s.MTU)
 		}
 	}
-	return fabric.SeenPort{Device: "sim-" + string(port), MTU: mtu, Counters: e.counters[port]}
+	seen := fabric.SeenPort{Device: "sim-" + string(port), MTU: mtu, Counters: e.counters[port]}
+	if p.Own {
+		seen.Device, seen.Up = "", !p.Down
+	}
+	return seen
 }
 
 // DestroyPort implements fabric.Engine.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/awancloud/awan/internal/engine/thread"
 	"github.com/awancloud/awan/internal/engine/workload/containerd/network"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -54,14 +54,16 @@ func newNamespace(file string, setup func(tid int) error) error {
 	defer close(done)
 	tid := 0
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread goes with the goroutine
-		tid = unix.Gettid()
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		if err == nil {
-			err = unix.Mount("/proc/thread-self/ns/net", file, "", unix.MS_BIND, "")
-		}
-		made <- err
-		<-done // setup speaks to the host's network from outside, and needs this thread to find the new one
+		_ = thread.Elsewhere(func() error {
+			tid = unix.Gettid()
+			err := unix.Unshare(unix.CLONE_NEWNET)
+			if err == nil {
+				err = unix.Mount("/proc/thread-self/ns/net", file, "", unix.MS_BIND, "")
+			}
+			made <- err
+			<-done // setup speaks to the host's network from outside, and needs this thread to find the new one
+			return nil
+		})
 	}()
 	if err := <-made; err != nil {
 		return err

@@ -19,7 +19,8 @@ import (
 type Network interface {
 	Listen(ctx context.Context, vpc id.ID, addr netip.AddrPort) (net.Listener, error)
 	ListenPacket(ctx context.Context, vpc id.ID, addr netip.AddrPort) (net.PacketConn, error)
-	Dial(ctx context.Context, vpc id.ID, network string, addr netip.AddrPort) (net.Conn, error)
+	// DialFrom dials from a port of the cloud's own, and reaches what the receiver's groups let it.
+	DialFrom(ctx context.Context, port id.ID, network string, addr netip.AddrPort) (net.Conn, error)
 }
 
 // Config is everything that is wanted.
@@ -115,7 +116,7 @@ const (
 // Pool is members that do the same.
 type Pool struct {
 	ID        id.ID
-	VPC       id.ID
+	From      id.ID // the port from which members are dialled; "": no load balancer leads here, and nothing is dialled
 	Protocol  string
 	Algorithm string
 	Sticky    string // "": clients stay with nobody

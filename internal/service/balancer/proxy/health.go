@@ -16,7 +16,7 @@ import (
 
 // sameChecks tells whether two configurations check the same members in the same way.
 func sameChecks(a, b *Pool) bool {
-	return a.VPC == b.VPC && reflect.DeepEqual(a.Monitor, b.Monitor) &&
+	return a.From == b.From && reflect.DeepEqual(a.Monitor, b.Monitor) &&
 		slices.EqualFunc(a.Members, b.Members, func(x, y Member) bool { return x.ID == y.ID && x.At == y.At })
 }
 
@@ -28,7 +28,7 @@ func (p *pool) check(c *Pool) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	if c.Monitor == nil {
+	if c.Monitor == nil || c.From == "" {
 		return
 	}
 	p.mu.Lock()
@@ -93,7 +93,7 @@ func (p *pool) probe(ctx context.Context, c *Pool, at netip.AddrPort) error {
 	case UDP:
 		return p.probeUDP(ctx, c, at)
 	}
-	conn, err := p.net.Dial(ctx, c.VPC, "tcp", at)
+	conn, err := p.dial(ctx, c, "tcp", at)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (p *pool) probe(ctx context.Context, c *Pool, at netip.AddrPort) error {
 
 // probeUDP fails when the member's machine says that nobody listens; silence is no failure, for the protocol is not known.
 func (p *pool) probeUDP(ctx context.Context, c *Pool, at netip.AddrPort) error {
-	conn, err := p.net.Dial(ctx, c.VPC, "udp", at)
+	conn, err := p.dial(ctx, c, "udp", at)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (p *pool) probeHTTP(ctx context.Context, c *Pool, at netip.AddrPort) error 
 	m := c.Monitor
 	one := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // members' certificates are their own
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.net.Dial(ctx, c.VPC, "tcp", at) }}}
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx, c, "tcp", at) }}}
 	r, err := http.NewRequestWithContext(ctx, m.Method, m.Type+"://"+at.String()+m.Path, nil)
 	if err != nil {
 		return err

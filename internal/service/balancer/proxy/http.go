@@ -44,7 +44,7 @@ func newTransport(p *pool) *transport {
 			}
 			ctx, cancel := context.WithTimeout(ctx, dialTime)
 			defer cancel()
-			c, err := p.net.Dial(ctx, p.cfg.Load().VPC, "tcp", at)
+			c, err := p.dial(ctx, p.cfg.Load(), "tcp", at)
 			if err != nil {
 				return nil, dialError{err}
 			}

@@ -36,7 +36,7 @@ func (loopback) ListenPacket(_ context.Context, _ id.ID, at netip.AddrPort) (net
 	return net.ListenPacket("udp", at.String())
 }
 
-func (loopback) Dial(ctx context.Context, _ id.ID, network string, at netip.AddrPort) (net.Conn, error) {
+func (loopback) DialFrom(ctx context.Context, _ id.ID, network string, at netip.AddrPort) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, network, at.String())
 }
@@ -69,7 +69,7 @@ func open(t *testing.T, protocol string) *world {
 	if pool == "" {
 		pool = protocol
 	}
-	w.p = &Pool{ID: id.New(), Protocol: pool, Algorithm: RoundRobin, StickFor: time.Minute, Drain: time.Minute}
+	w.p = &Pool{ID: id.New(), From: "front", Protocol: pool, Algorithm: RoundRobin, StickFor: time.Minute, Drain: time.Minute}
 	w.l = &Listener{ID: id.New(), At: w.at, Protocol: protocol, Pool: w.p.ID, Idle: 10 * time.Second, Request: 5 * time.Second, Response: 5 * time.Second, HTTP2: true}
 	t.Cleanup(w.Close)
 	return w
@@ -228,7 +228,7 @@ func TestClientsStay(t *testing.T) {
 
 func TestPolicies(t *testing.T) {
 	w := open(t, HTTP)
-	api := &Pool{ID: id.New(), Protocol: HTTP, Algorithm: RoundRobin, Members: []Member{w.member("api")}}
+	api := &Pool{ID: id.New(), From: "front", Protocol: HTTP, Algorithm: RoundRobin, Members: []Member{w.member("api")}}
 	w.p.Members = []Member{w.member("web")}
 	w.l.Policies = []Policy{
 		{Rules: []Rule{{Of: "path", Compare: "prefix", Values: []string{"/api/"}}, {Of: "method", Compare: "equal", Values: []string{"GET", "POST"}}}, Action: ToPool, Pool: api.ID},
@@ -291,6 +291,7 @@ func TestWhenMembersFail(t *testing.T) {
 	if status, _, _ := w.get("/"); status != 504 {
 		t.Errorf("a member that says nothing: %d", status)
 	}
+	w.l.Response = 5 * time.Second
 	w.p.Members = []Member{{ID: id.New(), At: free(t), Weight: 1}, w.member("b")}
 	w.apply()
 	if got := w.tally(10); got["b"] != 10 {

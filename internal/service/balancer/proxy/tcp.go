@@ -30,6 +30,16 @@ func (l *link) cut() {
 	_ = l.out.Close()
 }
 
+var errUnused = errors.New("no load balancer leads to the pool")
+
+// dial connects with a member.
+func (p *pool) dial(ctx context.Context, c *Pool, network string, at netip.AddrPort) (net.Conn, error) {
+	if c.From == "" {
+		return nil, errUnused
+	}
+	return p.net.DialFrom(ctx, c.From, network, at)
+}
+
 // connect dials a member of the pool; the next one where one does not answer.
 func (p *pool) connect(ctx context.Context, network string, c client) (net.Conn, *member, error) {
 	tried := map[id.ID]bool{}
@@ -42,7 +52,7 @@ func (p *pool) connect(ctx context.Context, network string, c client) (net.Conn,
 		tried[m.id] = true
 		var out net.Conn
 		dial, cancel := context.WithTimeout(ctx, dialTime)
-		out, err = p.net.Dial(dial, p.cfg.Load().VPC, network, m.at)
+		out, err = p.dial(dial, p.cfg.Load(), network, m.at)
 		cancel()
 		if err == nil {
 			return out, m, nil

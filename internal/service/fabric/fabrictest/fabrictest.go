@@ -31,7 +31,8 @@ type Lab interface {
 	Engine() fabric.Engine
 	// Reopen closes the engine and opens it again, as after a restart of the process. Machines go on.
 	Reopen()
-	// Plug puts a machine into a port, which answers at the Served ports, over TCP and UDP, and pings.
+	// Plug puts a machine into a port, which answers at the Served ports, over TCP and UDP, and pings. At a port of the cloud's
+	// own the lab itself listens there, through the engine.
 	Plug(port id.ID, want fabric.Port, s fabric.Subnet, seen fabric.SeenPort)
 	// Asks lets a port's machine ask "tcp", "udp", "icmp" or "icmpv6"; false when no answer came. A ping does not tell who
 	// answered.
@@ -46,7 +47,7 @@ func Run(t *testing.T, open func(*testing.T) Lab) {
 	}{
 		{"Life", life}, {"Mistakes", mistakes}, {"Matrix", matrix}, {"RulesFollow", rulesFollow}, {"Priorities", priorities},
 		{"States", states}, {"Pairs", pairs}, {"Outside", outside}, {"Peering", peering}, {"Routes", routes}, {"SixToo", sixToo},
-		{"Restart", restart}, {"Ends", ends}, {"Chance", chance},
+		{"Restart", restart}, {"Ends", ends}, {"Own", own}, {"Chance", chance},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()

@@ -201,8 +201,11 @@ func (w World) deliver(vpc, from id.ID, p Packet, v Verdict, other bool) Verdict
 // cloud is for what the cloud itself answers inside a VPC.
 func (w World) cloud(from id.ID, p Packet, v Verdict) Verdict {
 	port := w.Ports[from]
-	if from != "" && port.Quarantine {
+	switch {
+	case from != "" && port.Quarantine:
 		return v.no("the sender is in quarantine")
+	case port.Own:
+		return v.no("what the cloud answers there is not for its other ends")
 	}
 	ping := p.Protocol == "icmp" && p.Type == 8 || p.Protocol == "icmpv6"
 	if p.To == Metadata || ping || p.Port == 53 && (p.Protocol == "udp" || p.Protocol == "tcp") {
@@ -262,6 +265,8 @@ func (w World) Allows(id id.ID, d fabric.Direction, p Packet) (ok bool, why stri
 		return false, "the " + who + "'s port is down", ""
 	case port.Quarantine:
 		return false, "the " + who + " is in quarantine", ""
+	case port.Own:
+		return true, "the " + who + " is the cloud itself", ""
 	case port.Open:
 		return true, "the " + who + "'s port is open: nothing is checked", ""
 	}
