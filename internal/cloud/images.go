@@ -75,7 +75,16 @@ func (c *Cloud) authorizeImages(r *http.Request, repository string, actions []st
 
 // imageUser reads Basic credentials: access key and secret, "token" and a token, or user name and password; or a Bearer
 // token.
+// A log-in that lacks something, or that is confined to other requests, is refused: here nothing can be made up for.
 func (c *Cloud) imageUser(r *http.Request) (ident.Principal, error) {
+	p, err := c.basicUser(r)
+	if err == nil && p.Restricted != "" {
+		return ident.Principal{}, ident.Unfinished(p)
+	}
+	return p, err
+}
+
+func (c *Cloud) basicUser(r *http.Request) (ident.Principal, error) {
 	user, password, ok := r.BasicAuth()
 	if !ok {
 		a := &auth.Authenticator{Ident: c.Ident, Now: c.Door.Now}
@@ -113,7 +122,8 @@ func (c *Cloud) imageToken(w http.ResponseWriter, r *http.Request) {
 		c.Registry.Refuse(w, r, err)
 		return
 	}
-	t := ident.Token{User: p.User, Domain: p.Domain, Project: p.Project, Methods: []string{"registry"}, MFA: p.MFA, Expires: p.Expires}
+	t := ident.TokenFor(p, p.Project, "registry") // it may what p may, no more
+	t.Expires = p.Expires
 	text, t, err := c.Ident.IssueToken(r.Context(), t, imageTokenLife)
 	if err != nil {
 		c.Registry.Refuse(w, r, err)

@@ -28,7 +28,8 @@ const loginLife = 24 * time.Hour
 
 // logIn makes a log-in for docker that ends by itself: a token of the caller.
 func (a *API) logIn(x *keystone.Exchange) error {
-	t := ident.Token{User: x.Who.User, Domain: x.Who.Domain, Project: x.Who.Project, Methods: []string{"registry"}, MFA: x.Who.MFA, Expires: x.Who.Expires}
+	t := ident.TokenFor(x.Who, x.Who.Project, "registry") // it may what the caller may, no more
+	t.Expires = x.Who.Expires
 	text, t, err := x.API.Door.Ident.IssueToken(x.R.Context(), t, loginLife)
 	if err != nil {
 		return err

@@ -55,7 +55,10 @@ func validateS3(x *Exchange) error {
 	}
 	now := x.API.Door.Now().UTC()
 	t := ident.Token{User: p.User, Domain: p.Domain, Project: p.Project, Methods: []string{"ec2credential"}, Issued: now, Expires: now.Add(s3Skew), AuditID: string(id.New())}
-	v, err := x.tokenView(p, t, true)
+	v, err := x.tokenView(p, t, false)
+	if err == nil {
+		v.Catalog, err = x.services(t.Project)
+	}
 	if err != nil {
 		return err
 	}
