@@ -64,6 +64,18 @@ func TestDeploy(t *testing.T) {
 	}
 }
 
+// What is not text comes out as it is, and half of it is a failure.
+func TestBytes(t *testing.T) {
+	c := start(t)
+	c.ok("deploy", "--image", "library/hello:1", "--name", "hello")
+	if out := c.ok("component", "export", "hello"); out != string(everyByte) {
+		t.Errorf("%d bytes came of %d, or others", len(out), len(everyByte))
+	}
+	if out, errs, code := c.awan("component", "export", "hello", "--break"); code == 0 || strings.Contains(out, "the disk broke") {
+		t.Errorf("what broke off: %d %s", code, errs)
+	}
+}
+
 func TestApps(t *testing.T) {
 	c := start(t)
 	if _, errs, _ := c.awan("apps"); !strings.Contains(errs, "awan deploy DIR") {

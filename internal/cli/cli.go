@@ -52,7 +52,9 @@ type UpOptions struct {
 	AllowSources                               []string // hosts and networks that sources may come from beside public addresses
 	Registries                                 []string // other registries that images may be named from
 
-	Simulate bool // servers, networks and disks exist in memory only
+	// PasswordOnAPIs: new accounts begin without asking for a second factor on the APIs.
+	PasswordOnAPIs bool
+	Simulate       bool // servers, networks and disks exist in memory only
 
 	PublicIPs                        []string // ranges that public addresses are taken from: PREFIX or NAME=PREFIX
 	OvercommitCPUs, OvercommitMemory float64  // how much more servers are promised than there is; 0: the default

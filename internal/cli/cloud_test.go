@@ -255,6 +255,19 @@ type scaleIn struct {
 	Replicas int `json:"replicas" doc:"how many"`
 }
 
+type exportIn struct {
+	Break bool `json:"break" doc:"break off"`
+}
+
+// everyByte is a content that reading it by lines, or as text, would harm.
+var everyByte = func() []byte {
+	b := []byte("  \r\n\n \x00")
+	for i := range 100_000 {
+		b = append(b, byte(i), byte(i>>8))
+	}
+	return append(b, "\n\r\n "...)
+}()
+
 type rollbackIn struct {
 	Release int `json:"release" doc:"number"`
 }
@@ -295,6 +308,16 @@ func components() *kind.Def {
 					}
 				}
 				return nil
+			}},
+			{Verb: "export", Doc: "its content", Level: kind.Read, In: exportIn{}, Serve: func(_ context.Context, r *componentRow, in any, s kind.Stream) error {
+				w, err := s.Raw("application/octet-stream")
+				if err == nil {
+					_, err = w.Write(everyByte)
+				}
+				if err == nil && in.(*exportIn).Break {
+					err = fail.New(fail.Internal, "the disk broke")
+				}
+				return err
 			}},
 			{Verb: "logs", Doc: "what it prints", Level: kind.Read, In: logsIn{}, Serve: func(_ context.Context, r *componentRow, in any, s kind.Stream) error {
 				l := in.(*logsIn)

@@ -76,6 +76,8 @@ type Options struct {
 	WebhookAllow []netip.Prefix
 	// PublicIPs are the ranges that public addresses are taken from; none: network.DefaultPublic.
 	PublicIPs []network.Pool
+	// PasswordOnAPIs lets new accounts begin without asking for a second factor on the APIs.
+	PasswordOnAPIs bool
 	// Simulate makes servers, networks and disks in memory only.
 	Simulate bool
 	// Overcommit is how much more servers are promised than there is; zero: compute.DefaultOvercommit.
@@ -305,6 +307,7 @@ func (c *Cloud) openStore(context.Context) error {
 		return err
 	}
 	c.Ident = ident.New(s, secret.NewPasswords(secret.DefaultCost()), c.sealer, time.Now)
+	c.Ident.PasswordOnAPIs = c.PasswordOnAPIs
 	return nil
 }
 

@@ -42,7 +42,7 @@ func (c *Cloud) openRegistry(context.Context) error {
 
 // openFront starts the one listener with every dialect behind it.
 func (c *Cloud) openFront() error {
-	a := &auth.Authenticator{Ident: c.Ident, Now: time.Now, OriginalPath: front.OriginalPath}
+	a := &auth.Authenticator{Ident: c.Ident, Now: time.Now, OriginalPath: front.OriginalPath, Services: servicesOf}
 	api := native.New(c.Door, a, c.Version)
 	api.Domain, api.CA = c.Domain, c.CA.Certificate
 	objects := s3.New(s3.Options{Buckets: c.Buckets, Ident: c.Ident, Auth: a, Region: c.Region, Now: time.Now, Logger: c.Log, DomainName: c.nameOf,
@@ -79,6 +79,24 @@ func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 		prometheus.New(prometheus.Options{Metrics: c.Metrics, Alarms: c.Alarms, Door: c.Door, User: c.imageUser}).Service(),
 		front.Service{Name: "git", Handler: withRequestID(c.gitHandler()), MaxBody: -1},
 		front.Service{Name: "registry", HostOnly: true, Match: front.OCI, Handler: c.Registry, MaxBody: -1}})
+}
+
+// servicesOf are the names under which clients know the service that a request is to: its own, and the catalog's.
+func servicesOf(r *http.Request) []string {
+	name := front.From(r.Context()).Service
+	names := []string{name}
+	switch name {
+	case "identity", "iam":
+		return []string{"identity", "keystone", "iam"}
+	case "obs":
+		return []string{"obs", "s3", "object-store"}
+	}
+	for _, e := range openstackCatalog() {
+		if e.Name == name || e.Type == name {
+			names = append(names, e.Type, e.Name)
+		}
+	}
+	return names
 }
 
 // appsThen asks for an app of a name, then for a bucket that its owner gave the name.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net/netip"
 	"os"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/machine"
+	"github.com/awancloud/awan/internal/service/network"
 )
 
 // makeIaaS wires networks, disks, images and servers.
@@ -34,7 +36,11 @@ func (c *Cloud) makeIaaS(limits ledger.Limits) (err error) {
 // off just that, and says what to install.
 func (c *Cloud) machines(ctx context.Context, e *Engines) (close func() error) {
 	var closers []func() error
-	if f, err := linux.Open(ctx, linux.Options{Key: c.Key, Log: c.Log}); err != nil {
+	n := linux.Options{Key: c.Key, Log: c.Log}
+	if len(c.PublicIPs) == 0 {
+		n.Unrouted = []netip.Prefix{network.DefaultPublic.Prefix} // the operator named none, so nobody routes ours
+	}
+	if f, err := linux.Open(ctx, n); err != nil {
 		c.Log.Warn("networks carry no packets", "why", fail.From(err).Public(), "err", err)
 		e.Fabric = fabric.Absent{Why: err}
 	} else {

@@ -50,7 +50,7 @@ func up(ctx context.Context, o cli.UpOptions) error {
 	c, err := Open(ctx, Options{Objects: objects, Data: o.Data, Listen: cmp.Or(o.Listen, DefaultListen), Domain: cmp.Or(o.Domain, DefaultDomain),
 		Region: cmp.Or(o.Region, DefaultRegion), Account: DefaultAccount, Version: Version, Log: log,
 		Upstream: o.Upstream, UpstreamBases: o.Bases, TCPPorts: o.TCPPorts, DNSListen: o.DNS, ACMEDirectory: o.ACMEDirectory, ACMEEmail: o.ACMEEmail,
-		Simulate: o.Simulate, PublicIPs: public, Overcommit: promised, Mail: mail, WebhookAllow: allow, AllowSources: o.AllowSources, Registries: o.Registries})
+		PasswordOnAPIs: o.PasswordOnAPIs, Simulate: o.Simulate, PublicIPs: public, Overcommit: promised, Mail: mail, WebhookAllow: allow, AllowSources: o.AllowSources, Registries: o.Registries})
 	if err != nil {
 		return err
 	}

@@ -161,19 +161,6 @@ func TestGitPushToRelease(t *testing.T) {
 	}
 	p.says("copy", "three")
 
-	// What nothing needs is freed: an old upload that no release is made from.
-	stray := c.c.App.Dir + "/sources/" + strings.Split(hook, "/")[2] + "/" + strings.Repeat("0", 64) + ".tar.gz"
-	old := time.Now().Add(-48 * time.Hour)
-	if err := os.WriteFile(stray, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_ = os.Chtimes(stray, old, old)
-	if err := c.c.App.Tidy(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(stray); err == nil {
-		t.Error("an upload that nothing needs is still there")
-	}
 	if j := c.finish("DELETE", components+"/page?purge=true", nil); j.State != "succeeded" {
 		t.Errorf("%+v", j)
 	}

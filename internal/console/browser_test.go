@@ -73,7 +73,7 @@ func browse(t *testing.T, start func() *world) *browser {
 		t.Fatal(err)
 	}
 	var end context.CancelFunc
-	b.ctx, end = context.WithTimeout(ctx, 5*time.Minute)
+	b.ctx, end = context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(end)
 	problem := func(format string, args ...any) {
 		b.mu.Lock()

@@ -31,7 +31,7 @@ var settingGroups = []struct {
 	{"lifecycle", "Lifecycle", "What becomes of objects as they age.", []string{"lifecycle"}},
 	{"web", "Web", "", []string{"cors", "website", "domains"}},
 	{"events", "Notifications and logs", "", []string{"notifications", "logging", "inventory"}},
-	{"copies", "Replication and mirrors", "", []string{"replication", "mirror"}},
+	{"copies", "Replication, mirrors and fetching", "", []string{"replication", "mirror", "fetch"}},
 }
 
 func (p *bucketPage) fieldsOf(names []string) []kind.Field {
@@ -130,6 +130,7 @@ func settingNow(group string, sp *bucket.BucketSpec) string {
 	case "copies":
 		count(len(sp.Replication), "replication", "replications")
 		count(len(sp.Mirror), "mirror", "mirrors")
+		add(sp.Fetch.Open, "fetches on demand")
 	}
 	if len(out) == 0 {
 		return "none"

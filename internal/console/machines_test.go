@@ -94,7 +94,7 @@ func TestMachinesInTheBrowser(t *testing.T) {
 	for _, story := range []struct {
 		name string
 		tell func(*testing.T, *browser)
-	}{{"a server in three clicks", threeClicks}, {"a server's page", aServersPage}, {"the serial console", theSerialConsole}, {"the picture of a network", thePicture}, {"volumes and images", volumesAndImages}} {
+	}{{"a server in three clicks", threeClicks}, {"a server's page", aServersPage}, {"the serial console", theSerialConsole}, {"the screen", theScreen}, {"the picture of a network", thePicture}, {"volumes and images", volumesAndImages}} {
 		if !t.Run(story.name, func(t *testing.T) { story.tell(t, b) }) {
 			return
 		}
@@ -141,12 +141,8 @@ func (b *browser) looks(t *testing.T, name, path string) {
 }
 
 func theSerialConsole(t *testing.T, b *browser) {
-	row, path := b.newServer(t, "serial", `{"flavor":"s6.small.1","image":"Debian 12"}`)
-	b.open(t, "/projects/"+string(b.Admin.ProjectID)+"/compute/servers/"+string(row.ID)+"?screen=vnc") // where other clouds' clients send people
-	if got := b.text(t, "main"); !strings.Contains(got, "no viewer for the graphical screen") {
-		t.Errorf("the page of the screen says %q", got)
-	}
-	b.run(t, chromedp.Click("main .button.primary"))
+	_, path := b.newServer(t, "serial", `{"flavor":"s6.small.1","image":"Debian 12"}`)
+	b.open(t, path+"?screen=serial")
 	b.waitFor(t, `location.search === "?screen=serial" && document.querySelector("#serial-state").textContent === "connected"`)
 	b.run(t, chromedp.KeyEvent("echo hello"), chromedp.KeyEvent(kb.Enter))
 	b.waitFor(t, `document.querySelector("#serial pre").textContent.includes("echo hello")`)
@@ -159,6 +155,29 @@ func theSerialConsole(t *testing.T, b *browser) {
 	b.waitFor(t, `document.querySelector("#serial-state").textContent !== "connected"`)
 	b.run(t, chromedp.Click("#serial-again"))
 	b.waitFor(t, `document.querySelector("#serial-state").textContent.includes("does not run")`)
+}
+
+// The simulated screen takes the colour of the last three keys.
+func theScreen(t *testing.T, b *browser) {
+	row, path := b.newServer(t, "screen", `{"flavor":"s6.small.1","image":"Debian 12"}`)
+	b.open(t, "/projects/"+string(b.Admin.ProjectID)+"/compute/servers/"+string(row.ID)+"?screen=vnc") // where other clouds' clients send people
+	colour := func(want string) string {
+		return `(() => { const c = document.querySelector("#vnc canvas"); return c && c.width && c.getContext("2d").getImageData(1, 1, 1, 1).data.join() === "` + want + `,255" })()`
+	}
+	b.waitFor(t, `document.querySelector("#vnc-state").textContent === "connected"`)
+	b.waitFor(t, colour("32,32,32"))
+	b.run(t, chromedp.KeyEvent("abc"))
+	b.waitFor(t, colour("97,98,99"))
+	b.run(t, chromedp.SendKeys("#vnc-line", "B"+kb.Enter)) // a capital comes with its shift key, a line with its end
+	b.waitFor(t, colour("225,66,13"))
+	b.looks(t, "screen", path+"?screen=vnc")
+	b.waitFor(t, `document.querySelector("#vnc-state").textContent === "connected"`)
+	if a := b.post(t, path, path+"/actions/stop", url.Values{"in.hard": {"true"}}); a.status != 200 {
+		t.Fatalf("stop gives %d", a.status)
+	}
+	b.waitFor(t, `!document.querySelector("#vnc-again").hidden`)
+	b.run(t, chromedp.Click("#vnc-again"))
+	b.waitFor(t, `document.querySelector("#vnc-state").textContent.includes("does not run")`)
 }
 
 // A person without anything: a key pair first, then a server with what is chosen already.

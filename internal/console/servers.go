@@ -26,7 +26,8 @@ const (
 var machineRoutes = map[string]handler{
 	"GET /k/compute/servers/{id}": (*request).serverShow, "GET /k/compute/servers/{id}/head": (*request).serverHead, "GET /k/compute/servers/{id}/use": (*request).serverUse,
 	"GET /k/compute/servers/{id}/log": (*request).serverLog, "GET /k/compute/servers/{id}/serial": (*request).serverSerial,
-	"GET /new/compute/servers": (*request).serverNew, "POST /new/compute/servers": (*request).serverMake,
+	"GET /k/compute/servers/{id}/vnc": (*request).serverVNC,
+	"GET /new/compute/servers":        (*request).serverNew, "POST /new/compute/servers": (*request).serverMake,
 	"GET /k/network/vpcs/{id}/picture":   (*request).vpcPicture,
 	"POST /k/volume/volumes/{id}/attach": (*request).volumeAttach, "POST /k/volume/volumes/{id}/detach": (*request).volumeDetach,
 	"PUT /k/image/images/{id}/upload": (*request).imageUpload, "PUT /k/image/public-images/{id}/upload": (*request).imageUpload,

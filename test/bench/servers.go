@@ -109,7 +109,7 @@ func (b *bench) wait(most time.Duration, ask func() (why string)) time.Duration 
 
 // servers makes real machines, disks and cards.
 func servers(b *bench) {
-	p := b.cloud()
+	p := b.cloud("--overcommit-cpus", "16") // twenty fit on two cores
 	c := p.Admin()
 	lift(c)
 	running := func(name string) {
@@ -154,7 +154,9 @@ func servers(b *bench) {
 	var wg sync.WaitGroup
 	refused := make([]error, 20) // a failure must not end this process from within another goroutine
 	for i := range refused {
-		wg.Go(func() { _, refused[i] = c.Try(context.Background(), "POST", serversAt, body(fmt.Sprintf("many-%d", i)), nil) })
+		wg.Go(func() {
+			_, refused[i] = c.Try(context.Background(), "POST", serversAt, body(fmt.Sprintf("many-%d", i)), nil)
+		})
 	}
 	wg.Wait()
 	if err := errors.Join(refused...); err != nil {

@@ -52,6 +52,7 @@ func TestStacksThatTakeLong(t *testing.T) {
 		{"node22", "node", "/", "v22.", map[string]string{
 			"package.json": `{"name": "shop", "main": "index.js", "engines": {"node": "^22"}, "dependencies": {"left-pad": "1.3.0"}}`,
 			"index.js":     `require('http').createServer((q, r) => r.end(require('left-pad')(process.version, 12))).listen(process.env.PORT)`}},
+		{"maven", "java", "/", "Hello from Maven", example(t, "maven", "pom.xml", "src/main/java/hello/Main.java")},
 		{"composer", "php", "/", "Hello from the library", map[string]string{
 			"composer.json":             `{"name": "awan/shop", "require": {"awan/greeting": "*"}, "repositories": [{"packagist.org": false}, {"type": "path", "url": "greeting", "options": {"symlink": false}}]}`,
 			"greeting/composer.json":    `{"name": "awan/greeting", "version": "1.0.0", "autoload": {"psr-4": {"Awan\\": "src/"}}}`,
@@ -77,4 +78,18 @@ func TestStacksThatTakeLong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// example reads files of an example.
+func example(t *testing.T, name string, files ...string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join("../../examples", name, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[f] = string(b)
+	}
+	return out
 }

@@ -48,9 +48,21 @@ type whole struct {
 	http  *http.Client
 }
 
+// boot starts one whose people log in by password alone, which makes tests of other things shorter: see bootStrict.
 func boot(t testing.TB, dir string) *whole {
 	t.Helper()
-	o := cloud.Options{Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion, Account: cloud.DefaultAccount,
+	return bootWith(t, dir, true)
+}
+
+// bootStrict starts one as it is by default.
+func bootStrict(t testing.TB, dir string) *whole {
+	t.Helper()
+	return bootWith(t, dir, false)
+}
+
+func bootWith(t testing.TB, dir string, passwordOnAPIs bool) *whole {
+	t.Helper()
+	o := cloud.Options{PasswordOnAPIs: passwordOnAPIs, Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion, Account: cloud.DefaultAccount,
 		Version: "test", Log: slog.New(slog.DiscardHandler), Engines: func(_ context.Context, c *cloud.Cloud) (cloud.Engines, error) {
 			e := sim.New(sim.Options{})
 			return cloud.Engines{Workload: e, Builder: images{c}, Fabric: wires.New(wires.Options{}), Machine: machines.New(machines.Options{}), Disk: disks.New(disks.Options{}), Images: makers.Maker{Names: []string{"debian"}}, Close: e.Close}, nil

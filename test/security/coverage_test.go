@@ -82,6 +82,9 @@ func openTown(t *testing.T) *town {
 	stored := w.make(root, inDomain+"identity/user-credentials", "", `{"user":"victim","type":"ec2","project":"`+v.project+`","blob":"{\"access\":\"VICTIMSKEY\",\"secret\":\"correct-horse\"}"}`).Resource.ID
 	lesser := w.make(root, inDomain+"identity/policies", "lesser", `{"document":{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get"]}]}}`).Resource.ID
 	w.make(root, inDomain+"identity/implied-policies", "", `{"policy":"custom","implied":"lesser"}`)
+	trust := w.make(root, inDomain+"identity/trusts", "", `{"trustee":"victim","project":"`+v.project+`","policies":["full-access"]}`).Resource.ID
+	rule := w.make(root, inDomain+"identity/request-rules", "", `{"user":"victim","service":"compute","method":"GET","path":"/v2.1/servers"}`).Resource.ID
+	blob := w.make(root, "/identity/policy-blobs", "", `{"type":"text/plain","blob":"b"}`).Resource.ID
 	registered := w.make(root, "/identity/registered-limits", "", `{"service":"s","resource":"volumes","default":1}`).Resource.ID
 	limit := w.make(root, inDomain+"identity/limits", "", `{"service":"s","resource":"volumes","limit":2,"project":"`+v.project+`"}`).Resource.ID
 	w.make(root, "/catalog/regions", "far", `{}`)
@@ -166,7 +169,8 @@ func openTown(t *testing.T) *town {
 		"namespace": "team", "repository": "shop", "access_domain": "partner", "retention_id": strconv.Itoa(int(swr.Number(id.ID(retention.Resource.ID)))),
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex", "stored_id": stored, "access": "VICTIMSKEY",
-		"registered_limit_id": registered, "limit_id": limit, "implied_id": lesser}
+		"registered_limit_id": registered, "limit_id": limit, "implied_id": lesser,
+		"trust_id": trust, "rule_id": rule, "blob_id": blob}
 	v.makeNetworks(root, inProject)
 	v.findRows()
 	v.networkValues()

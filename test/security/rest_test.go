@@ -7,8 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/bucket"
+	"github.com/awancloud/awan/internal/service/log"
 )
 
 // proveS05 stores a text that can be recognised everywhere where tenants store bytes, and looks for it in every file of
@@ -31,6 +36,17 @@ func proveS05(t *testing.T) {
 		}
 	}
 	w.image("library/tea:1", map[string]string{"tea.txt": text})
+	upload := &call.Call{Kind: w.App.Component.D, Verb: "upload", Project: string(key.Project), Principal: key,
+		Stream: kind.Stream{Body: strings.NewReader(text), Emit: func(any) error { return nil }}}
+	if _, err := w.Door.Do(t.Context(), upload); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2000 { // more than a segment, so that there is a compressed one
+		line := log.Line{At: time.Now().Add(time.Duration(n)), Instance: id.New(), Release: 1, Stream: "stdout", Text: text[:4000] + string(id.New())}
+		if err := w.App.Logs.Append(key.Project, "0123456789abcdef0123456789abcdef", []log.Line{line}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := filepath.WalkDir(w.dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err

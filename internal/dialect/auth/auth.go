@@ -25,6 +25,9 @@ type Authenticator struct {
 	Now   func() time.Time
 	// OriginalPath gives the escaped path as the client sent and signed it, before a prefix was cut off.
 	OriginalPath func(*http.Request) string
+	// Services gives the names of the service that a request is to, for credentials that are confined to certain requests;
+	// nil: they may make none.
+	Services func(*http.Request) []string
 }
 
 // Principal gives who sends r. A request without any credential gives nobody and no error; a wrong one an error.
@@ -46,6 +49,16 @@ func (a *Authenticator) Principal(r *http.Request) (ident.Principal, error) {
 		return ident.Principal{}, nil
 	}
 	p, _, err := a.Ident.ByToken(r.Context(), strings.TrimSpace(token))
+	if err == nil && p.Restricted == ident.OnlyRequests && a.Services != nil {
+		path := r.URL.EscapedPath()
+		whole := path
+		if a.OriginalPath != nil {
+			whole = a.OriginalPath(r)
+		}
+		if p.Confined(a.Services(r), r.Method, path, whole) {
+			p.Restricted = ""
+		}
+	}
 	return p, err
 }
 

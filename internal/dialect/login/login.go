@@ -37,6 +37,7 @@ type Request struct {
 	Principal              *ident.Principal
 	Methods                []string // how Principal proved who it is
 	Scope                  Scope
+	Whole                  bool          // where nothing can be made up for: a log-in that lacks something is refused
 	Life                   time.Duration // at most ident.MaxTokenLife; 0 = that
 }
 
@@ -49,6 +50,7 @@ type Scope struct {
 	ProjectDomain string // name or id; "" = the user's own
 	Domain        string // name or id; must be the user's own
 	System        bool   // the whole cloud: for its operators
+	Trust         string // act with what another user lent, in the trust's project
 	Default       bool   // the user's default project, or nothing
 	Unscoped      bool
 }
@@ -91,6 +93,10 @@ func in(ctx context.Context, d *call.Door, r Request, e *ledger.Entry) (s Sessio
 	if err != nil {
 		return s, err
 	}
+	if r.Whole && p.Restricted != "" && p.Restricted != ident.OnlyRequests {
+		e.Domain, e.Actor, e.ActorID = p.Domain, p.String(), p.User
+		return s, refusal(p)
+	}
 	caller := p
 	if r.Agency != (Agency{}) {
 		c := &call.Call{Principal: p, Source: r.Source, Agent: r.Agent, Dialect: r.Dialect, RequestID: r.RequestID}
@@ -98,6 +104,13 @@ func in(ctx context.Context, d *call.Door, r Request, e *ledger.Entry) (s Sessio
 			return s, err
 		}
 		methods = []string{"assume_role"}
+	}
+	if r.Scope.Trust != "" {
+		if p, ends, err = trusted(ctx, d, p, r.Scope.Trust, ends); err != nil {
+			e.Domain, e.Actor, e.ActorID = caller.Domain, caller.String(), caller.User
+			return s, err
+		}
+		r.Scope = Scope{Project: string(p.Project)}
 	}
 	e.Domain, e.Actor, e.ActorID, e.Reason = p.Domain, p.String(), p.User, lacking(p)
 	e.Agency, e.ByID, e.ByIn = p.Agency, p.By.User, p.By.Domain
@@ -124,10 +137,15 @@ func in(ctx context.Context, d *call.Door, r Request, e *ledger.Entry) (s Sessio
 	s.Text, s.Token, err = d.Ident.IssueTokenWith(ctx, t, r.Life, func(tx store.Tx, t ident.Token) error {
 		e.At = t.Issued
 		e.Ended = e.At
+		if t.Trust != "" {
+			if err := d.Ident.UseTrust(tx, t.Trust); err != nil {
+				return err
+			}
+		}
 		if err := ledger.Record(tx, e); err != nil {
 			return err
 		}
-		if r.Token != "" || p.Restricted != "" || p.Agency != "" || p.Application != "" {
+		if r.Token != "" || p.Restricted != "" || p.Agency != "" || p.Lent() {
 			return nil
 		}
 		var err error
@@ -155,6 +173,9 @@ func who(ctx context.Context, d *call.Door, r Request) (p ident.Principal, metho
 		var t ident.Token
 		if p, t, err = d.Ident.ByToken(ctx, r.Token); err != nil {
 			return p, nil, ends, err
+		}
+		if p.Trust != "" {
+			return p, nil, ends, fail.New(fail.Denied, "a token of a trust cannot be exchanged for another").Then("log in as the trustee")
 		}
 		methods, ends = add(t.Methods, "token"), t.Expires // the new one lives no longer
 	}
@@ -190,6 +211,24 @@ func lacking(p ident.Principal) string {
 		return "may only choose a new password"
 	}
 	return ""
+}
+
+// trusted is what p becomes with a trust, and when its token ends at the latest.
+func trusted(ctx context.Context, d *call.Door, p ident.Principal, trust string, ends time.Time) (q ident.Principal, end time.Time, err error) {
+	err = d.Store.View(ctx, func(tx store.Tx) (err error) { q, end, err = d.Ident.ByTrust(tx, p, trust); return err })
+	if end.IsZero() || !ends.IsZero() && ends.Before(end) {
+		end = ends
+	}
+	return q, end, err
+}
+
+// refusal is what a log-in is told that lacks something where it cannot make up for it.
+func refusal(p ident.Principal) error {
+	if p.Restricted != ident.NeedsFactor {
+		return fail.New(fail.Unauthenticated, "%s", fail.From(ident.Unfinished(p)).Public())
+	}
+	return fail.New(fail.Unauthenticated, "%s may change things here and has no second factor, which your account asks for", p.UserName).
+		Then("enrol one in the console, or with awan login and awan mfa enrol, and send its code with the password (method totp); programs log in with an application credential or an access key")
 }
 
 func add(methods []string, m string) []string {

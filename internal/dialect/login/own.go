@@ -26,7 +26,7 @@ func Self(p ident.Principal) error {
 	switch {
 	case p.Nobody():
 		return fail.New(fail.Unauthenticated, "nobody is logged in").Then("awan login")
-	case p.Agency != "" || p.Application != "" || p.Narrow != nil:
+	case !p.Whole():
 		return fail.New(fail.Denied, "only the user itself may do this").Then("log in as the user")
 	}
 	return nil

@@ -102,6 +102,7 @@ type streamer struct {
 	rc      *http.ResponseController
 	began   bool
 	hijack  bool
+	bytes   bool // what goes out is neither JSON nor text: nothing may be said in it
 	encoder *json.Encoder
 }
 
@@ -125,6 +126,7 @@ func (s *streamer) emit(v any) error {
 
 func (s *streamer) raw(contentType string) (io.Writer, error) {
 	s.begin(contentType)
+	s.bytes = !strings.HasPrefix(contentType, "text/") && contentType != "application/x-ndjson"
 	return flusher{s}, nil
 }
 
@@ -159,7 +161,7 @@ type pipe struct {
 
 func (p pipe) Read(b []byte) (int, error) { return p.r.Read(b) }
 
-// end closes a stream. An error after the first byte goes as a last line.
+// end closes a stream. An error after the first byte goes as a last line; where there are no lines, the connection breaks off.
 func (s *streamer) end(w http.ResponseWriter, r *http.Request, err error) error {
 	switch {
 	case err == nil && !s.began:
@@ -171,6 +173,8 @@ func (s *streamer) end(w http.ResponseWriter, r *http.Request, err error) error 
 		return err
 	case r.Context().Err() != nil:
 		return nil
+	case s.bytes:
+		panic(http.ErrAbortHandler) // net/http's way: the client must not take what came for the whole
 	}
 	e := fail.From(err)
 	var b ErrorBody

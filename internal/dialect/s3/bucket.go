@@ -153,6 +153,10 @@ func (r *request) createBucket() error {
 	if fail.Is(err, fail.Invalid) && !coded(err) && bucket.CodeOf(err) == "" && strings.Contains(fail.From(err).Field, "name") {
 		err = &as{err, "InvalidBucketName"}
 	}
+	if bucket.CodeOf(err) == "BucketAlreadyOwnedByYou" && r.again(acl, canned, &spec, &doc) {
+		r.w.Header().Set("Location", "/"+r.bucket)
+		return r.ok(http.StatusOK)
+	}
 	if err != nil {
 		return err
 	}
@@ -171,6 +175,13 @@ func (r *request) createBucket() error {
 	}
 	r.w.Header().Set("Location", "/"+r.bucket)
 	return r.ok(http.StatusOK)
+}
+
+// again tells whether a bucket that its owner makes a second time is taken as made: so it is in Amazon's oldest region, whose
+// clients rely on it. Nothing of the bucket changes, so a request that says more than its name is refused.
+func (r *request) again(acl *bucket.ACL, canned string, spec *bucket.BucketSpec, doc *createXML) bool {
+	return !r.obs && r.claim != nil && r.claim.Region() == "us-east-1" && acl == nil && canned == "" && len(doc.Tags) == 0 &&
+		!spec.ObjectLock && spec.Class == "" && spec.Ownership == "" && !spec.FileSystem && spec.Encryption == (bucket.Encryption{})
 }
 
 func (r *request) deleteBucket() error {

@@ -56,10 +56,13 @@ func (k *Kinds) keyOwner(ctx context.Context, _ store.Tx, row *kind.Row[KeySpec,
 }
 
 func (k *Kinds) checkKey(ctx context.Context, tx store.Tx, old, row *kind.Row[KeySpec, KeyStatus]) error {
-	if p := From(ctx); old == nil && p.Application != "" && !p.Manages {
-		return fail.New(fail.Denied, "this application credential cannot make keys").Then("use a token of the user")
+	if p := From(ctx); old == nil && p.Lent() && !p.Manages {
+		return fail.New(fail.Denied, "this application credential or trust cannot make keys").Then("use a token of the user")
 	}
-	if err := ref(tx, k.User, row.Domain, "spec.user", &row.Spec.User); err != nil || old != nil {
+	if err := ref(tx, k.User, row.Domain, "spec.user", &row.Spec.User); err != nil {
+		return err
+	}
+	if err := k.guardUserID(ctx, tx, row.Spec.User); err != nil || old != nil {
 		return err
 	}
 	u, err := k.User.Get(tx, id.ID(row.Spec.User))

@@ -119,8 +119,8 @@ func (s *Service) ByAgency(tx store.Tx, p Principal, domain, agency, region stri
 	if p.Agency != "" {
 		return Principal{}, nil, no, fail.New(fail.Denied, "who acts through an agency cannot act through another").Then("use a token of your own")
 	}
-	if p.Application != "" {
-		return Principal{}, nil, no, fail.New(fail.Denied, "an application credential cannot act through an agency").Then("use a token of the user")
+	if p.Lent() {
+		return Principal{}, nil, no, fail.New(fail.Denied, "an application credential or a trust cannot act through an agency").Then("use a token of the user")
 	}
 	d, err := s.Kinds.Domain.Find(tx, "-", domain)
 	if err != nil {

@@ -23,6 +23,7 @@ type CredentialSpec struct {
 	Secret      string          `json:"secret" doc:"its secret, of your choice; made when empty" secret:"true" min:"8" max:"255"`
 	Manages     bool            `json:"manages" doc:"may make and delete keys and credentials of the user (unrestricted, as Keystone says)" immutable:"true"`
 	Rules       json.RawMessage `json:"access_rules" doc:"a policy document that narrows it further" immutable:"true"`
+	Requests    []string        `json:"requests" doc:"request rules of the user: it may make these requests and no others; empty: all" ref:"identity/request-rule" immutable:"true" max:"100"`
 }
 
 // CredentialStatus is what it logs in with.
@@ -65,10 +66,13 @@ func (k *Kinds) credentialOwner(ctx context.Context, _ store.Tx, row *credential
 
 func (k *Kinds) checkCredential(ctx context.Context, tx store.Tx, old, row *credentialRow) error {
 	s := &row.Spec
-	if p := From(ctx); p.Application != "" && !p.Manages && old == nil {
-		return fail.New(fail.Denied, "this application credential cannot make others").Then("use a token of the user")
+	if p := From(ctx); p.Lent() && !p.Manages && old == nil {
+		return fail.New(fail.Denied, "this application credential or trust cannot make others").Then("use a token of the user")
 	}
 	if err := ref(tx, k.User, row.Domain, "spec.user", &s.User); err != nil {
+		return err
+	}
+	if err := k.guardUserID(ctx, tx, s.User); err != nil {
 		return err
 	}
 	if err := ref(tx, k.Project, row.Domain, "spec.project", &s.Project); err != nil {
@@ -79,11 +83,16 @@ func (k *Kinds) checkCredential(ctx context.Context, tx store.Tx, old, row *cred
 			return err
 		}
 	}
+	if err := k.checkRequests(tx, row); err != nil {
+		return err
+	}
 	if old == nil && !s.Expires.IsZero() && !k.now().Before(s.Expires) {
 		return fail.Field("spec.expires", "is in the past")
 	}
 	if isDocument(s.Rules) {
-		return checkDocument("spec.access_rules", s.Rules)
+		if err := checkDocument("spec.access_rules", s.Rules); err != nil {
+			return err
+		}
 	}
 	if old != nil {
 		return nil

@@ -62,12 +62,35 @@ func lookup[K comparable, V any](c *cache, m map[K]V, key K, read func() (V, err
 	return v, nil
 }
 
+// FirstDomain is the domain that answers to "default", as Keystone's first one does: the one that is called so, in any case;
+// "" = there is none.
+func (s *Service) FirstDomain(tx store.Tx) (id.ID, error) {
+	c, err := s.cached(tx)
+	if err != nil {
+		return "", err
+	}
+	p, err := lookup(c, c.places, "default", func() (p Place, err error) {
+		for _, name := range []string{"default", "Default", "DEFAULT"} {
+			row, err := s.Kinds.Domain.Find(tx, "-", name)
+			if err != nil || row != nil {
+				if row != nil {
+					p.Domain = row.ID
+				}
+				return p, err
+			}
+		}
+		return p, nil
+	})
+	return p.Domain, err
+}
+
 // Place is a project with what it is in. The zero value is none.
 type Place struct {
 	ID         id.ID
 	Name       string
 	Domain     id.ID
 	DomainName string
+	Endpoints  []string // that its tokens' catalog shows; none: all
 }
 
 // PlaceOf finds a project by its id.
@@ -81,7 +104,7 @@ func (s *Service) PlaceOf(tx store.Tx, project id.ID) (Place, error) {
 		if row == nil || err != nil {
 			return p, err
 		}
-		p = Place{ID: row.ID, Name: row.Name, Domain: row.Domain}
+		p = Place{ID: row.ID, Name: row.Name, Domain: row.Domain, Endpoints: row.Spec.Endpoints}
 		d, err := s.Kinds.Domain.Get(tx, row.Domain)
 		if d != nil {
 			p.DomainName = d.Name

@@ -79,6 +79,12 @@ func (s *Service) ofCredential(tx store.Tx, credential id.ID) (Principal, error)
 		return p, err
 	}
 	p.Application, p.Manages, p.Project, p.MFA = row.ID, row.Spec.Manages, id.ID(row.Spec.Project), false
+	if len(row.Spec.Requests) > 0 {
+		p.Restricted = OnlyRequests
+		if p.Requests, err = s.requests(tx, row); err != nil {
+			return p, err
+		}
+	}
 	for _, o := range row.Spec.Policies {
 		p.Only = append(p.Only, id.ID(o))
 	}

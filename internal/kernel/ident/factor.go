@@ -52,18 +52,23 @@ func (k *Kinds) deviceKind() kind.Kind[DeviceSpec, DeviceStatus] {
 		Index: map[string]func(*deviceRow) []string{"user": func(r *deviceRow) []string { return []string{r.Spec.User} }},
 		Actions: []kind.Action[DeviceSpec, DeviceStatus]{{Verb: "confirm", Doc: "prove that the app knows the secret; from then on log-ins ask for its code",
 			Level: kind.Admin, In: Codes{}, Secret: true, Change: k.confirmDevice}},
-		Check: k.checkDevice, Changed: k.deviceChanged}
+		Check: k.checkDevice, CheckDelete: func(ctx context.Context, tx store.Tx, row *deviceRow) error {
+			return k.guardUserID(ctx, tx, row.Spec.User)
+		}, Changed: k.deviceChanged}
 }
 
 // Issuer is how authenticator apps call the cloud.
 const Issuer = "Awan"
 
-func (k *Kinds) checkDevice(_ context.Context, tx store.Tx, old, row *deviceRow) error {
+func (k *Kinds) checkDevice(ctx context.Context, tx store.Tx, old, row *deviceRow) error {
 	if err := ref(tx, k.User, row.Domain, "spec.user", &row.Spec.User); err != nil || old != nil {
 		return err
 	}
 	u, err := k.User.Get(tx, id.ID(row.Spec.User))
 	if err != nil {
+		return err
+	}
+	if err := k.guardUser(ctx, tx, u); err != nil {
 		return err
 	}
 	have, err := k.devices(tx, u)

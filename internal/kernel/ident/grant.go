@@ -36,7 +36,7 @@ func (k *Kinds) grantKind() kind.Kind[GrantSpec, None] {
 			"policy":             func(r *grantRow) []string { return []string{r.Spec.Policy} },
 			"project":            func(r *grantRow) []string { return some(r.Spec.Project) },
 			"enterprise-project": func(r *grantRow) []string { return some(r.Spec.EnterpriseProject) }},
-		Check: k.checkGrant, Changed: touch[GrantSpec, None]}
+		Check: k.checkGrant, CheckDelete: k.mayTake, Changed: touch[GrantSpec, None]}
 }
 
 // some is the list of a value that may be missing.
@@ -99,6 +99,14 @@ func (k *Kinds) checkGrant(ctx context.Context, tx store.Tx, _, row *grantRow) e
 		return fail.New(fail.Exists, "this policy is granted there already, as grant %s", same[0].ID)
 	}
 	return err
+}
+
+// mayTake leaves operators' grants to operators.
+func (k *Kinds) mayTake(ctx context.Context, tx store.Tx, row *grantRow) error {
+	if !row.Spec.Cloud {
+		return nil
+	}
+	return k.onlyOperators(ctx, tx, "this grant makes an operator of the cloud")
 }
 
 // forgetGrants takes away what was granted to a user, group or agency.

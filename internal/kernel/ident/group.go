@@ -8,6 +8,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
+type groupRow = kind.Row[GroupSpec, None]
+
 // GroupSpec describes a set of users that are given the same policies.
 type GroupSpec struct {
 	Description string `json:"description" doc:"what its members do" max:"255"`
@@ -16,7 +18,7 @@ type GroupSpec struct {
 
 func (k *Kinds) groupKind() kind.Kind[GroupSpec, None] {
 	return kind.Kind[GroupSpec, None]{Service: "identity", Name: "group", Scope: kind.InDomain, NamePat: NamePattern,
-		Doc: "Users that are given the same policies.", Columns: []string{"spec.description"}, Changed: k.groupChanged}
+		Doc: "Users that are given the same policies.", Columns: []string{"spec.description"}, CheckDelete: k.guardGroup, Changed: k.groupChanged}
 }
 
 func (k *Kinds) groupChanged(_ context.Context, tx store.Tx, old, row *kind.Row[GroupSpec, None]) error {

@@ -24,14 +24,19 @@ func (k *Kinds) inferenceKind() kind.Kind[InferenceSpec, None] {
 		Index: map[string]func(*inferenceRow) []string{
 			"policy":  func(r *inferenceRow) []string { return []string{r.Spec.Policy} },
 			"implied": func(r *inferenceRow) []string { return []string{r.Spec.Implied} }},
-		Check: k.checkInference, Changed: touch[InferenceSpec, None]}
+		Check: k.checkInference, CheckDelete: func(ctx context.Context, tx store.Tx, row *inferenceRow) error {
+			return k.guardPolicy(ctx, tx, row.Domain, id.ID(row.Spec.Policy))
+		}, Changed: touch[InferenceSpec, None]}
 }
 
-func (k *Kinds) checkInference(_ context.Context, tx store.Tx, old, row *inferenceRow) error {
+func (k *Kinds) checkInference(ctx context.Context, tx store.Tx, old, row *inferenceRow) error {
 	if err := ref(tx, k.Policy, row.Domain, "spec.policy", &row.Spec.Policy); err != nil {
 		return err
 	}
 	if err := ref(tx, k.Policy, row.Domain, "spec.implied", &row.Spec.Implied); err != nil || old != nil {
+		return err
+	}
+	if err := k.guardPolicy(ctx, tx, row.Domain, id.ID(row.Spec.Policy)); err != nil {
 		return err
 	}
 	for rest, first := []id.ID{id.ID(row.Spec.Implied)}, true; len(rest) > 0; rest, first = rest[1:], false {

@@ -38,6 +38,9 @@ type Kinds struct {
 	RegisteredLimit kind.Table[RegisteredLimitSpec, None]
 	Limit           kind.Table[LimitSpec, None]
 	Inference       kind.Table[InferenceSpec, None]
+	Trust           kind.Table[TrustSpec, TrustStatus]
+	Request         kind.Table[RequestSpec, None]
+	Blob            kind.Table[BlobSpec, None]
 
 	service *Service    // nil where kinds are only described
 	others  []*kind.Def // every kind of the cloud
@@ -47,7 +50,8 @@ type Kinds struct {
 // All lists the definitions.
 func (k *Kinds) All() []*kind.Def {
 	return []*kind.Def{k.Domain.D, k.Project.D, k.User.D, k.Group.D, k.Policy.D, k.Version.D, k.Grant.D, k.Key.D, k.Credential.D,
-		k.Agency.D, k.Device.D, k.Rules.D, k.Enterprise.D, k.Tag.D, k.UserCredential.D, k.RegisteredLimit.D, k.Limit.D, k.Inference.D}
+		k.Agency.D, k.Device.D, k.Rules.D, k.Enterprise.D, k.Tag.D, k.UserCredential.D, k.RegisteredLimit.D, k.Limit.D, k.Inference.D,
+		k.Trust.D, k.Request.D, k.Blob.D}
 }
 
 // Know tells which kinds the cloud has, and its region's name, for what is about all of them. The door calls it.
@@ -87,6 +91,9 @@ func NewKinds(passwords *secret.Passwords) *Kinds {
 	k.RegisteredLimit = table(k.registeredLimitKind())
 	k.Limit = table(k.limitKind())
 	k.Inference = table(k.inferenceKind())
+	k.Trust = table(k.trustKind())
+	k.Request = table(k.requestKind())
+	k.Blob = table(k.blobKind())
 	return k
 }
 

@@ -121,10 +121,10 @@ func (s *Service) restrict(tx store.Tx, p *Principal, u *userRow, rules RulesSpe
 
 // lacks says what a user without a second factor has to do before anything else.
 func (s *Service) lacks(tx store.Tx, p Principal, u *userRow, st UserState, rules RulesSpec, console bool) (Restriction, error) {
-	if console && (u.Spec.PasswordReset || rules.Password.expired(st.PasswordSet, s.now())) {
+	if console && (u.Spec.PasswordReset || !u.Spec.PasswordNeverExpires && rules.Password.expired(st.PasswordSet, s.now())) {
 		return NeedsPassword, nil
 	}
-	if u.Spec.AccessMode == Programmatic || !console && (!rules.MFAAPI || st.Generated) {
+	if u.Spec.AccessMode == Programmatic || !console && (!rules.mfaOnAPIs() || st.Generated) {
 		return "", nil
 	}
 	need := u.Spec.LoginProtection || rules.MFA == "all"
@@ -173,7 +173,7 @@ func (s *Service) Complete(ctx context.Context, p Principal, code, source string
 			return err
 		}
 		st, err := State(tx, u.ID)
-		if err == nil && console && (u.Spec.PasswordReset || rules.Password.expired(st.PasswordSet, s.now())) {
+		if err == nil && console && (u.Spec.PasswordReset || !u.Spec.PasswordNeverExpires && rules.Password.expired(st.PasswordSet, s.now())) {
 			p.Restricted = NeedsPassword
 		}
 		return err

@@ -25,17 +25,22 @@ func (k *Kinds) policyKind() kind.Kind[PolicySpec, None] {
 	return kind.Kind[PolicySpec, None]{Service: "identity", Name: "policy", Plural: "policies", Scope: kind.InDomain, NamePat: NamePattern,
 		Doc: "What may be done: a policy document in Huawei Cloud's grammar.", Columns: []string{"spec.system", "spec.description"},
 		Example: PolicySpec{Document: json.RawMessage(`{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get","app:*:list"]}]}`)},
-		Check:   checkPolicy, CheckDelete: k.policyUnused, Changed: k.policyChanged,
+		Check:   k.checkPolicy, CheckDelete: k.policyUnused, Changed: k.policyChanged,
 		Actions: k.policyActions()}
 }
 
-func checkPolicy(ctx context.Context, _ store.Tx, old, row *policyRow) error {
+func (k *Kinds) checkPolicy(ctx context.Context, tx store.Tx, old, row *policyRow) error {
 	system := From(ctx).Method == BySystem
 	if row.Spec.System && !system {
 		if old != nil {
 			return fail.New(fail.Denied, "policy %s comes with the cloud and cannot be changed", row.Name).Then("make one of your own")
 		}
 		return fail.Field("spec.system", "only the cloud itself makes system policies")
+	}
+	if old != nil {
+		if err := k.guardPolicy(ctx, tx, row.Domain, row.ID); err != nil {
+			return err
+		}
 	}
 	return checkDocument("spec.document", row.Spec.Document)
 }

@@ -56,6 +56,9 @@ func (k *Kinds) checkVersion(ctx context.Context, tx store.Tx, old, row *version
 	if p.Spec.System {
 		return fail.New(fail.Denied, "policy %s comes with the cloud and cannot be changed", p.Name).Then("make one of your own")
 	}
+	if err := k.guardPolicy(ctx, tx, p.Domain, p.ID); err != nil {
+		return err
+	}
 	if old != nil {
 		if old.Spec.Default && !row.Spec.Default {
 			return fail.Field("spec.default", "one version must be the default").Then("make another one the default")

@@ -32,12 +32,15 @@ type Principal struct {
 	By          Actor
 	Application id.ID              // an application credential of the user
 	Manages     bool               // it may make keys and credentials
+	Requests    []RequestSpec      // it may make these requests only; says something when Restricted is OnlyRequests
+	Trust       id.ID              // acts with what another user lent; By is the other one of the two
 	Only        []id.ID            // its policies: of the user's, these alone hold; nil = all
 	Narrow      []*policy.Document // each of them must allow too: what a temporary key or a credential was narrowed to
 	// Restricted says why this log-in may do nothing but complete itself; "" = it is complete.
 	Restricted Restriction
 
-	cloud bool // has a grant that holds in the whole cloud
+	lender *Principal // with Trust: whose rights they are
+	cloud  bool       // has a grant that holds in the whole cloud
 }
 
 // Restriction is what a log-in lacks.
@@ -48,6 +51,8 @@ const (
 	NeedsCode     Restriction = "code"     // the code of the user's second factor
 	NeedsFactor   Restriction = "factor"   // a second factor: the user has to enrol one
 	NeedsPassword Restriction = "password" // a new password
+	// OnlyRequests: it is confined to certain requests, and nobody looked yet whether this is one.
+	OnlyRequests Restriction = "requests"
 )
 
 // Method says how a principal proved who it is.
@@ -71,9 +76,23 @@ func OnBehalf(p Principal, what string) Principal {
 	return Principal{Method: BySystem, User: p.User, UserName: p.UserName + " (" + what + ")", Domain: p.Domain, DomainName: p.DomainName}
 }
 
+// Lent tells whether p acts with a part of its user's rights that was given to a program or to another user.
+func (p Principal) Lent() bool { return p.Application != "" || p.Trust != "" }
+
+// Parties are the users of p's trust, and whether the trustee acts in the trustor's name.
+func (p Principal) Parties() (trustor, trustee id.ID, impersonates bool) {
+	if p.lender == nil || p.lender.User != p.User {
+		return p.By.User, p.User, false
+	}
+	return p.User, p.By.User, true
+}
+
+// Whole tells whether p is a user itself, with all that it may do.
+func (p Principal) Whole() bool { return p.Agency == "" && !p.Lent() && p.Narrow == nil }
+
 // Bound tells whether p works in its own project only, because its credential was made for that one.
 func (p Principal) Bound() bool {
-	return p.Method == ByToken || p.Method == ByKey || p.Application != "" || strings.HasPrefix(p.Key, temporaryStart)
+	return p.Method == ByToken || p.Method == ByKey || p.Lent() || strings.HasPrefix(p.Key, temporaryStart)
 }
 
 // Nobody reports whether p is unauthenticated.
@@ -96,6 +115,9 @@ func (p Principal) String() string {
 	}
 	if p.Application != "" {
 		name += " (application credential " + string(p.Application) + ")"
+	}
+	if p.Trust != "" {
+		name += " (trust " + string(p.Trust) + " with " + p.By.Name + ")"
 	}
 	if p.Key != "" {
 		name += " (key " + p.Key + ")"

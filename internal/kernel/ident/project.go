@@ -16,6 +16,8 @@ type ProjectSpec struct {
 	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 	Disabled    bool   `json:"disabled" doc:"nothing in it can be changed"`
 	Parent      string `json:"parent" doc:"the project it is below; none: it is right in the domain. What is inherited from that one holds in it" ref:"identity/project" immutable:"true"`
+	// Endpoints narrow what clients see, not what they may do.
+	Endpoints []string `json:"endpoints" doc:"ids of the endpoints that the catalog shows to tokens of this project, as OpenStack's endpoint filter has it; empty: all" max:"200"`
 }
 
 type projectRow = kind.Row[ProjectSpec, None]
@@ -93,6 +95,9 @@ func (k *Kinds) projectChanged(_ context.Context, tx store.Tx, old, row *kind.Ro
 		return err
 	}
 	if err := k.forgetUserCredentials(tx, old.Domain, "project", string(old.ID)); err != nil {
+		return err
+	}
+	if err := k.forgetTrusts(tx, old.Domain, "project", string(old.ID)); err != nil {
 		return err
 	}
 	if err := k.forgetLimits(tx, old.Domain, old.ID); err != nil {

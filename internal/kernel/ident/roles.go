@@ -46,7 +46,7 @@ func (s *Service) Projects(tx store.Tx, p Principal) ([]*kind.Row[ProjectSpec, N
 	}
 	return s.Kinds.Project.List(tx, string(p.Domain), kind.Filter{Where: func(r kind.AnyRow) bool {
 		return slices.ContainsFunc(all, func(g granted) bool { return g.holds(p, p.Domain, r.M().ID, g.enterprise) }) &&
-			(p.Application == "" || p.Project == r.M().ID)
+			(!p.Lent() || p.Project == r.M().ID)
 	}})
 }
 

@@ -17,7 +17,7 @@ type RulesSpec struct {
 	Password PasswordRules `json:"password" doc:"what passwords must be like"`
 	Login    LoginRules    `json:"login" doc:"how log-ins work"`
 	MFA      string        `json:"mfa" doc:"which people need a second factor to log in: all, writers (whoever may change something), or off (those who enrolled one are still asked for it); programmatic users never" enum:"all,writers,off" default:"writers"`
-	MFAAPI   bool          `json:"mfa_api" doc:"they need it also to log in by password on the APIs, not only in the console"`
+	MFAAPI   *bool         `json:"mfa_api" doc:"they need it also to log in by password on the APIs and the command line, not only in the console" default:"true"`
 	Console  []Network     `json:"console_networks" doc:"addresses the console may be used from; empty: any" max:"200"`
 	API      []Network     `json:"api_networks" doc:"addresses the APIs may be used from; empty: any" max:"200"`
 }
@@ -59,7 +59,7 @@ func (k *Kinds) rulesKind() kind.Kind[RulesSpec, None] {
 	return kind.Kind[RulesSpec, None]{Service: "identity", Name: "security-policy", Plural: "security-policies", Scope: kind.InDomain, NoRename: true,
 		Doc:     "What a domain demands of log-ins and passwords. Every domain has one, called rules.",
 		Columns: []string{"spec.mfa", "spec.mfa_api", "spec.password.min_length", "spec.login.lock_after"},
-		Check: func(_ context.Context, tx store.Tx, old, row *rulesRow) error {
+		Check: func(ctx context.Context, tx store.Tx, old, row *rulesRow) error {
 			if old == nil {
 				return fail.New(fail.Exists, "every domain has its one security policy already").Then("update it: awan security-policy update %s", RulesName)
 			}
@@ -70,7 +70,7 @@ func (k *Kinds) rulesKind() kind.Kind[RulesSpec, None] {
 					}
 				}
 			}
-			return nil
+			return k.guardRules(ctx, tx, row.Domain)
 		},
 		CheckDelete: func(ctx context.Context, _ store.Tx, _ *rulesRow) error {
 			if From(ctx).Method == BySystem {
@@ -84,9 +84,20 @@ func (k *Kinds) rulesKind() kind.Kind[RulesSpec, None] {
 // addRules gives a domain its row.
 func (k *Kinds) addRules(tx store.Tx, d *kind.Row[DomainSpec, None]) error {
 	row := &rulesRow{Meta: newMeta(k.Rules.D, d.ID, RulesName, d.Created)}
-	kind.SetDefaults(&row.Spec, k.Rules.D.Spec)
+	k.defaultRules(&row.Spec)
 	return k.Rules.Put(tx, row)
 }
+
+// defaultRules is what a domain demands that said nothing else.
+func (k *Kinds) defaultRules(spec *RulesSpec) {
+	kind.SetDefaults(spec, k.Rules.D.Spec)
+	if k.service != nil && k.service.PasswordOnAPIs {
+		*spec.MFAAPI = false
+	}
+}
+
+// mfaOnAPIs tells whether the APIs ask for a second factor as the console does.
+func (r RulesSpec) mfaOnAPIs() bool { return r.MFAAPI == nil || *r.MFAAPI }
 
 // RulesOf gives what a domain demands; the defaults where it has no row.
 func (k *Kinds) RulesOf(tx store.Tx, domain id.ID) (RulesSpec, error) {
@@ -96,7 +107,7 @@ func (k *Kinds) RulesOf(tx store.Tx, domain id.ID) (RulesSpec, error) {
 	}
 	if row == nil {
 		row = new(rulesRow)
-		kind.SetDefaults(&row.Spec, k.Rules.D.Spec)
+		k.defaultRules(&row.Spec)
 	}
 	return row.Spec, nil
 }

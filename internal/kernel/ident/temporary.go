@@ -63,6 +63,9 @@ func (s *Service) IssueTemporary(ctx context.Context, p Principal, life time.Dur
 	if p.Restricted != "" {
 		return Temporary{}, Unfinished(p)
 	}
+	if p.Trust != "" {
+		return Temporary{}, fail.New(fail.Denied, "a trust gives tokens, no keys").Then("use the token, or log in as the user")
+	}
 	if strings.HasPrefix(p.Key, temporaryStart) && p.Agency == "" {
 		return Temporary{}, fail.New(fail.Denied, "a temporary key cannot make another").Then("use a token or a lasting key")
 	}
@@ -198,6 +201,9 @@ func (s *Service) sweepTemporary(ctx context.Context) (removed int, err error) {
 
 // Unfinished is the refusal of a log-in that lacks something.
 func Unfinished(p Principal) error {
+	if p.Restricted == OnlyRequests {
+		return fail.New(fail.Denied, "this application credential may make certain requests only, and this is none of them").Then("see its access rules, or make another credential")
+	}
 	e := fail.New(fail.Denied, "this log-in is not complete")
 	switch p.Restricted {
 	case NeedsCode:

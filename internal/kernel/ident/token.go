@@ -46,6 +46,8 @@ type Token struct {
 	By     Actor `json:"by,omitzero"`
 	// Application is the application credential it was given for; it ends with that.
 	Application id.ID `json:"application,omitempty"`
+	// Trust is the trust it was given for; it ends with that. By is who lends, or acts.
+	Trust id.ID `json:"trust,omitempty"`
 	// Restricted says what the log-in still lacks.
 	Restricted Restriction `json:"restricted,omitempty"`
 	// Federated are the groups that an identity provider put the user into, beside its own.
@@ -57,7 +59,7 @@ type Token struct {
 // TokenFor is a token for a principal in a project ("" = the domain), before it is issued.
 func TokenFor(p Principal, project id.ID, methods ...string) Token {
 	return Token{User: p.User, Domain: p.Domain, Project: project, Methods: methods, MFA: p.MFA, Agency: p.Agency, By: p.By,
-		Application: p.Application, Restricted: p.Restricted, Federated: p.Federated, parent: p.Token}
+		Application: p.Application, Trust: p.Trust, Restricted: p.Restricted, Federated: p.Federated, parent: p.Token}
 }
 
 func hashToken(token string) string {
@@ -99,9 +101,22 @@ func (s *Service) IssueTokenWith(ctx context.Context, t Token, life time.Duratio
 		if err := tx.Put(tokenPrefix+h, b); err != nil {
 			return err
 		}
-		return tx.Put(tokenOf+string(t.User)+"/"+h, nil)
+		for _, u := range t.holders() {
+			if err := tx.Put(tokenOf+string(u)+"/"+h, nil); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return text, t, err
+}
+
+// holders are the users with whose keys and passwords a token ends.
+func (t Token) holders() []id.ID {
+	if t.Trust != "" {
+		return []id.ID{t.User, t.By.User}
+	}
+	return []id.ID{t.User}
 }
 
 func noToken() error {
@@ -143,7 +158,9 @@ func (s *Service) ByToken(ctx context.Context, text string) (Principal, Token, e
 		return s.still(tx, t)
 	})
 	p.Method, p.Token, p.Issued, p.Expires, p.MFA, p.Project = ByToken, h, t.Issued, t.Expires, t.MFA, t.Project
-	p.Restricted = t.Restricted
+	if p.Restricted == "" {
+		p.Restricted = t.Restricted
+	}
 	if err != nil {
 		return Principal{}, t, err
 	}
@@ -158,6 +175,8 @@ func (s *Service) still(tx store.Tx, t Token) (err error) {
 		_, err = s.through(tx, t.Agency, t.By)
 	case t.Application != "":
 		_, err = s.ofCredential(tx, t.Application)
+	case t.Trust != "":
+		_, _, err = s.ofTrust(tx, t.Trust)
 	}
 	return err
 }
@@ -174,6 +193,9 @@ func (s *Service) ofToken(tx store.Tx, t Token) (p Principal, err error) {
 		return s.through(tx, t.Agency, t.By)
 	case t.Application != "":
 		return s.ofCredential(tx, t.Application)
+	case t.Trust != "":
+		p, _, err = s.ofTrust(tx, t.Trust)
+		return p, err
 	}
 	if p, err = s.principal(tx, t.User); err == nil && len(t.Federated) > 0 {
 		p.Federated = t.Federated
@@ -200,7 +222,12 @@ func (s *Service) revoke(ctx context.Context, hash string) error {
 		if err := tx.Delete(tokenPrefix + hash); err != nil {
 			return err
 		}
-		return tx.Delete(tokenOf + string(t.User) + "/" + hash)
+		for _, u := range t.holders() {
+			if err := tx.Delete(tokenOf + string(u) + "/" + hash); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return err
 }

@@ -14,17 +14,18 @@ import (
 
 // UserSpec describes a person or a program that logs in.
 type UserSpec struct {
-	Description     string   `json:"description" doc:"who it is" max:"255"`
-	Foreign         string   `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
-	Email           string   `json:"email" doc:"e-mail address" max:"255"`
-	Password        string   `json:"password" doc:"log-in password; kept as an Argon2id hash; none: no log-in by password" secret:"true" min:"6" max:"255"`
-	Groups          []string `json:"groups" doc:"groups it is in" ref:"identity/group" max:"100"`
-	Phone           string   `json:"phone" doc:"country code and number" pattern:"^[0-9]{1,8}-[0-9]{1,32}$" example:"0062-81122334455"`
-	DefaultProject  string   `json:"default_project" doc:"the project it works in when it does not say" ref:"identity/project"`
-	PasswordReset   bool     `json:"password_reset" doc:"the user has to choose a new password before anything else in the console; cleared when the user does"`
-	AccessMode      string   `json:"access_mode" doc:"where it may log in: default is everywhere; console is the console only, without keys; programmatic is for programs, never asked for a second factor and kept out of the console" enum:"default,console,programmatic" default:"default"`
-	LoginProtection bool     `json:"login_protection" doc:"always needs a second factor to log in to the console, whatever the account's security policy says"`
-	Disabled        bool     `json:"disabled" doc:"cannot log in; its tokens and keys stop working at once"`
+	Description          string   `json:"description" doc:"who it is" max:"255"`
+	Foreign              string   `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
+	Email                string   `json:"email" doc:"e-mail address" max:"255"`
+	Password             string   `json:"password" doc:"log-in password; kept as an Argon2id hash; none: no log-in by password" secret:"true" min:"6" max:"255"`
+	Groups               []string `json:"groups" doc:"groups it is in" ref:"identity/group" max:"100"`
+	Phone                string   `json:"phone" doc:"country code and number" pattern:"^[0-9]{1,8}-[0-9]{1,32}$" example:"0062-81122334455"`
+	DefaultProject       string   `json:"default_project" doc:"the project it works in when it does not say" ref:"identity/project"`
+	PasswordReset        bool     `json:"password_reset" doc:"the user has to choose a new password before anything else in the console; cleared when the user does"`
+	PasswordNeverExpires bool     `json:"password_never_expires" doc:"its password does not get too old, whatever the account's security policy says"`
+	AccessMode           string   `json:"access_mode" doc:"where it may log in: default is everywhere; console is the console only, without keys; programmatic is for programs, never asked for a second factor and kept out of the console" enum:"default,console,programmatic" default:"default"`
+	LoginProtection      bool     `json:"login_protection" doc:"always needs a second factor to log in to the console, whatever the account's security policy says"`
+	Disabled             bool     `json:"disabled" doc:"cannot log in; its tokens and keys stop working at once"`
 }
 
 // What AccessMode may say.
@@ -45,7 +46,7 @@ func (k *Kinds) userKind(passwords *secret.Passwords) kind.Kind[UserSpec, UserSt
 		Doc:     "A person or a program that logs in. A new user may do nothing until a policy is granted.",
 		Columns: []string{"spec.email", "spec.access_mode", "spec.disabled", "status.last_used"}, Example: UserSpec{Email: "alice@example.org"},
 		Index:   map[string]func(*userRow) []string{"group": func(r *userRow) []string { return r.Spec.Groups }},
-		Prepare: k.hashPassword(passwords), Check: k.checkUser, CheckDelete: k.notSelf, Changed: k.userChanged,
+		Prepare: k.hashPassword(passwords), Check: k.checkUser, CheckDelete: k.mayEnd, Changed: k.userChanged,
 		Shown: func(tx store.Tx, r *userRow) (err error) {
 			r.Status.LastUsed, err = k.service.UserUsed(tx, r.ID)
 			return err
@@ -117,7 +118,7 @@ func weak(p string) bool {
 	return len(seen) < 4 || p == "password"
 }
 
-func (k *Kinds) checkUser(_ context.Context, tx store.Tx, _, row *userRow) error {
+func (k *Kinds) checkUser(ctx context.Context, tx store.Tx, old, row *userRow) error {
 	for i := range row.Spec.Groups {
 		if err := ref(tx, k.Group, row.Domain, fmt.Sprintf("spec.groups[%d]", i), &row.Spec.Groups[i]); err != nil {
 			return err
@@ -125,14 +126,17 @@ func (k *Kinds) checkUser(_ context.Context, tx store.Tx, _, row *userRow) error
 	}
 	slices.Sort(row.Spec.Groups)
 	row.Spec.Groups = slices.Compact(row.Spec.Groups)
+	if err := k.guardUser(ctx, tx, old, row); err != nil {
+		return err
+	}
 	return ref(tx, k.Project, row.Domain, "spec.default_project", &row.Spec.DefaultProject)
 }
 
-func (k *Kinds) notSelf(ctx context.Context, _ store.Tx, row *userRow) error {
+func (k *Kinds) mayEnd(ctx context.Context, tx store.Tx, row *userRow) error {
 	if From(ctx).User == row.ID {
 		return fail.New(fail.Precondition, "you cannot delete yourself").Then("let another administrator do it")
 	}
-	return nil
+	return k.guardUser(ctx, tx, row)
 }
 
 func (k *Kinds) userChanged(_ context.Context, tx store.Tx, old, row *userRow) error {
@@ -186,6 +190,9 @@ func (k *Kinds) forgetUser(tx store.Tx, user *userRow) error {
 	}
 	for _, forget := range []func() error{
 		func() error { return k.forgetGrants(tx, user.Domain, string(user.ID)) },
+		func() error { return k.forgetTrusts(tx, user.Domain, "trustor", string(user.ID)) },
+		func() error { return k.forgetTrusts(tx, user.Domain, "trustee", string(user.ID)) },
+		func() error { return k.forgetRequests(tx, user) },
 		func() error { return k.forgetFactors(tx, user) },
 		func() error { return k.forgetUserCredentials(tx, user.Domain, "user", string(user.ID)) },
 		func() error { return revokeAll(tx, user.ID) },

@@ -100,8 +100,8 @@ func (k *Kinds) userCredentialOwner(ctx context.Context, _ store.Tx, row *userCr
 }
 
 func (k *Kinds) checkUserCredential(ctx context.Context, tx store.Tx, _, row *userCredentialRow) error {
-	if p := From(ctx); p.Application != "" && !p.Manages {
-		return fail.New(fail.Denied, "this application credential cannot make keys").Then("use a token of the user")
+	if p := From(ctx); p.Lent() && !p.Manages {
+		return fail.New(fail.Denied, "this application credential or trust cannot make keys").Then("use a token of the user")
 	}
 	if err := ref(tx, k.User, row.Domain, "spec.user", &row.Spec.User); err != nil {
 		return err
@@ -111,6 +111,9 @@ func (k *Kinds) checkUserCredential(ctx context.Context, tx store.Tx, _, row *us
 	}
 	if row.Spec.Type != EC2 {
 		return nil
+	}
+	if err := k.guardUserID(ctx, tx, row.Spec.User); err != nil {
+		return err
 	}
 	if row.Spec.Project == "" {
 		return fail.Field("spec.project", "a key pair of type ec2 is for one project").Then("say which")

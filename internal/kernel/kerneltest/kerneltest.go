@@ -60,6 +60,7 @@ func start(t testing.TB, on store.Store, now clock.Clock, limits ledger.Limits, 
 		t.Fatal(err)
 	}
 	k.Ident = ident.New(k.Store, secret.NewPasswords(Cheap), sealer, now)
+	k.Ident.PasswordOnAPIs = true // tests that are about factors say so
 	if k.Admin, err = k.Ident.Bootstrap(t.Context(), "awan", "awan-1"); err != nil {
 		t.Fatal(err)
 	}

@@ -16,10 +16,19 @@ func (s *Service) guard(row *componentRow) error {
 	if n == nil || n.Plain || row.Status.returning() {
 		return nil
 	}
-	if why := row.Spec.Guard.verdict(s.Ingress.Tally(row.ID, n.Number)); why != "" {
+	if why := row.Spec.Guard.verdict(s.counted(row)); why != "" {
 		return fail.New(fail.Precondition, "release %d is taken back: %s", n.Number, why).Then("see awan logs %s; the release before runs again", row.Name)
 	}
 	return nil
+}
+
+// counted is what the release on its way answered so far; the row remembers it where a guard judges by it.
+func (s *Service) counted(row *componentRow) Tally {
+	t := s.Ingress.Tally(row.ID, row.Status.Next.Number)
+	if row.Spec.Guard.on() && t != (Tally{}) {
+		row.Status.Next.Tally = &t
+	}
+	return t
 }
 
 // observe watches a release that has all the traffic, for the guard's window, before it counts as live.
@@ -40,7 +49,7 @@ func (s *Service) observe(ctx context.Context, row *componentRow) error {
 	if left <= 0 {
 		return nil
 	}
-	t := s.Ingress.Tally(row.ID, n.Number)
+	t := s.counted(row)
 	return job.Nap(min(left, 250*time.Millisecond), fmt.Sprintf("observing release %d for %s more: %d of %d answers were errors", n.Number, left.Round(time.Second), t.Errors, t.Answers))
 }
 
@@ -53,7 +62,9 @@ func (s *Service) judge(ctx context.Context, row *componentRow) {
 	if g == nil || g.Phase != grayOpen || n == nil || s.Now().Sub(g.Acting) < judgeEvery {
 		return
 	}
-	why := row.Spec.Guard.verdict(s.Ingress.Tally(row.ID, n.Number))
+	next := *n // the loop compares the row with what it was
+	row.Status.Next = &next
+	why := row.Spec.Guard.verdict(s.counted(row))
 	for _, in := range row.Status.Instances {
 		if in.Hash == n.Hash && in.Phase == phaseExited && in.Restarts >= 3 {
 			why = fmt.Sprintf("instance %s ended %d times, the last time: %s", short(in.ID), in.Restarts+1, in.LastExit)

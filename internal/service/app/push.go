@@ -215,12 +215,16 @@ func (s *Service) watchDeploy(ctx context.Context, row *componentRow, j *job.Job
 // Redeploy asks for a redeploy as somebody, when what happened concerns the component's source. branch is what changed,
 // standard the repository's own default branch, or "". While the component is busy it waits, without a job.
 func (s *Service) Redeploy(ctx context.Context, p Pushing, branch, standard string) (*job.Job, string, error) {
-	_, row, err := s.own(ctx, p)
+	var row *componentRow
+	err := s.Store.View(ctx, func(tx store.Tx) (err error) {
+		row, err = s.Component.Find(tx, string(p.Project), p.Name)
+		return err
+	})
+	if err == nil && row == nil {
+		err = fail.New(fail.NotFound, "there is no component %q", p.Name)
+	}
 	if err != nil {
 		return nil, "", err
-	}
-	if row == nil {
-		return nil, "", fail.New(fail.NotFound, "there is no component %q", p.Name)
 	}
 	want := row.Spec.Source.Git.Ref
 	if want == "" {

@@ -183,3 +183,8 @@ func (s *split) on(e *endpoint) side {
 	}
 	return stable
 }
+
+// resume lets a release's count go on from what its row remembers.
+func (g *Ingress) resume(component id.ID, release int, from Tally) {
+	g.backend(component).tallies.resume(release, from)
+}

@@ -221,6 +221,9 @@ func (s *Service) expose(row *componentRow) {
 		s.nameInside(context.Background(), row.Project)
 	}
 	s.divide(row)
+	if n := row.Status.Next; n != nil && n.Tally != nil {
+		s.Ingress.resume(row.ID, n.Number, *n.Tally)
+	}
 	if err := s.Listen(addr); err != nil {
 		s.Log.Error("the app's address cannot be opened", "app", row.Name, "address", addr, "err", err)
 	}

@@ -132,6 +132,8 @@ type Rollout struct {
 	Rolled time.Time `json:"rolled,omitzero" doc:"when the last batch was through"`
 	Hooked bool      `json:"hooked,omitempty" doc:"the hook before it has succeeded"`
 
+	Tally *Tally `json:"tally,omitempty" doc:"its answers so far, for the guard"`
+
 	Pins   config.Pins `json:"pins,omitempty"`
 	Commit string      `json:"commit,omitempty"`
 	Again  bool        `json:"again,omitempty" doc:"build although nothing changed"`

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Tally counts a release's answers, for its guard. It begins anew when the cloud is restarted.
+// Tally counts a release's answers, for its guard. The row keeps it while the release is judged, so that a restart goes on
+// from what was stored last.
 type Tally struct {
 	Answers int64 `json:"answers"`
 	Errors  int64 `json:"errors" doc:"answers with status 500 and above, and connections that broke off"`
@@ -64,6 +65,18 @@ func (t *tallies) get(release int) Tally {
 		return *c
 	}
 	return Tally{}
+}
+
+// resume goes on from what was counted before a restart.
+func (t *tallies) resume(release int, from Tally) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.of == nil {
+		t.of = map[int]*Tally{}
+	}
+	if t.of[release] == nil {
+		t.of[release] = &from
+	}
 }
 
 // setSlow changes what counts as slow; what was counted by another measure is forgotten.

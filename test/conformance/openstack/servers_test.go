@@ -64,7 +64,7 @@ func servers(t *testing.T) (*cloudtest.Cloud, *cloud.Cloud) {
 func serversOn(t *testing.T, o machines.Options) (*cloudtest.Cloud, *cloud.Cloud) {
 	t.Helper()
 	dir := t.TempDir()
-	c, err := cloud.Open(t.Context(), cloud.Options{Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
+	c, err := cloud.Open(t.Context(), cloud.Options{PasswordOnAPIs: true, Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
 		Account: cloud.DefaultAccount, Version: "test", Log: slog.New(slog.DiscardHandler), Engines: func(context.Context, *cloud.Cloud) (cloud.Engines, error) {
 			e := sim.New(sim.Options{})
 			return cloud.Engines{Workload: e, Builder: noApps{}, Fabric: wires{}, Machine: machines.New(o), Disk: disks.New(disks.Options{}),

@@ -59,7 +59,7 @@ func (b basic) RoundTrip(r *http.Request) (*http.Response, error) {
 func boot(t *testing.T) (c *cloud.Cloud, admin map[string]string, tr http.RoundTripper) {
 	t.Helper()
 	dir := t.TempDir()
-	c, err := cloud.Open(t.Context(), cloud.Options{Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
+	c, err := cloud.Open(t.Context(), cloud.Options{PasswordOnAPIs: true, Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
 		Account: cloud.DefaultAccount, Version: "test", Log: slog.New(slog.DiscardHandler), WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Engines: func(context.Context, *cloud.Cloud) (cloud.Engines, error) {
 			e := sim.New(sim.Options{Port: 8080, Handler: func(id.ID, workload.Want) http.Handler {

@@ -196,6 +196,12 @@ func TestOBSRefusesWhatIsNotThere(t *testing.T) {
 	oc := obsClient(t, c, obs.SignatureObs)
 	must[*obs.BaseModel](t)(oc.CreateBucket(&obs.CreateBucketInput{Bucket: "bare"}))
 	for what, ask := range map[string]func() error{
+		"callback after an append": func() error {
+			in := &obs.AppendObjectInput{Body: strings.NewReader("x")}
+			in.Bucket, in.Key = "bare", "a"
+			_, err := oc.AppendObject(in, obs.WithCallbackHeader("eyJjYWxsYmFja1VybCI6Imh0dHA6Ly94In0="))
+			return err
+		},
 		"access label": func() error {
 			in := &obs.SetDirAccesslabelInput{Accesslabel: []string{"a"}}
 			in.Bucket, in.Key = "bare", "dir/"
@@ -210,5 +216,21 @@ func TestOBSRefusesWhatIsNotThere(t *testing.T) {
 	}
 	if l := must[*obs.ListObjectsOutput](t)(oc.ListObjects(&obs.ListObjectsInput{Bucket: "bare"})); len(l.Contents) != 0 {
 		t.Errorf("stored: %+v", l.Contents)
+	}
+}
+
+// TestMadeAgain: a bucket that its owner makes a second time is there already, but for clients of Amazon's oldest region.
+func TestMadeAgain(t *testing.T) {
+	c := cloudtest.Start(t)
+	name := aws.String("again")
+	for _, row := range []struct {
+		region string
+		acl    types.BucketCannedACL
+		code   string
+	}{{"awan-1", "", ""}, {"awan-1", "", "BucketAlreadyOwnedByYou"}, {"us-east-1", "", ""}, {"us-east-1", "private", "BucketAlreadyOwnedByYou"}} {
+		cl := awsClient(t, c, func(o *s3.Options) { o.Region = row.region })
+		if _, err := cl.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: name, ACL: row.acl}); code(err) != row.code || (row.code == "") != (err == nil) {
+			t.Errorf("in %s with ACL %q: %v, want %q", row.region, row.acl, err, row.code)
+		}
 	}
 }

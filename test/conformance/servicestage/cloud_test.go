@@ -48,7 +48,7 @@ type stage struct {
 func open(t *testing.T) *stage {
 	t.Helper()
 	dir := t.TempDir()
-	c, err := cloud.Open(t.Context(), cloud.Options{Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
+	c, err := cloud.Open(t.Context(), cloud.Options{PasswordOnAPIs: true, Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
 		Account: cloud.DefaultAccount, Version: "test", Log: slog.New(slog.DiscardHandler), Engines: func(context.Context, *cloud.Cloud) (cloud.Engines, error) {
 			e := sim.New(sim.Options{})
 			return cloud.Engines{Workload: e, Builder: images{}, Close: e.Close}, nil

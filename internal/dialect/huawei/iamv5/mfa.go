@@ -31,7 +31,7 @@ func Serial(r *DeviceRow) string { return "iam:" + string(r.Domain) + ":mfa/" + 
 // are not the person: what they may do, policies say.
 func Own(x *keystone.Exchange, user string) bool {
 	p := x.Who
-	return user == string(p.User) && (p.Method == ident.ByToken || p.Method == ident.ByPassword) && p.Agency == "" && p.Application == "" && p.Narrow == nil
+	return user == string(p.User) && (p.Method == ident.ByToken || p.Method == ident.ByPassword) && p.Whole()
 }
 
 // as lets the call be the caller's own business where it is.

@@ -1,7 +1,6 @@
 package keystone
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -31,7 +30,7 @@ func (a *API) credentialRoutes() []Route {
 // self acts for what is the caller's own: everybody may make, see and delete what their own programs log in with, in the
 // cloud's name and with them as the author, as with passwords. An application credential may only where it manages.
 func (x *Exchange) self(c *call.Call) error {
-	if x.Param("user_id") != string(x.Who.User) || x.Who.Agency != "" {
+	if x.Param("user_id") != string(x.Who.User) || x.Who.Agency != "" || x.Who.Trust != "" {
 		return nil
 	}
 	if x.Who.Application != "" && !x.Who.Manages && c.Verb != call.Get && c.Verb != call.List {
@@ -81,8 +80,16 @@ func (x *Exchange) credentialView(r *CredentialRow, withSecret bool) (map[string
 			roles = append(roles, token.Ref{ID: string(row.ID), Name: row.Name})
 		}
 	}
+	y := x
+	if x.mine(r.Spec.User) {
+		y = x.asOwner("own credential")
+	}
+	rules, err := x.ruleViews(y, r.Domain, r.Spec.Requests)
+	if err != nil {
+		return nil, err
+	}
 	v := map[string]any{"id": r.ID, "name": r.Name, "description": r.Spec.Description, "user_id": r.Spec.User, "project_id": r.Spec.Project, "roles": roles,
-		"expires_at": nil, "unrestricted": r.Spec.Manages, "access_rules": []any{}, "links": x.Self("/v3/users/" + r.Spec.User + "/application_credentials/" + string(r.ID))}
+		"expires_at": nil, "unrestricted": r.Spec.Manages, "access_rules": rules, "links": x.Self("/v3/users/" + r.Spec.User + "/application_credentials/" + string(r.ID))}
 	if !r.Spec.Expires.IsZero() {
 		v["expires_at"] = r.Spec.Expires.UTC().Format("2006-01-02T15:04:05.000000")
 	}
@@ -128,14 +135,14 @@ func listCredentials(x *Exchange) error {
 
 func createCredential(x *Exchange) error {
 	var b struct {
-		Name         *string          `json:"name"`
-		Description  *string          `json:"description"`
-		Secret       *string          `json:"secret"`
-		Expires      *string          `json:"expires_at"`
-		ProjectID    *string          `json:"project_id"`
-		Unrestricted *bool            `json:"unrestricted"`
-		Roles        *[]token.Ref     `json:"roles"`
-		Rules        *json.RawMessage `json:"access_rules"`
+		Name         *string      `json:"name"`
+		Description  *string      `json:"description"`
+		Secret       *string      `json:"secret"`
+		Expires      *string      `json:"expires_at"`
+		ProjectID    *string      `json:"project_id"`
+		Unrestricted *bool        `json:"unrestricted"`
+		Roles        *[]token.Ref `json:"roles"`
+		Rules        *[]ruleBody  `json:"access_rules"`
 	}
 	if err := x.Body("application_credential", &b); err != nil {
 		return err
@@ -150,12 +157,8 @@ func createCredential(x *Exchange) error {
 	Set(s, "secret", b.Secret)
 	Set(s, "manages", b.Unrestricted)
 	Set(s, "project", b.ProjectID)
-	if b.Rules != nil && string(*b.Rules) != "[]" && string(*b.Rules) != "null" {
-		return fail.Field("application_credential.access_rules", "rules by path and method are not possible here").
-			Then("narrow it with roles, or with a policy document: awan application-credential create --access-rules")
-	}
 	if b.Expires != nil && *b.Expires != "" {
-		at, err := moment(*b.Expires)
+		at, err := moment("application_credential.expires_at", *b.Expires)
 		if err != nil {
 			return err
 		}
@@ -173,6 +176,18 @@ func createCredential(x *Exchange) error {
 			return err
 		}
 		s["policies"] = held
+	}
+	if b.Rules != nil && len(*b.Rules) > 0 {
+		c := x.Call
+		c.Kind, c.Verb = x.API.Kinds.Credential.D, call.Create
+		if err := x.self(&c); err != nil {
+			return err
+		}
+		rules, err := x.ruleIDs(*b.Rules)
+		if err != nil {
+			return err
+		}
+		s["requests"] = rules
 	}
 	row, err := x.credential(call.Create, "", func(c *call.Call) { c.Name, c.Spec = b.Name, s.JSON() })
 	if err != nil {
@@ -199,13 +214,13 @@ func (x *Exchange) held() (out []string, err error) {
 }
 
 // moment reads a time as OpenStack's clients write it: with or without a zone, which is then UTC.
-func moment(text string) (time.Time, error) {
+func moment(field, text string) (time.Time, error) {
 	for _, form := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
 		if t, err := time.Parse(form, text); err == nil {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, fail.Field("application_credential.expires_at", "%q is not a time", text).Then("write it like 2030-01-31T12:00:00")
+	return time.Time{}, fail.Field(field, "%q is not a time", text).Then("write it like 2030-01-31T12:00:00")
 }
 
 func showCredential(x *Exchange) error {

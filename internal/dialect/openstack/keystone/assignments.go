@@ -5,7 +5,10 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 // Asked is what a list of role assignments is narrowed to; "" = not.
@@ -13,6 +16,8 @@ type Asked struct {
 	Role, User, Group, Project, Domain string
 	Account                            string // the domain whose grants, when nothing else says
 	System, Effective, Inherited       bool
+	Subtree                            bool // with Project: those of the projects below it too
+	Projects                           bool // those of projects only
 }
 
 // listAssignments answers GET /v3/role_assignments.
@@ -20,6 +25,14 @@ func listAssignments(x *Exchange) error {
 	a := Asked{Role: x.Query("role.id"), User: x.Query("user.id"), Group: x.Query("group.id"), Project: x.Query("scope.project.id"),
 		Domain: x.Query("scope.domain.id"), System: x.Query("scope.system") != "", Effective: x.flag("effective"),
 		Inherited: x.Query("scope.OS-INHERIT:inherited_to") != ""}
+	if a.Domain != "" {
+		a.Domain = x.API.domainNamed(x.R.Context(), a.Domain)
+	}
+	if a.Subtree = x.flag("include_subtree"); a.Subtree && a.Project != "" {
+		if d := x.API.domainNamed(x.R.Context(), a.Project); d != a.Project { // a domain, in Keystone's words a project too
+			a.Project, a.Account, a.Subtree, a.Projects = "", d, false, true
+		}
+	}
 	grants, err := x.Assignments(a)
 	if err != nil {
 		return err
@@ -43,6 +56,10 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	below, err := x.below(a)
+	if err != nil {
+		return nil, err
+	}
 	above, err := x.above(a)
 	if err != nil {
 		return nil, err
@@ -57,6 +74,10 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 			return false
 		case a.User != "" && g.User != a.User && (!a.Effective || !slices.Contains(groups, g.Group)):
 			return false
+		case a.Projects && g.Project == "":
+			return false
+		case a.Subtree && a.Project != "" && !a.Effective:
+			return g.Project == a.Project || slices.Contains(below, g.Project)
 		case a.Project != "" && a.Effective && g.Inherited:
 			return slices.Contains(above, g.Project)
 		case a.Project != "" && g.Project != a.Project && (!a.Effective || g.Project != ""):
@@ -89,6 +110,29 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 		}
 	}
 	return out, nil
+}
+
+// below are the projects below the one asked for, where they count too.
+func (x *Exchange) below(a Asked) (out []string, err error) {
+	if a.Project == "" || !a.Subtree {
+		return nil, nil
+	}
+	if a.Effective {
+		return nil, fail.Field("include_subtree", "does not go with effective here").Then("ask for each project, or without effective")
+	}
+	row, err := Get(x, x.API.Kinds.Project, a.Project)
+	if err != nil {
+		return nil, err
+	}
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		all, err := x.API.Kinds.Below(tx, row.Domain, row.ID)
+		out = nil
+		for _, p := range all {
+			out = append(out, string(p))
+		}
+		return err
+	})
+	return out, err
 }
 
 // above are the projects from which the project asked for inherits, where that counts.
@@ -158,7 +202,7 @@ func (n *names) assignment(g GrantRow, a Asked) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	scope, link := map[string]any{}, "/v3/domains/"+string(g.Domain)
+	scope, link := map[string]any{}, "/v3/domains/"+n.x.domainID(g.Domain)
 	switch {
 	case g.Spec.Cloud:
 		scope["system"], link = map[string]bool{"all": true}, "/v3/system"
@@ -189,8 +233,12 @@ func (n *names) assignment(g GrantRow, a Asked) (map[string]any, error) {
 
 // named gives {id} or, where names are wanted, {id, name, domain}.
 func named[S, T any](n *names, t kind.Table[S, T], row string, withDomain bool) (map[string]any, error) {
+	shown := row
+	if t.D == n.x.API.Kinds.Domain.D {
+		shown = n.x.domainID(id.ID(row))
+	}
 	if !n.on {
-		return map[string]any{"id": row}, nil
+		return map[string]any{"id": shown}, nil
 	}
 	if v := n.seen[row]; v != nil {
 		return v, nil
@@ -199,7 +247,7 @@ func named[S, T any](n *names, t kind.Table[S, T], row string, withDomain bool) 
 	if err != nil {
 		return nil, err
 	}
-	v := map[string]any{"id": row, "name": r.Name}
+	v := map[string]any{"id": shown, "name": r.Name}
 	if withDomain {
 		if v["domain"], err = named(n, n.x.API.Kinds.Domain, string(r.Domain), false); err != nil {
 			return nil, err

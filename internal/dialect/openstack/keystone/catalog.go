@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
@@ -150,6 +151,11 @@ func (x *Exchange) services(project id.ID) ([]token.Service, error) {
 		}
 		return url
 	}
+	var chosen []string
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) (err error) { chosen, err = x.chosen(tx, project); return err })
+	if err != nil {
+		return nil, err
+	}
 	var out []token.Service
 	for _, s := range append(x.own(project), more...) {
 		if s.Disabled {
@@ -157,12 +163,14 @@ func (x *Exchange) services(project id.ID) ([]token.Service, error) {
 		}
 		s.Service.Endpoints = []token.Endpoint{}
 		for _, e := range s.ends {
-			if !e.Disabled {
+			if !e.Disabled && (len(chosen) == 0 || slices.Contains(chosen, e.ID)) {
 				e.URL = fill(e.URL)
 				s.Service.Endpoints = append(s.Service.Endpoints, e.Endpoint)
 			}
 		}
-		out = append(out, s.Service)
+		if len(chosen) == 0 || len(s.Service.Endpoints) > 0 {
+			out = append(out, s.Service)
+		}
 	}
 	return out, nil
 }

@@ -19,8 +19,8 @@ func (a *API) domainRoutes() []Route {
 }
 
 func (x *Exchange) domainView(r *DomainRow) token.DomainView {
-	return token.DomainView{ID: string(r.ID), Name: r.Name, Description: r.Spec.Description, Enabled: !r.Spec.Disabled, Tags: []string{},
-		Options: map[string]any{}, Links: x.Self("/v3/domains/" + string(r.ID))}
+	return token.DomainView{ID: x.domainID(r.ID), Name: r.Name, Description: r.Spec.Description, Enabled: !r.Spec.Disabled, Tags: []string{},
+		Options: map[string]any{}, Links: x.Self("/v3/domains/" + x.domainID(r.ID))}
 }
 
 type domainBody struct {

@@ -26,7 +26,7 @@ func (a *API) ec2Routes() []Route {
 // holder is the exchange for what is a user's, and the user's domain.
 func (x *Exchange) holder(user string) (*Exchange, string, error) {
 	if x.mine(user) {
-		return x.asOwner(), "", nil
+		return x.asOwner("own credential"), "", nil
 	}
 	u, err := Get(x, x.API.Kinds.User, user)
 	if err != nil {

@@ -65,6 +65,9 @@ func (p place) find(x *Exchange) (s spot, err error) {
 	}
 	if p.user {
 		row, err := Get(x, x.API.Kinds.User, x.Param("user_id"))
+		if err == nil {
+			err = sameAccount(&row.Meta, s.domain)
+		}
 		if err != nil {
 			return s, err
 		}
@@ -72,11 +75,23 @@ func (p place) find(x *Exchange) (s spot, err error) {
 		return s, nil
 	}
 	row, err := Get(x, x.API.Kinds.Group, x.Param("group_id"))
+	if err == nil {
+		err = sameAccount(&row.Meta, s.domain)
+	}
 	if err != nil {
 		return s, err
 	}
 	s.group, s.subjectAs = string(row.ID), "group "+row.Name
 	return s, nil
+}
+
+// sameAccount refuses roles for who is of another domain: domains are the border between tenants, which an agency crosses.
+func sameAccount(m *kind.Meta, domain string) error {
+	if string(m.Domain) == domain {
+		return nil
+	}
+	return fail.New(fail.Denied, "%s is of another domain, and has no roles in this one", m.Name).
+		Then("let this domain make an agency that trusts the other one: awan agency create NAME --trust-domain DOMAIN; operators have roles on the system")
 }
 
 // grants reads the grants of the place.

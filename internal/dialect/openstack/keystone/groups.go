@@ -26,8 +26,11 @@ func (a *API) groupRoutes() []Route {
 }
 
 func (x *Exchange) groupView(r *GroupRow) map[string]any {
-	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": r.Domain, "description": r.Spec.Description, "create_time": r.Created.UnixMilli(),
-		"links": x.Self("/v3/groups/" + string(r.ID))}
+	v := map[string]any{"id": r.ID, "name": r.Name, "domain_id": x.domainID(r.Domain), "description": r.Spec.Description, "links": x.Self("/v3/groups/" + string(r.ID))}
+	if x.API.Dialect != "openstack" { // Huawei's has this too
+		v["create_time"] = r.Created.UnixMilli()
+	}
+	return v
 }
 
 func (x *Exchange) groupShown(r *GroupRow) any { return withForeign(x.groupView(r), r.Spec.Foreign) }

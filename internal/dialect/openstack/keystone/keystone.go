@@ -76,6 +76,8 @@ type API struct {
 	routes []Route
 	table  route.Table[*Route]
 	own    []ownService
+
+	written catalogs
 }
 
 // New makes the API.
@@ -83,7 +85,7 @@ func New(o Options) *API {
 	a := Bare(o)
 	for _, rs := range [][]Route{a.tokenRoutes(), a.catalogRoutes(), a.projectRoutes(), a.domainRoutes(), a.userRoutes(), a.groupRoutes(),
 		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes(), a.userCredentialRoutes(), a.ec2Routes(),
-		a.limitRoutes(), a.inferenceRoutes()} {
+		a.limitRoutes(), a.inferenceRoutes(), a.trustRoutes(), a.accessRuleRoutes(), a.blobRoutes(), a.filterRoutes()} {
 		for _, r := range rs {
 			a.Add(r)
 		}
@@ -173,6 +175,8 @@ type Exchange struct {
 	Who  ident.Principal
 	Call call.Call // what every call of this request has
 
+	at    string     // the API's base, once it was asked for
+	first string     // the domain whose id is printed as "default"; "" = not looked up yet
 	query url.Values // once it was asked for: lists ask for every row
 }
 
@@ -238,16 +242,11 @@ func (a *API) domainNamed(ctx context.Context, idOrName string) string {
 	}
 	out := idOrName
 	_ = a.Door.Store.View(ctx, func(tx store.Tx) error { // without it the door says that there is none
-		for _, name := range []string{idOrName, "Default", "default"} {
-			row, err := a.Kinds.Domain.Find(tx, "-", name)
-			if err != nil || row != nil {
-				if row != nil {
-					out = string(row.ID)
-				}
-				return err
-			}
+		d, err := a.Door.Ident.FirstDomain(tx)
+		if d != "" {
+			out = string(d)
 		}
-		return nil
+		return err
 	})
 	return out
 }
@@ -280,5 +279,13 @@ func (x *Exchange) One(status int, singular string, item any) error {
 
 // Self is a link to a path below the API's base.
 func (x *Exchange) Self(path string) token.SelfLink {
-	return token.SelfLink{Self: x.API.Base(x.R) + path}
+	return token.SelfLink{Self: x.base() + path}
+}
+
+// base is the API's, found once: lists print it with every row.
+func (x *Exchange) base() string {
+	if x.at == "" {
+		x.at = x.API.Base(x.R)
+	}
+	return x.at
 }

@@ -26,7 +26,8 @@ type api struct {
 func start(t *testing.T) *api {
 	t.Helper()
 	k := kerneltest.Start(t, nil)
-	a := &api{t: t, Kernel: k, API: keystone.New(keystone.Options{Door: k.Door, Region: "awan-1", Auth: &auth.Authenticator{Ident: k.Ident, Now: k.Clock.Now}})}
+	a := &api{t: t, Kernel: k, API: keystone.New(keystone.Options{Door: k.Door, Region: "awan-1", Auth: &auth.Authenticator{Ident: k.Ident, Now: k.Clock.Now,
+		Services: func(*http.Request) []string { return []string{"identity"} }}})}
 	a.token = a.logIn(k.Admin.User, k.Admin.Password, `,"scope":{"project":{"name":"awan-1","domain":{"name":"awan"}}}`).Header().Get("X-Subject-Token")
 	if a.token == "" {
 		t.Fatal("the administrator gets no token")
@@ -221,7 +222,7 @@ func TestLists(t *testing.T) {
 		"?enabled=false":          "c",
 		"?enabled":                "awan-1 b d",
 		"?name=c&enabled=true":    "",
-		"?is_domain=true":         "",
+		"?is_domain=true":         "awan",
 		"?limit=2":                "awan-1 b",
 		"?page=2&per_page=3":      "d",
 		"?per_page=1":             "awan-1",
@@ -259,7 +260,7 @@ func TestWrongRequests(t *testing.T) {
 		{"POST", "/v3/domains", `{"domain":{"name":"x","colour":"red"}}`, 400, "domain.colour"},
 		{"POST", "/v3/projects", `{"project":{"name":"x","enabled":"yes"}}`, 400, "project.enabled"},
 		{"POST", "/v3/projects", `{"project":{"name":"a/b"}}`, 400, "name"},
-		{"POST", "/v3/projects", `{"project":{"name":"x","is_domain":true}}`, 400, "is no domain here"},
+		{"POST", "/v3/projects", `{"project":{"name":"x","is_domain":true,"parent_id":"p"}}`, 400, "below nothing"},
 		{"POST", "/v3/projects", `{"project":{"name":"x","parent_id":"0123456789abcdef0123456789abcdef"}}`, 404, "there is no project"},
 		{"POST", "/v3/projects", `{}`, 400, "name: is required"},
 		{"POST", "/v3/users", `{"user":{"name":"u","default_project_id":"none"}}`, 400, "default_project"},

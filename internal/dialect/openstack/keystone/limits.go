@@ -70,7 +70,7 @@ func (x *Exchange) limitView(r *LimitRow) any {
 	v := map[string]any{"id": r.ID, "service_id": r.Spec.Service, "region_id": orNull(r.Spec.Region), "resource_name": r.Spec.Resource,
 		"resource_limit": r.Spec.Limit, "description": r.Spec.Description, "project_id": orNull(r.Spec.Project), "domain_id": nil, "links": x.Self(limitsPath + "/" + string(r.ID))}
 	if r.Spec.Project == "" {
-		v["domain_id"] = r.Domain
+		v["domain_id"] = x.domainID(r.Domain)
 	}
 	return v
 }

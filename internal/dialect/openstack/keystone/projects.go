@@ -38,7 +38,7 @@ func (a *API) projectRoutes() []Route {
 
 // ProjectView is a project on the wire.
 func (x *Exchange) ProjectView(r *ProjectRow) token.ProjectView {
-	v := token.ProjectView{ID: string(r.ID), Name: r.Name, DomainID: string(r.Domain), ParentID: string(r.Domain), Description: r.Spec.Description,
+	v := token.ProjectView{ID: string(r.ID), Name: r.Name, DomainID: x.domainID(r.Domain), ParentID: x.domainID(r.Domain), Description: r.Spec.Description,
 		Enabled: !r.Spec.Disabled, Tags: []string{}, Options: map[string]any{}, Links: x.Self("/v3/projects/" + string(r.ID))}
 	v.Tags = tagsOf(r.Tags)
 	if r.Spec.Parent != "" {
@@ -114,10 +114,15 @@ func (b *projectBody) check() error {
 }
 
 func listProjects(x *Exchange) error {
-	domain := x.domain(nil)
+	domain, asked := x.domain(nil), x.Query("parent_id")
+	if x.API.Dialect == "openstack" {
+		if x.flag("is_domain") {
+			return x.listActing()
+		}
+		asked = x.API.domainNamed(x.R.Context(), asked)
+	}
 	return List(x, x.API.Kinds.Project, "projects", domain, x.byName(), func(r *ProjectRow) bool {
-		parent := x.Query("parent_id")
-		return x.fits(&r.Meta, r.Spec.Disabled) && x.tagged(r.Tags) && !x.flag("is_domain") && (parent == "" || parent == cmp.Or(r.Spec.Parent, string(r.Domain)))
+		return x.fits(&r.Meta, r.Spec.Disabled) && x.tagged(r.Tags) && !x.flag("is_domain") && (asked == "" || asked == cmp.Or(r.Spec.Parent, string(r.Domain)))
 	}, func(r *ProjectRow) any { return x.projectShown(r) })
 }
 
@@ -126,6 +131,9 @@ func createProject(x *Exchange) error {
 	more, err := x.Kept("project", &b)
 	if err != nil {
 		return err
+	}
+	if b.IsDomain != nil && *b.IsDomain && x.API.Dialect == "openstack" {
+		return x.createActing(&b)
 	}
 	if err := b.check(); err != nil {
 		return err
@@ -144,7 +152,11 @@ func createProject(x *Exchange) error {
 func showProject(x *Exchange) error {
 	row, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
 	if err != nil {
-		return err
+		d, err := x.acting(err)
+		if err != nil {
+			return err
+		}
+		return x.One(http.StatusOK, "project", x.actingView(d))
 	}
 	return x.One(http.StatusOK, "project", x.projectShown(row))
 }
@@ -161,14 +173,24 @@ func updateProject(x *Exchange) error {
 	}
 	row, err := x.Do(x.API.Kinds.Project.D, call.Update, x.Param("project_id"), func(c *call.Call) { b.apply(c, foreign, "") })
 	if err != nil {
-		return err
+		d, err := x.acting(err)
+		if err != nil {
+			return err
+		}
+		return x.updateActing(d, &b)
 	}
 	return x.One(http.StatusOK, "project", x.projectShown(row.(*ProjectRow)))
 }
 
 func deleteProject(x *Exchange) error {
 	if _, err := x.Do(x.API.Kinds.Project.D, call.Delete, x.Param("project_id"), nil); err != nil {
-		return err
+		d, err := x.acting(err)
+		if err != nil {
+			return err
+		}
+		if _, err := x.Do(x.API.Kinds.Domain.D, call.Delete, string(d.ID), nil); err != nil {
+			return err
+		}
 	}
 	return x.NoContent()
 }

@@ -179,9 +179,12 @@ func (x *Exchange) tagged(tags map[string]string) bool {
 }
 
 // nameFits tells whether a name fits the query's name__contains and its sisters.
-func (x *Exchange) nameFits(name string) bool {
+func (x *Exchange) nameFits(name string) bool { return x.textFits("name", name) }
+
+// textFits is nameFits for a field of another name.
+func (x *Exchange) textFits(field, name string) bool {
 	for asked, values := range x.Queries() {
-		how, ok := strings.CutPrefix(asked, "name__")
+		how, ok := strings.CutPrefix(asked, field+"__")
 		if !ok || values[0] == "" {
 			continue
 		}

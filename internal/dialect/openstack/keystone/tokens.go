@@ -55,7 +55,7 @@ func issue(x *Exchange) error {
 		return err
 	}
 	c := x.Call
-	r := login.Request{From: login.From{Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, RequestID: c.RequestID}, Token: in.Token, Scope: scopeOf(in.Scope)}
+	r := login.Request{From: login.From{Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, RequestID: c.RequestID}, Token: in.Token, Scope: scopeOf(in.Scope), Whole: true}
 	if p := in.Password; p != nil {
 		r.Domain, r.User, r.Password = one(p.User.Domain.ID, p.User.Domain.Name), one(p.User.ID, p.User.Name), p.Password
 	}
@@ -105,6 +105,8 @@ func scopeOf(s token.Scope) login.Scope {
 		return login.Scope{Unscoped: true}
 	case token.ProjectScope:
 		return login.Scope{Project: one(s.Project.ID, s.Project.Name), ProjectDomain: one(s.Project.Domain.ID, s.Project.Domain.Name)}
+	case token.TrustScope:
+		return login.Scope{Trust: s.Trust}
 	case token.SystemScope:
 		return login.Scope{System: true}
 	case token.DomainScope:
@@ -116,12 +118,16 @@ func scopeOf(s token.Scope) login.Scope {
 // tokenView is what a token says.
 func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool) (token.Token, error) {
 	v := token.Token{AuditIDs: []string{t.AuditID}, Issued: token.Time(t.Issued), Expires: token.Time(t.Expires),
-		User: token.TokenUser{ScopedRef: token.ScopedRef{ID: string(p.User), Name: p.UserName, Domain: token.Ref{ID: string(p.Domain), Name: p.DomainName}}}}
+		User: token.TokenUser{ScopedRef: token.ScopedRef{ID: string(p.User), Name: p.UserName, Domain: x.domainRef(p.Domain, p.DomainName)}}}
 	for _, m := range t.Methods {
 		v.Methods = append(v.Methods, token.Method(m))
 	}
 	if p.Agency != "" {
 		v.Assumed = &token.Assumed{User: token.ScopedRef{ID: string(p.By.User), Name: p.By.Name, Domain: token.Ref{ID: string(p.By.Domain), Name: p.By.DomainName}}}
+	}
+	if p.Trust != "" {
+		trustor, trustee, impersonates := p.Parties()
+		v.Trust = &token.Trust{ID: string(p.Trust), Impersonation: impersonates, Trustor: token.ID{ID: string(trustor)}, Trustee: token.ID{ID: string(trustee)}}
 	}
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error { // a token's own scope: part of authentication
 		i, domain := x.API.Door.Ident, p.Domain
@@ -134,8 +140,17 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 				v.User.Federation = x.federationView(provider, p.Groups)
 			}
 		}
+		if t.Application != "" {
+			row, err := x.API.Kinds.Credential.Get(tx, t.Application)
+			if err != nil {
+				return err
+			}
+			if row != nil {
+				v.Credential = confined(row, p)
+			}
+		}
 		switch {
-		case p.Restricted != "":
+		case p.Restricted != "" && p.Restricted != ident.OnlyRequests:
 			return nil // it may do nothing yet
 		case t.System:
 			roles, err := i.SystemRoles(tx, p)
@@ -149,22 +164,32 @@ func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 			if at.ID == "" {
 				return fail.New(fail.Unauthenticated, "the project of this token is no more").Then("ask for a token of another project")
 			}
-			v.Project = &token.ScopedRef{ID: string(at.ID), Name: at.Name, Domain: token.Ref{ID: string(at.Domain), Name: at.DomainName}}
+			v.Project = &token.ScopedRef{ID: string(at.ID), Name: at.Name, Domain: x.domainRef(at.Domain, at.DomainName)}
 			no := false
 			v.IsDomain, domain = &no, at.Domain
 		case t.Unscoped:
 			return nil
 		default:
-			v.Domain = &token.Ref{ID: string(p.Domain), Name: p.DomainName}
+			own := x.domainRef(p.Domain, p.DomainName)
+			v.Domain = &own
 		}
 		roles, err := i.Roles(tx, p, domain, t.Project)
 		v.Roles = refs(roles)
 		return err
 	})
-	if err == nil && withCatalog && !t.Unscoped && p.Restricted == "" {
-		v.Catalog, err = x.services(t.Project)
+	if err == nil && withCatalog && !t.Unscoped && (p.Restricted == "" || p.Restricted == ident.OnlyRequests) {
+		v.Written, err = x.writtenCatalog(t.Project)
 	}
 	return v, err
+}
+
+// confined tells services that check a token which credential it is of, and to which requests they must keep it.
+func confined(row *CredentialRow, p ident.Principal) *token.Confined {
+	c := &token.Confined{ID: string(row.ID), Name: row.Name, Restricted: !row.Spec.Manages}
+	for _, r := range p.Requests {
+		c.Rules = append(c.Rules, token.Rule{Service: r.Service, Method: r.Method, Path: r.Path})
+	}
+	return c
 }
 
 func refs(roles []ident.Role) (out []token.Ref) {
@@ -240,6 +265,7 @@ func ownProjects(x *Exchange) error { return x.projectsOf(x.Who) }
 
 func (x *Exchange) projectsOf(p ident.Principal) error {
 	var items []any
+	_ = x.domainID("") // looked up before the transaction, not in it
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
 		rows, err := x.API.Door.Ident.Projects(tx, p)
 		for _, row := range rows {
@@ -259,6 +285,7 @@ func (x *Exchange) projectsOf(p ident.Principal) error {
 // ownDomains lists the caller's domain.
 func ownDomains(x *Exchange) error {
 	var items []any
+	_ = x.domainID("")
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
 		row, err := x.API.Kinds.Domain.Get(tx, x.Who.Domain)
 		if row != nil {

@@ -27,20 +27,21 @@ func (a *API) userCredentialRoutes() []Route {
 // mine tells whether something of a user is the caller's own, to see and change as it likes. An application credential
 // may only where it manages, for what is kept here opens more than it does itself.
 func (x *Exchange) mine(user string) bool {
-	return user == string(x.Who.User) && x.Who.Agency == "" && x.Who.Narrow == nil && (x.Who.Application == "" || x.Who.Manages)
+	return user == string(x.Who.User) && x.Who.Agency == "" && x.Who.Narrow == nil && (!x.Who.Lent() || x.Who.Manages)
 }
 
-// asOwner is the exchange for what is the caller's own, in the cloud's name and with the caller as the author.
-func (x *Exchange) asOwner() *Exchange {
+// asOwner is the exchange for what is the caller's own, in the cloud's name and with the caller as the author;
+// what names it in the audit log.
+func (x *Exchange) asOwner(what string) *Exchange {
 	y := *x
-	y.Call.Principal, y.Call.Domain = ident.OnBehalf(x.Who, "own credential"), ""
+	y.Call.Principal, y.Call.Domain = ident.OnBehalf(x.Who, what), ""
 	return &y
 }
 
 // stored finds a credential, and the exchange to go on with: the owner's where it is the caller's own.
 func (x *Exchange) stored(target string) (*UserCredentialRow, *Exchange, error) {
 	if x.mine(string(x.Who.User)) {
-		y := x.asOwner()
+		y := x.asOwner("own credential")
 		if row, err := Get(y, x.API.Kinds.UserCredential, target); err == nil && x.mine(row.Spec.User) {
 			return row, y, nil
 		}
@@ -79,7 +80,7 @@ func listStored(x *Exchange) error {
 	if u := x.Query("user_id"); u != "" {
 		f.Index, f.Value = "user", u
 		if own = x.mine(u); own {
-			y, domain = x.asOwner(), ""
+			y, domain = x.asOwner("own credential"), ""
 		}
 	}
 	var failed error
@@ -121,7 +122,7 @@ func createStored(x *Exchange) error {
 	}
 	y, domain := x, x.domain(nil)
 	if b.UserID != nil && x.mine(*b.UserID) {
-		y, domain = x.asOwner(), ""
+		y, domain = x.asOwner("own credential"), ""
 	}
 	row, err := y.keep(domain, b.spec())
 	if err != nil {

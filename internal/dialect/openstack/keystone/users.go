@@ -26,8 +26,9 @@ func (a *API) userRoutes() []Route {
 
 // UserView is a user on the wire.
 func (x *Exchange) UserView(r *UserRow) token.UserView {
-	return token.UserView{ID: string(r.ID), Name: r.Name, DomainID: string(r.Domain), Description: r.Spec.Description, Email: r.Spec.Email,
-		Enabled: !r.Spec.Disabled, DefaultProject: r.Spec.DefaultProject, Options: map[string]any{}, Links: x.Self("/v3/users/" + string(r.ID))}
+	return token.UserView{ID: string(r.ID), Name: r.Name, DomainID: x.domainID(r.Domain), Description: r.Spec.Description, Email: r.Spec.Email,
+		Enabled: !r.Spec.Disabled, DefaultProject: r.Spec.DefaultProject,
+		Options: userOptions(r.Spec.PasswordNeverExpires, r.Spec.LoginProtection), Links: x.Self("/v3/users/" + string(r.ID))}
 }
 
 func (x *Exchange) userShown(r *UserRow) any { return withForeign(x.UserView(r), r.Spec.Foreign) }
@@ -51,18 +52,12 @@ func (b *userBody) apply(c *call.Call, foreign *string) {
 	Set(s, "description", b.Description)
 	Set(s, "default_project", b.DefaultProject)
 	Not(s, "disabled", b.Enabled)
+	_ = b.options(s) // check found nothing wrong with them
 	c.Name, c.Spec = b.Name, s.JSON()
 }
 
 // check refuses what this cloud's users cannot be.
-func (b *userBody) check() error {
-	for name, v := range b.Options {
-		if list, ok := v.([]any); v != nil && v != false && (!ok || len(list) > 0) {
-			return fail.Field("user.options."+name, "is not possible here").Then("the rules for all users of a domain: awan security-policy show rules; who needs a second factor: awan user update --login-protection")
-		}
-	}
-	return nil
-}
+func (b *userBody) check() error { return b.options(Spec{}) }
 
 func listUsers(x *Exchange) error {
 	return List(x, x.API.Kinds.User, "users", x.domain(nil), x.byName(), func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },

@@ -1,8 +1,10 @@
 package token
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -60,23 +62,49 @@ type ID struct {
 
 // Token is what a token says. One of Project, Domain and System is set, or none (unscoped).
 type Token struct {
-	Methods  []Method   `json:"methods"`
-	User     TokenUser  `json:"user"`
-	AuditIDs []string   `json:"audit_ids"`
-	Issued   Time       `json:"issued_at"`
-	Expires  Time       `json:"expires_at"`
-	Project  *ScopedRef `json:"project,omitempty"`
-	Domain   *Ref       `json:"domain,omitempty"`
-	System   *System    `json:"system,omitempty"`
-	IsDomain *bool      `json:"is_domain,omitempty"` // with Project: whether that project stands for a domain; ours never
-	Roles    []Ref      `json:"roles,omitempty"`
-	Catalog  []Service  `json:"catalog,omitempty"`
-	Assumed  *Assumed   `json:"assumed_by,omitempty"` // who acts through the agency that User then is (Huawei's)
+	Methods    []Method   `json:"methods"`
+	User       TokenUser  `json:"user"`
+	AuditIDs   []string   `json:"audit_ids"`
+	Issued     Time       `json:"issued_at"`
+	Expires    Time       `json:"expires_at"`
+	Project    *ScopedRef `json:"project,omitempty"`
+	Domain     *Ref       `json:"domain,omitempty"`
+	System     *System    `json:"system,omitempty"`
+	IsDomain   *bool      `json:"is_domain,omitempty"` // with Project: whether that project stands for a domain; ours never
+	Roles      []Ref      `json:"roles,omitempty"`
+	Catalog    []Service  `json:"catalog,omitempty"`
+	Written    []byte     `json:"-"`                    // or the catalog as JSON, where it was written before
+	Assumed    *Assumed   `json:"assumed_by,omitempty"` // who acts through the agency that User then is (Huawei's)
+	Trust      *Trust     `json:"OS-TRUST:trust,omitempty"`
+	Credential *Confined  `json:"application_credential,omitempty"`
 }
 
 // System is the scope of the whole cloud.
 type System struct {
 	All bool `json:"all"`
+}
+
+// Trust is the trust that a token was had with.
+type Trust struct {
+	ID            string `json:"id"`
+	Impersonation bool   `json:"impersonation"`
+	Trustor       ID     `json:"trustor_user"`
+	Trustee       ID     `json:"trustee_user"`
+}
+
+// Confined is the application credential that a token was had with. Services that check tokens keep it to its rules.
+type Confined struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Restricted bool   `json:"restricted"`
+	Rules      []Rule `json:"access_rules,omitempty"`
+}
+
+// Rule is a request that it may make.
+type Rule struct {
+	Service string `json:"service"`
+	Method  string `json:"method"`
+	Path    string `json:"path"`
 }
 
 // Assumed is who acts through an agency.
@@ -189,9 +217,13 @@ func WriteToken(w http.ResponseWriter, status int, subject string, t Token) {
 	w.Header().Set(SubjectHeader, subject)
 	w.Header().Set("Vary", AuthHeader)
 	w.Header().Set("Cache-Control", "no-store")
-	Write(w, status, struct {
+	body, err := json.Marshal(struct {
 		Token *Token `json:"token"`
 	}{&t})
+	if end, ok := bytes.CutSuffix(body, []byte("}}")); ok && len(t.Written) > 0 {
+		body = slices.Concat(end, []byte(`,"catalog":`), t.Written, []byte("}}"))
+	}
+	answer(w, status, body, err)
 }
 
 // WriteVersions answers GET / of identity: 300 with Keystone's nested form.
@@ -264,6 +296,10 @@ func Status(k fail.Kind) int {
 // Write answers with v in JSON.
 func Write(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
+	answer(w, status, body, err)
+}
+
+func answer(w http.ResponseWriter, status int, body []byte, err error) {
 	if err != nil {
 		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":500,"message":"the answer could not be written","title":"Internal Server Error"}}`)
 	}

@@ -88,6 +88,7 @@ const (
 	ProjectScope
 	DomainScope
 	SystemScope
+	TrustScope
 )
 
 // Scope is what the token is wanted for; Project or Domain is set as Kind says.
@@ -95,6 +96,7 @@ type Scope struct {
 	Kind    ScopeKind
 	Project Project
 	Domain  Domain
+	Trust   string
 }
 
 // The wire's forms. Pointers tell absent from empty.
@@ -182,7 +184,10 @@ func Parse(body []byte) (*Request, error) {
 }
 
 func decode(body []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(body))
+	if json.Unmarshal(body, into) == nil {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(body)) // it tells more of what is wrong
 	if err := d.Decode(into); err != nil {
 		return fail.New(fail.Invalid, "the body is not a token request in JSON").
 			Then(`send {"auth": {"identity": {"methods": ["password"], …}}}`).Because(err)
@@ -366,7 +371,7 @@ func scope(raw json.RawMessage) (Scope, error) {
 	}
 	var kinds map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &kinds); err != nil || len(kinds) != 1 {
-		return Scope{}, fail.Field(at, "a scope is exactly one of project, domain, system").Because(err)
+		return Scope{}, fail.Field(at, "a scope is exactly one of project, domain, system, OS-TRUST:trust").Because(err)
 	}
 	for kind, value := range kinds {
 		switch kind {
@@ -387,6 +392,15 @@ func scope(raw json.RawMessage) (Scope, error) {
 				return Scope{}, fail.Field(at+".system", `the only scope on the system is {"all": true}`)
 			}
 			return Scope{Kind: SystemScope}, nil
+		case "OS-TRUST:trust":
+			var w struct {
+				ID *string `json:"id"`
+			}
+			if err := json.Unmarshal(value, &w); err != nil {
+				return Scope{}, fail.Field(at+".OS-TRUST:trust", `want {"id": …}`).Because(err)
+			}
+			trust, err := word(at+".OS-TRUST:trust.id", w.ID)
+			return Scope{Kind: TrustScope, Trust: trust}, err
 		case "unscoped":
 			return Scope{Kind: Unscoped}, nil
 		}

@@ -141,7 +141,8 @@ func TestParseRefuses(t *testing.T) {
 		scoped(`{"domain":{}}`):                              "auth.scope.domain.name",
 		scoped(`{"system":{"all":false}}`):                   "the only scope on the system",
 		scoped(`{"system":"all"}`):                           "the only scope on the system",
-		scoped(`{"OS-TRUST:trust":{"id":"x"}}`):              "neither project nor domain",
+		scoped(`{"OS-TRUST:trust":{}}`):                      "OS-TRUST:trust.id",
+		scoped(`{"OS-FEDERATION:x":{"id":"x"}}`):             "neither project nor domain",
 		strings.Repeat(" ", token.MaxRequest) + terraform:    "at most",
 	} {
 		r, err := token.Parse([]byte(body))

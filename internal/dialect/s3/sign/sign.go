@@ -80,6 +80,9 @@ type Claim struct {
 	query   url.Values
 }
 
+// Region is what a version 4 signature was made for; "" in others.
+func (c *Claim) Region() string { return c.scope.region }
+
 // Target is what a version 2 signature covers of a request's place, and where a path prefix was cut off.
 type Target struct {
 	Bucket string   // of a virtual host; "" in path style

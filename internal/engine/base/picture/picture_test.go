@@ -1,7 +1,6 @@
 package picture_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -169,12 +168,11 @@ func boots(t *testing.T, m *picture.Maker, name string) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		var out bytes.Buffer
-		s.Stdout, s.Stderr = &out, &out
-		if err := s.Run(command); err != nil {
-			t.Errorf("%s: %v: %s", command, err, out.String())
+		out, err := s.CombinedOutput(command) // one buffer for both streams loses what one of them writes
+		if err != nil {
+			t.Errorf("%s: %v: %s", command, err, out)
 		}
-		return strings.TrimSpace(out.String())
+		return strings.TrimSpace(string(out))
 	}
 	t.Logf("%s: log-in prompt after %.1f s, logged in by ssh after %.1f s", name, prompt.Seconds(), in.Seconds())
 	for command, want := range map[string]string{"hostname": "web", "cat /etc/motto": "small is quick", "sudo -n id -u": "0",

@@ -241,7 +241,9 @@ func (e *Engine) machinePlan(ways []way, own netip.Addr) *plan {
 		f.add(iif(up), begins(expr.MetaKeyOIFNAME, anyCloud, true), drop())
 	}
 	post := r.hook("source", base{kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting, priority: *nftables.ChainPriorityNATSource})
-	post.add(family(false), in(source(false, reg1), hostPrefix(own), false), begins(expr.MetaKeyOIFNAME, anyCloud, true), []expr.Any{&expr.Masq{}})
+	for _, x := range append([]netip.Prefix{hostPrefix(own)}, e.unrouted...) {
+		post.add(family(false), in(source(false, reg1), x, false), begins(expr.MetaKeyOIFNAME, anyCloud, true), []expr.Any{&expr.Masq{}})
+	}
 	return p
 }
 

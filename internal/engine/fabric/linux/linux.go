@@ -36,15 +36,19 @@ type Options struct {
 	State string
 	// Outside are private ranges that machines may reach through NAT, beside all public addresses.
 	Outside []netip.Prefix
-	Log     *slog.Logger
+	// Unrouted are public addresses to which nobody outside knows the way back: what leaves this machine from them goes as
+	// the machine.
+	Unrouted []netip.Prefix
+	Log      *slog.Logger
 }
 
 // Engine is the networks of one cloud.
 type Engine struct {
-	key     string
-	log     *slog.Logger
-	outside []netip.Prefix
-	mtu     int
+	key      string
+	log      *slog.Logger
+	outside  []netip.Prefix
+	unrouted []netip.Prefix
+	mtu      int
 	// connections to the outside that a port may have; tests make it small
 	connections uint32
 
@@ -79,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fail.Wrap(err, fail.Internal, "cannot read what the network was told")
 	}
-	e := &Engine{key: o.Key, log: o.Log, outside: o.Outside, w: w, spaces: map[string]*space{}, ends: map[id.ID]map[netip.Addr]int{},
+	e := &Engine{key: o.Key, log: o.Log, outside: o.Outside, unrouted: o.Unrouted, w: w, spaces: map[string]*space{}, ends: map[id.ID]map[netip.Addr]int{},
 		served: map[id.ID]served{}, readers: map[chan fabric.Flow]bool{}, mtu: uplinkMTU(), connections: connections}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for vpc := range w.VPCs {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +19,7 @@ type console struct {
 	mu       sync.Mutex
 	log      []byte
 	watchers map[*watcher]struct{}
+	screens  []io.Closer // of those who watch the screen, or did
 }
 
 // write is what the system says.
@@ -38,10 +38,14 @@ func (c *console) write(b []byte) {
 func (c *console) hangUp() {
 	c.mu.Lock()
 	all := c.watchers
-	c.watchers = nil
+	screens := c.screens
+	c.watchers, c.screens = nil, nil
 	c.mu.Unlock()
 	for w := range all {
 		_ = w.Close()
+	}
+	for _, s := range screens {
+		_ = s.Close()
 	}
 }
 
@@ -131,22 +135,6 @@ func (e *Engine) Serial(ctx context.Context, i id.ID) (io.ReadWriteCloser, error
 		return nil, err
 	}
 	return w, nil
-}
-
-// VNC implements machine.Engine: a screen that says which protocol it speaks and no more.
-func (e *Engine) VNC(ctx context.Context, i id.ID) (net.Conn, error) {
-	c := Call{Method: "VNC", Machine: i}
-	err := e.withRunning(ctx, c, func(*guest) error { return nil })
-	if err = e.after(ctx, c, err); err != nil {
-		return nil, err
-	}
-	here, there := net.Pipe()
-	go func() {
-		_, _ = there.Write([]byte("RFB 003.008\n"))
-		_, _ = io.Copy(io.Discard, there)
-		_ = there.Close()
-	}()
-	return here, nil
 }
 
 // Log implements machine.Engine.

@@ -3,24 +3,9 @@ package sim
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
-
-// Slow is a Before hook that lets time pass before each call.
-func Slow(d time.Duration) func(context.Context, Call) error {
-	return func(ctx context.Context, _ Call) error {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return nil
-		case <-ctx.Done():
-			return fail.From(ctx.Err())
-		}
-	}
-}
 
 // Gate is a Before hook behind which calls wait until a test lets them through, one by one.
 type Gate struct {

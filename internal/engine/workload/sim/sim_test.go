@@ -11,6 +11,7 @@ import (
 
 	"github.com/awancloud/awan/internal/engine/workload/sim"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/fault"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/workload"
 	"github.com/awancloud/awan/internal/service/workload/workloadtest"
@@ -94,7 +95,7 @@ func TestFaults(t *testing.T) {
 
 func TestVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := sim.New(sim.Options{Before: sim.Slow(time.Minute)})
+		e := sim.New(sim.Options{Before: fault.Slow[sim.Call](time.Minute)})
 		defer e.Close()
 		i := id.New()
 		w := want

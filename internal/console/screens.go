@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -19,7 +20,14 @@ const recheck = 15 * time.Second
 
 // serverSerial carries a server's serial console over a WebSocket: binary messages are its bytes, a text message says
 // why it ended.
-func (q *request) serverSerial() error {
+func (q *request) serverSerial() error { return q.join("console", q.sayEnd) }
+
+// serverVNC carries a server's screen: binary messages are RFB, and the reason of the close says why it ended, for noVNC
+// takes every message for RFB.
+func (q *request) serverVNC() error { return q.join("vnc", q.closeFor) }
+
+// join carries the stream of an action of a server over a WebSocket until one of its ends goes away.
+func (q *request) join(verb string, end func(*websocket.Conn, *fail.Error) error) error {
 	k, row, err := q.server()
 	if err != nil {
 		return err
@@ -34,7 +42,7 @@ func (q *request) serverSerial() error {
 	defer cancel()
 	ours, theirs := net.Pipe()
 	defer context.AfterFunc(ctx, func() { _ = ours.Close() })()
-	c := q.newCall(k, "console", string(row.ID))
+	c := q.newCall(k, verb, string(row.ID))
 	c.Stream = kind.Stream{Emit: func(any) error { return nil }, Duplex: func() (io.ReadWriteCloser, error) { return theirs, nil }}
 	done := make(chan error, 1)
 	go func() {
@@ -43,14 +51,14 @@ func (q *request) serverSerial() error {
 		done <- err
 	}()
 	go q.typed(ctx, cancel, ws, ours)
-	go q.watch(ctx, cancel, ws)
+	go q.watch(ctx, cancel, ws, verb)
 	q.printed(ctx, ws, ours)
 	cancel()
 	why := fail.New(fail.Unavailable, "the console ended")
 	if err := <-done; err != nil {
 		why = fail.From(err)
 	}
-	return q.sayEnd(ws, why)
+	return end(ws, why)
 }
 
 func (q *request) sayEnd(ws *websocket.Conn, why *fail.Error) error {
@@ -60,6 +68,16 @@ func (q *request) sayEnd(ws *websocket.Conn, why *fail.Error) error {
 	if ws.Write(late, websocket.MessageText, b) == nil {
 		_ = ws.Close(websocket.StatusNormalClosure, "")
 	}
+	return nil
+}
+
+// closeFor says why in the close itself, which has room for 123 bytes.
+func (q *request) closeFor(ws *websocket.Conn, why *fail.Error) error {
+	text := why.Public()
+	if len(text) > 123 {
+		text = strings.ToValidUTF8(text[:120], "") + "…"
+	}
+	_ = ws.Close(websocket.StatusNormalClosure, text)
 	return nil
 }
 
@@ -87,7 +105,7 @@ func (q *request) printed(ctx context.Context, ws *websocket.Conn, from io.ReadW
 }
 
 // watch ends the console of somebody who logged out or may not have it any more.
-func (q *request) watch(ctx context.Context, cancel func(), ws *websocket.Conn) {
+func (q *request) watch(ctx context.Context, cancel func(), ws *websocket.Conn, verb string) {
 	t := time.NewTicker(recheck)
 	defer t.Stop()
 	for {
@@ -98,7 +116,7 @@ func (q *request) watch(ctx context.Context, cancel func(), ws *websocket.Conn) 
 		}
 		who, _, err := q.Door.Ident.ByToken(ctx, q.token)
 		now := &request{Console: q.Console, Request: q.Request, who: who, project: q.project}
-		if err != nil || who.Nobody() || !now.mayAsk(serverKind, "console") || ws.Ping(ctx) != nil {
+		if err != nil || who.Nobody() || !now.mayAsk(serverKind, verb) || ws.Ping(ctx) != nil {
 			cancel()
 			return
 		}
