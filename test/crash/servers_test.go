@@ -29,7 +29,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/mem"
+	"github.com/awancloud/awan/internal/service/balancer"
 	"github.com/awancloud/awan/internal/service/compute"
+	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/machine"
 )
 
@@ -49,10 +51,12 @@ type hardware struct {
 // brain is one life of the process.
 type brain struct {
 	*iaas.IaaS
-	h    *hardware
-	on   store.Store
-	door *call.Door
-	root ident.Principal
+	balancer *balancer.Service
+	dns      *dns.Service
+	h        *hardware
+	on       store.Store
+	door     *call.Door
+	root     ident.Principal
 }
 
 func newHardware(t testing.TB) *hardware {
@@ -100,10 +104,15 @@ func (h *hardware) live(plan *fault.Plan) *brain {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	b.door = call.NewDoor(call.Options{Store: b.on, Ident: identity, Kinds: slices.Concat(b.IaaS.Kinds(), identity.Kinds.All()), Region: "awan-1", Now: time.Now, Log: log})
+	b.balancer = balancer.New(balancer.Deps{Store: b.on, Networks: iaas.Balancers(b.Networks), Fabric: h.fabric, Now: time.Now, Log: log})
+	b.dns = dns.New(dns.Deps{Store: b.on, Networks: iaas.Zones(b.Networks), NameServers: []string{"ns1.awan.test"}, Reserved: func(string) bool { return false }, Now: time.Now, Log: log})
+	b.door = call.NewDoor(call.Options{Store: b.on, Ident: identity, Kinds: slices.Concat(b.kinds(), identity.Kinds.All()), Region: "awan-1", Now: time.Now, Log: log})
 	b.root = ident.Principal{User: h.admin.UserID, UserName: "admin", Domain: h.admin.DomainID, DomainName: "awan", Project: h.admin.ProjectID, Method: ident.ByPassword}
-	if err := b.IaaS.Start(context.Background()); err != nil && plan.Live() == nil {
-		h.t.Fatal(err)
+	b.balancer.Host, b.dns.Host = b.door, b.door
+	for _, start := range []func(context.Context) error{b.IaaS.Start, b.balancer.Start, b.dns.Start} {
+		if err := start(context.Background()); err != nil && plan.Live() == nil {
+			h.t.Fatal(err)
+		}
 	}
 	if err := b.door.Start(context.Background()); err != nil && plan.Live() == nil {
 		h.t.Fatal(err)
@@ -113,7 +122,13 @@ func (h *hardware) live(plan *fault.Plan) *brain {
 
 func (b *brain) close() {
 	b.door.Close()
+	b.dns.Close()
+	b.balancer.Close()
 	b.IaaS.Close()
+}
+
+func (b *brain) kinds() []*kind.Def {
+	return slices.Concat(b.IaaS.Kinds(), b.balancer.Kinds(), b.dns.Kinds())
 }
 
 // line is one line of a story.
@@ -135,6 +150,36 @@ var serverStory = []line{
 	{"volume/snapshot", call.Delete, "snap", ``},
 	{"volume/volume", purge, "data", ``},
 	{"compute/server", call.Delete, "web", ``},
+}
+
+var balancerStory = []line{
+	{"network/public-ip", call.Create, "pub", `{}`},
+	{"balancer/load-balancer", call.Create, "front", `{"public_ip":"pub"}`},
+	{"balancer/load-balancer", call.Create, "own", `{"public_mbit":5}`},
+	{"balancer/pool", call.Create, "web", `{"balancer":"front","protocol":"http"}`},
+	{"balancer/member", call.Create, "one", `{"pool":"web","address":"192.168.0.10","port":8080}`},
+	{"balancer/health-monitor", call.Create, "check", `{"pool":"web","type":"http"}`},
+	{"balancer/listener", call.Create, "plain", `{"balancer":"front","protocol":"http","port":80,"pool":"web"}`},
+	{"balancer/forwarding-policy", call.Create, "sorry", `{"listener":"plain","action":"respond","status":503}`},
+	{"balancer/forwarding-rule", call.Create, "old", `{"policy":"sorry","of":"host","values":["old.test"]}`},
+	{"balancer/listener", call.Update, "plain", `{"idle_timeout":"20s"}`},
+	{"dns/zone", call.Create, "example.org", `{}`},
+	{"dns/record-set", call.Create, "www.example.org", `{"zone":"example.org","type":"A","values":["192.0.2.1"]}`},
+	{"dns/record-set", call.Update, "www.example.org", `{"values":["192.0.2.2"]}`},
+}
+
+// balancerEnd takes everything of that story away.
+var balancerEnd = []line{
+	{"dns/zone", call.Delete, "example.org", ``},
+	{"balancer/forwarding-rule", call.Delete, "old", ``},
+	{"balancer/forwarding-policy", call.Delete, "sorry", ``},
+	{"balancer/listener", call.Delete, "plain", ``},
+	{"balancer/health-monitor", call.Delete, "check", ``},
+	{"balancer/member", call.Delete, "one", ``},
+	{"balancer/pool", call.Delete, "web", ``},
+	{"balancer/load-balancer", call.Delete, "own", ``},
+	{"balancer/load-balancer", call.Delete, "front", ``},
+	{"network/public-ip", call.Delete, "pub", ``},
 }
 
 // tell does one line and waits for its job.
@@ -171,6 +216,15 @@ func (b *brain) tell(l line) error {
 // TestServersDieAtEveryMoment makes, changes and deletes a server with everything that it has, and dies at a moment of that:
 // afterwards what runs, what is plugged in and what is stored equals the rows.
 func TestServersDieAtEveryMoment(t *testing.T) {
+	everyMoment(t, serverStory, []line{{"compute/server", call.Delete, "web", ""}, {"volume/snapshot", call.Delete, "snap", ""}, {"volume/volume", purge, "data", ""}})
+}
+
+// TestBalancersDieAtEveryMoment does so with load balancers and zones.
+func TestBalancersDieAtEveryMoment(t *testing.T) {
+	everyMoment(t, slices.Concat(balancerStory, balancerEnd), balancerEnd)
+}
+
+func everyMoment(t *testing.T, story, end []line) {
 	const width = 64
 	step := 5 // of the moments, every fifth; all of them where there is time
 	if os.Getenv("AWAN_LONG") != "" {
@@ -182,7 +236,7 @@ func TestServersDieAtEveryMoment(t *testing.T) {
 		var lives sync.WaitGroup
 		for i := range width {
 			lives.Go(func() {
-				t.Run(fmt.Sprint(from+i*step), func(t *testing.T) { fired[i] = serverDiesAt(t, from+i*step) })
+				t.Run(fmt.Sprint(from+i*step), func(t *testing.T) { fired[i] = diesAt(t, from+i*step, story, end) })
 			})
 		}
 		lives.Wait()
@@ -195,12 +249,12 @@ func TestServersDieAtEveryMoment(t *testing.T) {
 	}
 }
 
-func serverDiesAt(t *testing.T, n int) (fired bool) {
+func diesAt(t *testing.T, n int, story, end []line) (fired bool) {
 	h := newHardware(t)
 	plan := fault.At(n, fault.Die)
 	b := h.live(plan)
 	during := "the start"
-	for _, l := range serverStory {
+	for _, l := range story {
 		if plan.Live() != nil {
 			break
 		}
@@ -217,7 +271,7 @@ func serverDiesAt(t *testing.T, n int) (fired bool) {
 	b = h.live(fault.Never())
 	defer b.close()
 	b.settles(what)
-	for _, l := range []line{{"compute/server", call.Delete, "web", ""}, {"volume/snapshot", call.Delete, "snap", ""}, {"volume/volume", purge, "data", ""}} {
+	for _, l := range end {
 		if err := b.tell(l); err != nil && !fail.Is(err, fail.NotFound) {
 			t.Errorf("%s: cleaning up: %s %s: %v", what, l.verb, l.target, err)
 		}
@@ -247,7 +301,7 @@ func (b *brain) settles(what string) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	err := b.on.View(context.Background(), func(tx store.Tx) error {
-		if err := countsAreRight(b.h.t, tx, b.h.admin, b.IaaS.Kinds(), what); err != nil {
+		if err := countsAreRight(b.h.t, tx, b.h.admin, b.kinds(), what); err != nil {
 			return err
 		}
 		entries, _, err := ledger.Search(tx, ledger.Query{Domain: b.h.admin.DomainID, Limit: 1000})
@@ -290,6 +344,15 @@ func (b *brain) unsettled() (why string) {
 				if d.Phase != compute.Attached {
 					why = fmt.Sprintf("disk %+v", d)
 				}
+			}
+		}
+		if err != nil {
+			return err
+		}
+		balancers, err := b.balancer.Balancer.List(tx, "", kind.Filter{})
+		for _, r := range balancers {
+			if r.State != kind.Failed {
+				want["port"][id.ID(r.Status.Port)] = true
 			}
 		}
 		if err != nil {
