@@ -3,9 +3,11 @@ package compute
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -21,7 +23,11 @@ func (s *Service) readyImage(ctx context.Context, row *serverRow) error {
 	if row.Status.Image == "" {
 		return nil
 	}
-	return s.Images.Ready(ctx, row.Status.Image)
+	err := s.Images.Ready(ctx, row.Status.Image)
+	if fail.Is(err, fail.Conflict) { // somebody makes it: the server comes after it
+		return job.Nap(2*time.Second, fail.From(err).Message)
+	}
+	return err
 }
 
 // makePorts makes a port for each card that has none.

@@ -171,6 +171,9 @@ func (s *Service) Ready(ctx context.Context, image id.ID) error {
 	case Deactivated:
 		return fail.New(fail.Precondition, "image %s is deactivated", row.Name).Then("activate it again, or use another image")
 	}
+	if row.State == kind.Creating && row.Spec.Source != (Source{}) {
+		return fail.New(fail.Conflict, "image %s is still being made", row.Name).Then("wait until it is done: awan image show %s", row.ID)
+	}
 	return fail.New(fail.Precondition, "image %s has no content yet (%s)", row.Name, row.Status.Phase).Then("upload it first: awan image upload %s FILE", row.ID)
 }
 
