@@ -11,14 +11,14 @@ import (
 type Room struct {
 	Host       string
 	Zone       string
-	Engine     string // what runs machines there
-	CPUs       int    // real processors
-	Memory     int64  // MiB
-	UsedCPUs   int    // virtual processors of servers that are switched on
-	UsedMemory int64  // MiB
-	Servers    int    // in all
-	Running    int    // switched on
-	Disk       int    // GiB of the servers' disks
+	Engine     string       // what runs machines there
+	CPUs       int          // real processors
+	Memory     int64        // MiB
+	UsedCPUs   int          // virtual processors of servers that are switched on
+	UsedMemory int64        // MiB
+	Servers    int          // in all
+	Running    int          // switched on
+	Disk       int          // GiB of the servers' disks
 	All        []*kind.Meta // its servers
 	Overcommit
 }

@@ -42,7 +42,7 @@ func New(o Options) *API {
 	a.Add(keystone.Route{Method: "GET", Path: "/versions", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
 	for _, r := range append(a.imageRoutes(), append(a.contentRoutes(), a.memberRoutes()...)...) {
 		do := r.do
-		a.Add(keystone.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return rest.Guard(x, r.kind, r.verb, "", do(&exchange{x, a})) }})
+		a.Add(keystone.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return (&exchange{x, a}).guarded(r.kind, r.verb, do) }})
 	}
 	return a
 }
@@ -57,6 +57,17 @@ type route struct {
 type exchange struct {
 	*rest.Exchange
 	api *API
+}
+
+// guarded lets nobody learn what is wrong with a request about an image that is hidden from them, or that they may not send.
+func (x *exchange) guarded(k *kind.Def, verb string, do func(*exchange) error) error {
+	err := do(x)
+	if fail.Is(err, fail.Invalid) && x.Param("image_id") != "" {
+		if _, absent := x.image(); fail.Is(absent, fail.NotFound) {
+			return absent
+		}
+	}
+	return rest.Guard(x.Exchange, k, verb, "", err)
 }
 
 // Behind is the API behind the listener. Images are as large as they are: their content is streamed.

@@ -198,6 +198,12 @@ func patchImage(x *exchange) error {
 		Value json.RawMessage `json:"value"`
 	}
 	if ct := x.R.Header.Get("Content-Type"); !strings.HasPrefix(ct, "application/openstack-images-v2.") {
+		if _, err := x.image(); err != nil {
+			return err
+		}
+		if err := rest.Permitted(x.Exchange, x.api.o.Images.Images.D, call.Update); err != nil {
+			return err
+		}
 		token.Write(x.W, http.StatusUnsupportedMediaType, map[string]any{"message": "send application/openstack-images-v2.1-json-patch", "code": "415 Unsupported Media Type", "title": "Unsupported Media Type"})
 		return nil
 	}

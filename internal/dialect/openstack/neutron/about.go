@@ -140,6 +140,9 @@ func (a *API) detailQuota(x *keystone.Exchange) error {
 
 // setQuota is for operators. Limits below what is used are refused where check_limit asks for that.
 func (a *API) setQuota(x *keystone.Exchange) error {
+	if err := quotas.May(x, x.Param("project_id")); err != nil {
+		return err
+	}
 	var b map[string]json.RawMessage
 	if err := read(x, "quota", &b); err != nil {
 		return err

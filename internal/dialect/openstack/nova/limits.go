@@ -85,6 +85,9 @@ func classQuota(x *exchange) error {
 }
 
 func setQuota(x *exchange) error {
+	if err := x.quotas().May(x.Exchange, x.Param("quota_project")); err != nil {
+		return err
+	}
 	var in map[string]json.RawMessage
 	if err := rest.Body(x.Exchange, "quota_set", &in); err != nil {
 		return err
