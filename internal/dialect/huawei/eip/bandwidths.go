@@ -3,7 +3,7 @@ package eip
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -20,7 +20,7 @@ func (a api) bandwidthRoutes() []keystone.Route {
 		{Method: "GET", Path: v1 + "/{bandwidth_id}", Kind: k, Verb: call.Get, Do: a.showBandwidth},
 		{Method: "PUT", Path: v1 + "/{bandwidth_id}", Kind: k, Verb: call.Update, Do: a.updateBandwidth},
 		{Method: "PUT", Path: v2 + "/{bandwidth_id}", Kind: k, Verb: call.Update, Do: a.updateBandwidth},
-		{Method: "DELETE", Path: v2 + "/{bandwidth_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("bandwidth_id")) }},
+		{Method: "DELETE", Path: v2 + "/{bandwidth_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("bandwidth_id")) }},
 		{Method: "POST", Path: v2 + "/{bandwidth_id}/insert", Kind: ip, Verb: call.Update, Do: a.insert},
 		{Method: "POST", Path: v2 + "/{bandwidth_id}/remove", Kind: ip, Verb: call.Update, Do: a.remove},
 	}
@@ -33,21 +33,21 @@ func (a api) bandwidthView(r *bandwidthRow, ips []*publicRow) any {
 			in = append(in, a.member(p))
 		}
 	}
-	return map[string]any{"id": netwire.ID(r.ID), "name": netwire.NameOf(&r.Meta), "size": r.Spec.Mbit, "share_type": "WHOLE", "charge_mode": r.Spec.ChargeMode, "bandwidth_type": "share", "tenant_id": r.Project,
-		"publicip_info": in, "enterprise_project_id": netwire.Enterprise(&r.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
-		"bandwidth_rules": []any{}, "created_at": netwire.Stamp(r.Created), "updated_at": netwire.Stamp(r.Updated)}
+	return map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "size": r.Spec.Mbit, "share_type": "WHOLE", "charge_mode": r.Spec.ChargeMode, "bandwidth_type": "share", "tenant_id": r.Project,
+		"publicip_info": in, "enterprise_project_id": networks.Enterprise(&r.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
+		"bandwidth_rules": []any{}, "created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated)}
 }
 
 func (a api) member(p *publicRow) any {
-	return map[string]any{"publicip_id": netwire.ID(p.ID), "publicip_address": p.Status.Address, "ip_version": 4, "publicip_type": a.typeOf(p)}
+	return map[string]any{"publicip_id": networks.ID(p.ID), "publicip_address": p.Status.Address, "ip_version": 4, "publicip_type": a.typeOf(p)}
 }
 
 // ownView is the bandwidth that a public address has for itself.
 func (a api) ownView(x *keystone.Exchange, p *publicRow) any {
 	b := a.bandwidthOf(x, p)
-	return map[string]any{"id": netwire.ID(p.Status.BandwidthID), "name": b.name, "size": p.Spec.Mbit, "share_type": "PER", "charge_mode": p.Spec.ChargeMode, "bandwidth_type": "bgp", "tenant_id": p.Project,
-		"publicip_info": []any{a.member(p)}, "enterprise_project_id": netwire.Enterprise(&p.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
-		"bandwidth_rules": []any{}, "created_at": netwire.Stamp(p.Created), "updated_at": netwire.Stamp(p.Updated)}
+	return map[string]any{"id": networks.ID(p.Status.BandwidthID), "name": b.name, "size": p.Spec.Mbit, "share_type": "PER", "charge_mode": p.Spec.ChargeMode, "bandwidth_type": "bgp", "tenant_id": p.Project,
+		"publicip_info": []any{a.member(p)}, "enterprise_project_id": networks.Enterprise(&p.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
+		"bandwidth_rules": []any{}, "created_at": networks.Stamp(p.Created), "updated_at": networks.Stamp(p.Updated)}
 }
 
 // owner finds the public address that has a bandwidth for itself; nil when the id is that of a shared one.
@@ -68,7 +68,7 @@ func (a api) createBandwidth(x *keystone.Exchange) error {
 		bandwidthBody
 		Enterprise string `json:"enterprise_project_id"`
 	}
-	if err := netwire.Body(x, "bandwidth", &b); err != nil {
+	if err := networks.Body(x, "bandwidth", &b); err != nil {
 		return err
 	}
 	s, name := keystone.Spec{}, ""
@@ -77,15 +77,15 @@ func (a api) createBandwidth(x *keystone.Exchange) error {
 	if b.Name != nil {
 		name = *b.Name
 	}
-	r, err := netwire.Create(x, a.n.Bandwidth.D, name, b.Enterprise, s)
+	r, err := networks.Create(x, a.n.Bandwidth.D, name, b.Enterprise, s)
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "bandwidth", a.bandwidthView(r.(*bandwidthRow), nil))
+	return networks.One(x, http.StatusOK, "bandwidth", a.bandwidthView(r.(*bandwidthRow), nil))
 }
 
 func (a api) listBandwidths(x *keystone.Exchange) error {
-	shared, _, err := netwire.Rows(x, a.n.Bandwidth, kind.Filter{}, nil)
+	shared, _, err := networks.Rows(x, a.n.Bandwidth, kind.Filter{}, nil)
 	if err != nil {
 		return err
 	}
@@ -95,19 +95,19 @@ func (a api) listBandwidths(x *keystone.Exchange) error {
 	}
 	items := []any{}
 	for _, r := range shared {
-		if netwire.Same(x, "share_type", "WHOLE") {
+		if networks.Same(x, "share_type", "WHOLE") {
 			items = append(items, a.bandwidthView(r, ips))
 		}
 	}
 	for _, p := range ips {
-		if p.Spec.Bandwidth == "" && netwire.Same(x, "share_type", "PER") && x.Query("marker") == "" {
+		if p.Spec.Bandwidth == "" && networks.Same(x, "share_type", "PER") && x.Query("marker") == "" {
 			items = append(items, a.ownView(x, p))
 		}
 	}
 	if isV3(x) {
-		return netwire.Many(x, "eip_bandwidths", items)
+		return networks.Many(x, "eip_bandwidths", items)
 	}
-	return netwire.One(x, http.StatusOK, "bandwidths", items)
+	return networks.One(x, http.StatusOK, "bandwidths", items)
 }
 
 func (a api) showBandwidth(x *keystone.Exchange) error {
@@ -118,7 +118,7 @@ func (a api) showBandwidth(x *keystone.Exchange) error {
 			return oerr
 		}
 		if p != nil {
-			return netwire.One(x, http.StatusOK, "bandwidth", a.ownView(x, p))
+			return networks.One(x, http.StatusOK, "bandwidth", a.ownView(x, p))
 		}
 	}
 	if err != nil {
@@ -132,12 +132,12 @@ func (a api) oneBandwidth(x *keystone.Exchange, r *bandwidthRow) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "bandwidth", a.bandwidthView(r, ips))
+	return networks.One(x, http.StatusOK, "bandwidth", a.bandwidthView(r, ips))
 }
 
 func (a api) updateBandwidth(x *keystone.Exchange) error {
 	var b bandwidthBody
-	if err := netwire.Body(x, "bandwidth", &b); err != nil {
+	if err := networks.Body(x, "bandwidth", &b); err != nil {
 		return err
 	}
 	s := keystone.Spec{}
@@ -145,7 +145,7 @@ func (a api) updateBandwidth(x *keystone.Exchange) error {
 		s["mbit"] = *b.Size
 	}
 	setCharge(s, b.Charge)
-	r, err := netwire.Update(x, a.n.Bandwidth.D, x.Param("bandwidth_id"), b.Name, s)
+	r, err := networks.Update(x, a.n.Bandwidth.D, x.Param("bandwidth_id"), b.Name, s)
 	if fail.Is(err, fail.NotFound) {
 		p, oerr := a.owner(x)
 		if oerr != nil {
@@ -153,11 +153,11 @@ func (a api) updateBandwidth(x *keystone.Exchange) error {
 		}
 		if p != nil {
 			keystone.Set(s, "bandwidth_name", b.Name)
-			now, err := netwire.Update(x, a.n.PublicIP.D, string(p.ID), nil, s)
+			now, err := networks.Update(x, a.n.PublicIP.D, string(p.ID), nil, s)
 			if err != nil {
 				return err
 			}
-			return netwire.One(x, http.StatusOK, "bandwidth", a.ownView(x, now.(*publicRow)))
+			return networks.One(x, http.StatusOK, "bandwidth", a.ownView(x, now.(*publicRow)))
 		}
 	}
 	if err != nil {
@@ -177,7 +177,7 @@ type members struct {
 // insert puts public addresses into a shared bandwidth.
 func (a api) insert(x *keystone.Exchange) error {
 	var b members
-	if err := netwire.Body(x, "bandwidth", &b); err != nil {
+	if err := networks.Body(x, "bandwidth", &b); err != nil {
 		return err
 	}
 	r, err := keystone.Get(x, a.n.Bandwidth, x.Param("bandwidth_id"))
@@ -185,14 +185,14 @@ func (a api) insert(x *keystone.Exchange) error {
 		return err
 	}
 	if len(b.List) == 0 { // who may not is told so, and others what is missing
-		_, err := netwire.Update(x, a.n.PublicIP.D, "none", nil, keystone.Spec{})
+		_, err := networks.Update(x, a.n.PublicIP.D, "none", nil, keystone.Spec{})
 		if fail.Is(err, fail.NotFound) {
 			err = fail.Field("publicip_info", "is required")
 		}
 		return err
 	}
 	for _, m := range b.List {
-		if _, err := netwire.Update(x, a.n.PublicIP.D, m.ID, nil, keystone.Spec{"bandwidth": string(r.ID)}); err != nil {
+		if _, err := networks.Update(x, a.n.PublicIP.D, m.ID, nil, keystone.Spec{"bandwidth": string(r.ID)}); err != nil {
 			return err
 		}
 	}
@@ -202,21 +202,21 @@ func (a api) insert(x *keystone.Exchange) error {
 // remove gives public addresses a bandwidth of their own again.
 func (a api) remove(x *keystone.Exchange) error {
 	var b members
-	if err := netwire.Body(x, "bandwidth", &b); err != nil {
+	if err := networks.Body(x, "bandwidth", &b); err != nil {
 		return err
 	}
 	s := keystone.Spec{"bandwidth": ""}
 	keystone.Set(s, "mbit", b.Size)
 	setCharge(s, b.Charge)
 	if len(b.List) == 0 {
-		_, err := netwire.Update(x, a.n.PublicIP.D, "none", nil, keystone.Spec{})
+		_, err := networks.Update(x, a.n.PublicIP.D, "none", nil, keystone.Spec{})
 		if fail.Is(err, fail.NotFound) {
 			err = fail.Field("publicip_info", "is required")
 		}
 		return err
 	}
 	for _, m := range b.List {
-		if _, err := netwire.Update(x, a.n.PublicIP.D, m.ID, nil, s); err != nil {
+		if _, err := networks.Update(x, a.n.PublicIP.D, m.ID, nil, s); err != nil {
 			return err
 		}
 	}

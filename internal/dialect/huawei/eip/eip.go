@@ -1,13 +1,13 @@
 // Package eip serves Huawei Cloud's API of public addresses and bandwidths (https://support.huaweicloud.com/intl/en-us/api-eip/)
 // over service/network. A public address has a bandwidth of its own, or shares one: only those are rows.
-// It may import the kernel, service/network, dialect/netwire and dialect/openstack/{keystone,token}.
+// It may import the kernel, service/network, dialect/huawei/networks and dialect/openstack/{keystone,token}.
 package eip
 
 import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -27,7 +27,7 @@ func Routes(n *network.Service) []keystone.Route {
 	a := api{n}
 	k, v1, v2, v3 := n.PublicIP.D, "/v1/{project_id}/publicips", "/v2.0/{project_id}/publicips", "/v3/{project_id}/eip/publicips"
 	one := "/{publicip_id}"
-	remove := func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("publicip_id")) }
+	remove := func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("publicip_id")) }
 	out := []keystone.Route{
 		{Method: "POST", Path: v1, Kind: k, Verb: call.Create, Do: a.create},
 		{Method: "POST", Path: v2, Kind: k, Verb: call.Create, Do: a.create},
@@ -47,7 +47,7 @@ func Routes(n *network.Service) []keystone.Route {
 		{Method: "GET", Path: "/v2/{project_id}/publicip_types", Kind: k, Verb: call.List, Do: a.types},
 		{Method: "GET", Path: "/v2/{project_id}/elasticips", Kind: k, Verb: call.List, Do: a.count},
 	}
-	return append(append(out, a.bandwidthRoutes()...), netwire.TagRoutes(k, "publicips")...)
+	return append(append(out, a.bandwidthRoutes()...), networks.TagRoutes(k, "publicips")...)
 }
 
 // The types of addresses that clients know; all are of the same pools here.
@@ -77,12 +77,12 @@ type bandwidth struct {
 }
 
 func (a api) bandwidthOf(x *keystone.Exchange, r *publicRow) bandwidth {
-	b := bandwidth{netwire.ID(r.Status.BandwidthID), r.Spec.BandwidthName, "PER", r.Spec.ChargeMode, r.Spec.Mbit}
+	b := bandwidth{networks.ID(r.Status.BandwidthID), r.Spec.BandwidthName, "PER", r.Spec.ChargeMode, r.Spec.Mbit}
 	if b.name == "" {
 		b.name = "bandwidth-" + r.Status.Address
 	}
 	if r.Spec.Bandwidth != "" {
-		b.id, b.share = netwire.ID(r.Spec.Bandwidth), "WHOLE"
+		b.id, b.share = networks.ID(r.Spec.Bandwidth), "WHOLE"
 		if s, err := keystone.Get(x, a.n.Bandwidth, r.Spec.Bandwidth); err == nil { // who may not see it learns no more of it
 			b.name, b.size, b.charge = s.Name, s.Spec.Mbit, s.Spec.ChargeMode
 		}
@@ -92,10 +92,10 @@ func (a api) bandwidthOf(x *keystone.Exchange, r *publicRow) bandwidth {
 
 func (a api) view(x *keystone.Exchange, r *publicRow) any {
 	b := a.bandwidthOf(x, r)
-	out := map[string]any{"id": netwire.ID(r.ID), "status": status(r), "alias": netwire.NameOf(&r.Meta), "public_ip_address": r.Status.Address, "public_ipv6_address": nil, "ip_version": 4,
-		"enterprise_project_id": netwire.Enterprise(&r.Meta), "description": r.Spec.Description, "public_border_group": "center", "allow_share_bandwidth_types": []string{"share"}}
+	out := map[string]any{"id": networks.ID(r.ID), "status": status(r), "alias": networks.NameOf(&r.Meta), "public_ip_address": r.Status.Address, "public_ipv6_address": nil, "ip_version": 4,
+		"enterprise_project_id": networks.Enterprise(&r.Meta), "description": r.Spec.Description, "public_border_group": "center", "allow_share_bandwidth_types": []string{"share"}}
 	tags := []string{}
-	for _, t := range netwire.Tags(&r.Meta) {
+	for _, t := range networks.Tags(&r.Meta) {
 		tags = append(tags, t.Key+"="+t.Value) // as Terraform's provider reads them
 	}
 	if isV3(x) {
@@ -103,18 +103,18 @@ func (a api) view(x *keystone.Exchange, r *publicRow) any {
 		out["tags"] = tags
 		return out
 	}
-	out["type"], out["tenant_id"], out["create_time"] = a.typeOf(r), r.Project, netwire.Plain(r.Created)
+	out["type"], out["tenant_id"], out["create_time"] = a.typeOf(r), r.Project, networks.Plain(r.Created)
 	out["bandwidth_id"], out["bandwidth_name"], out["bandwidth_size"], out["bandwidth_share_type"] = b.id, b.name, b.size, b.share
 	out["profile"], out["tags"] = map[string]any{}, tags
 	if r.Spec.Port != "" {
-		out["port_id"], out["private_ip_address"] = netwire.ID(r.Spec.Port), r.Status.Private
+		out["port_id"], out["private_ip_address"] = networks.ID(r.Spec.Port), r.Status.Private
 	}
 	return out
 }
 
 func (a api) viewV3(x *keystone.Exchange, r *publicRow, b bandwidth, out map[string]any) {
 	out["project_id"], out["type"], out["publicip_pool_name"], out["publicip_pool_id"] = r.Project, "EIP", a.typeOf(r), r.Spec.Pool
-	out["created_at"], out["updated_at"] = netwire.Stamp(r.Created), netwire.Stamp(r.Updated)
+	out["created_at"], out["updated_at"] = networks.Stamp(r.Created), networks.Stamp(r.Updated)
 	out["bandwidth"] = map[string]any{"id": b.id, "name": b.name, "size": b.size, "share_type": b.share, "charge_mode": b.charge, "billing_info": ""}
 	out["associate_instance_type"], out["associate_instance_id"], out["vnic"] = nil, nil, nil
 	if r.Spec.Port == "" {
@@ -123,10 +123,10 @@ func (a api) viewV3(x *keystone.Exchange, r *publicRow, b bandwidth, out map[str
 		}
 		return
 	}
-	vnic := map[string]any{"private_ip_address": r.Status.Private, "port_id": netwire.ID(r.Spec.Port), "instance_id": "", "instance_type": ""}
-	out["associate_instance_type"], out["associate_instance_id"] = "PORT", netwire.ID(r.Spec.Port)
+	vnic := map[string]any{"private_ip_address": r.Status.Private, "port_id": networks.ID(r.Spec.Port), "instance_id": "", "instance_type": ""}
+	out["associate_instance_type"], out["associate_instance_id"] = "PORT", networks.ID(r.Spec.Port)
 	if p, err := keystone.Get(x, a.n.Port, r.Spec.Port); err == nil {
-		vnic["instance_id"], vnic["device_id"], vnic["device_owner"], vnic["mac"], vnic["vpc_id"] = netwire.ID(p.Spec.Device), netwire.ID(p.Spec.Device), p.Spec.DeviceOwner, p.Status.MAC, netwire.ID(p.Status.VPC)
+		vnic["instance_id"], vnic["device_id"], vnic["device_owner"], vnic["mac"], vnic["vpc_id"] = networks.ID(p.Spec.Device), networks.ID(p.Spec.Device), p.Spec.DeviceOwner, p.Status.MAC, networks.ID(p.Status.VPC)
 	}
 	out["vnic"] = vnic
 }
@@ -152,7 +152,7 @@ func (a api) create(x *keystone.Exchange) error {
 		Enterprise string        `json:"enterprise_project_id"`
 		Extra      any           `json:"extendParam"`
 	}
-	if err := netwire.Body(x, "", &b); err != nil {
+	if err := networks.Body(x, "", &b); err != nil {
 		return err
 	}
 	if b.IP.Version == 6 {
@@ -167,11 +167,11 @@ func (a api) create(x *keystone.Exchange) error {
 		keystone.Set(s, "bandwidth_name", b.Bandwidth.Name)
 		setCharge(s, b.Bandwidth.Charge)
 	}
-	r, err := netwire.Create(x, a.n.PublicIP.D, b.IP.Alias, b.Enterprise, s)
+	r, err := networks.Create(x, a.n.PublicIP.D, b.IP.Alias, b.Enterprise, s)
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "publicip", a.view(x, r.(*publicRow)))
+	return networks.One(x, http.StatusOK, "publicip", a.view(x, r.(*publicRow)))
 }
 
 func setCharge(s keystone.Spec, v *string) {
@@ -185,14 +185,14 @@ func setCharge(s keystone.Spec, v *string) {
 }
 
 func (a api) list(x *keystone.Exchange) error {
-	return netwire.List(x, a.n.PublicIP, "publicips", kind.Filter{}, func(r *publicRow) bool {
+	return networks.List(x, a.n.PublicIP, "publicips", kind.Filter{}, func(r *publicRow) bool {
 		for _, q := range []struct{ name, is string }{{"port_id", r.Spec.Port}, {"public_ip_address", r.Status.Address}, {"private_ip_address", r.Status.Private}, {"alias", r.Name}, {"status", status(r)},
 			{"vnic.port_id", r.Spec.Port}, {"vnic.private_ip_address", r.Status.Private}} {
-			if !netwire.Same(x, q.name, q.is) {
+			if !networks.Same(x, q.name, q.is) {
 				return false
 			}
 		}
-		return netwire.Same(x, "bandwidth.id", r.Spec.Bandwidth) || netwire.Same(x, "bandwidth.id", r.Status.BandwidthID)
+		return networks.Same(x, "bandwidth.id", r.Spec.Bandwidth) || networks.Same(x, "bandwidth.id", r.Status.BandwidthID)
 	}, func(r *publicRow) any { return a.view(x, r) })
 }
 
@@ -201,7 +201,7 @@ func (a api) show(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "publicip", a.view(x, r))
+	return networks.One(x, http.StatusOK, "publicip", a.view(x, r))
 }
 
 func (a api) update(x *keystone.Exchange) error {
@@ -211,7 +211,7 @@ func (a api) update(x *keystone.Exchange) error {
 		Alias       *string `json:"alias"`
 		Description *string `json:"description"`
 	}
-	if err := netwire.Body(x, "publicip", &b); err != nil {
+	if err := networks.Body(x, "publicip", &b); err != nil {
 		return err
 	}
 	if b.Version == 6 {
@@ -227,11 +227,11 @@ func (a api) update(x *keystone.Exchange) error {
 }
 
 func (a api) change(x *keystone.Exchange, name *string, s keystone.Spec) error {
-	r, err := netwire.Update(x, a.n.PublicIP.D, x.Param("publicip_id"), name, s)
+	r, err := networks.Update(x, a.n.PublicIP.D, x.Param("publicip_id"), name, s)
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "publicip", a.view(x, r.(*publicRow)))
+	return networks.One(x, http.StatusOK, "publicip", a.view(x, r.(*publicRow)))
 }
 
 // associate binds an address to a port, or to the first port of a server.
@@ -240,7 +240,7 @@ func (a api) associate(x *keystone.Exchange) error {
 		Type string `json:"associate_instance_type"`
 		ID   string `json:"associate_instance_id"`
 	}
-	if err := netwire.Body(x, "publicip", &b); err != nil {
+	if err := networks.Body(x, "publicip", &b); err != nil {
 		return err
 	}
 	return a.change(x, nil, keystone.Spec{"port": b.ID})
@@ -254,7 +254,7 @@ func (a api) attach(x *keystone.Exchange) error {
 	var b struct {
 		ID string `json:"bandwidth_id"`
 	}
-	if err := netwire.Body(x, "publicip", &b); err != nil {
+	if err := networks.Body(x, "publicip", &b); err != nil {
 		return err
 	}
 	return a.change(x, nil, keystone.Spec{"bandwidth": b.ID})
@@ -265,7 +265,7 @@ func (a api) detach(x *keystone.Exchange) error {
 		Size   *int    `json:"bandwidth_size"`
 		Charge *string `json:"bandwidth_charge_mode"`
 	}
-	if err := netwire.Body(x, "publicip", &b); err != nil {
+	if err := networks.Body(x, "publicip", &b); err != nil {
 		return err
 	}
 	s := keystone.Spec{"bandwidth": ""}
@@ -312,9 +312,9 @@ func (a api) listed(x *keystone.Exchange, items func() []any, word string) error
 	}
 	all := items()
 	if isV3(x) {
-		return netwire.Many(x, word, all)
+		return networks.Many(x, word, all)
 	}
-	return netwire.One(x, http.StatusOK, word, all)
+	return networks.One(x, http.StatusOK, word, all)
 }
 
 func (a api) count(x *keystone.Exchange) error {
@@ -322,5 +322,5 @@ func (a api) count(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "counts", map[string]int{"count": len(rows)})
+	return networks.One(x, http.StatusOK, "counts", map[string]int{"count": len(rows)})
 }

@@ -9,18 +9,8 @@ import (
 func (a *API) absentRoutes() []route {
 	k := a.Images.Images.D
 	var out []route
-	of := func(refuse func(*exchange) error) func(*exchange) error { // what is not offered of an image is told to those who see it
-		return func(x *exchange) error {
-			if x.Param("image_id") != "" {
-				if _, err := a.find(x, x.Param("image_id")); err != nil {
-					return err
-				}
-			}
-			return refuse(x)
-		}
-	}
 	add := func(method, path, verb, why, next string) {
-		out = append(out, route{Method: method, Path: path, Kind: k, Verb: verb, Do: of(rest.NotOffered(k, verb, why, next))})
+		out = append(out, route{Method: method, Path: path, Kind: k, Verb: verb, Do: rest.NotOffered(k, verb, why, next)})
 	}
 	add("POST", "/v1/cloudimages/wholeimages/action", call.Create, "there are no images of whole servers here", "make one of each disk: POST /v2/cloudimages/action with instance_id and data_images")
 	add("PUT", "/v1/cloudimages/{image_id}/upload", call.Update, "an image's file is named when it is made", "POST /v2/cloudimages/action with image_url")

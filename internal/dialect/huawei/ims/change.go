@@ -38,9 +38,6 @@ func (a *API) patch(x *exchange) error {
 		err = json.Unmarshal(raw, &changes)
 	}
 	if err != nil || len(changes) == 0 {
-		if _, err := a.find(x, target); err != nil {
-			return err
-		}
 		return rest.Refuse(x, k, call.Update, target, fail.New(fail.Invalid, "the body is no list of changes").Then(`send [{"op": "replace", "path": "/name", "value": "new"}]`))
 	}
 	s, props := keystone.Spec{}, map[string]any{}

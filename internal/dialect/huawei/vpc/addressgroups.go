@@ -3,7 +3,7 @@ package vpc
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -15,7 +15,7 @@ type addressesRow = kind.Row[network.AddressGroupSpec, network.AddressGroupStatu
 func (a *API) addressGroupRoutes() []keystone.Route {
 	k, p := a.n.AddressGroup.D, "/v3/{project_id}/vpc/address-groups"
 	one := p + "/{address_group_id}"
-	remove := func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("address_group_id")) }
+	remove := func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("address_group_id")) }
 	return []keystone.Route{
 		{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: a.createAddresses},
 		{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listAddresses},
@@ -43,9 +43,9 @@ func (a *API) addressesView(r *addressesRow) any {
 		}
 		extra = append(extra, e)
 	}
-	return map[string]any{"id": netwire.ID(r.ID), "name": netwire.NameOf(&r.Meta), "description": r.Spec.Description, "max_capacity": r.Spec.Max, "ip_set": list(r.Spec.Addresses), "ip_version": version,
-		"ip_extra_set": extra, "tenant_id": r.Project, "enterprise_project_id": netwire.Enterprise(&r.Meta), "tags": netwire.Tags(&r.Meta), "status": "NORMAL", "status_message": "",
-		"created_at": netwire.Stamp(r.Created), "updated_at": netwire.Stamp(r.Updated)}
+	return map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "max_capacity": r.Spec.Max, "ip_set": list(r.Spec.Addresses), "ip_version": version,
+		"ip_extra_set": extra, "tenant_id": r.Project, "enterprise_project_id": networks.Enterprise(&r.Meta), "tags": networks.Tags(&r.Meta), "status": "NORMAL", "status_message": "",
+		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated)}
 }
 
 type addressesBody struct {
@@ -56,7 +56,7 @@ type addressesBody struct {
 	Extra       *[]extraAddress `json:"ip_extra_set"`
 	Max         *int            `json:"max_capacity"`
 	Enterprise  string          `json:"enterprise_project_id"`
-	Tags        *[]netwire.Tag  `json:"tags"`
+	Tags        *[]networks.Tag `json:"tags"`
 }
 
 func (b *addressesBody) spec() keystone.Spec {
@@ -83,7 +83,7 @@ func (b *addressesBody) spec() keystone.Spec {
 
 func (a *API) createAddresses(x *keystone.Exchange) error {
 	var b addressesBody
-	if err := netwire.Body(x, "address_group", &b); err != nil {
+	if err := networks.Body(x, "address_group", &b); err != nil {
 		return err
 	}
 	s, name := b.spec(), ""
@@ -102,16 +102,16 @@ func (a *API) createAddresses(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusCreated, "address_group", a.addressesView(r.(*addressesRow)))
+	return networks.One(x, http.StatusCreated, "address_group", a.addressesView(r.(*addressesRow)))
 }
 
 func (a *API) listAddresses(x *keystone.Exchange) error {
-	return netwire.List(x, a.n.AddressGroup, "address_groups", kind.Filter{}, func(r *addressesRow) bool {
+	return networks.List(x, a.n.AddressGroup, "address_groups", kind.Filter{}, func(r *addressesRow) bool {
 		version := "4"
 		if r.Spec.IPv6 {
 			version = "6"
 		}
-		return netwire.Same(x, "ip_version", version) && netwire.Same(x, "description", r.Spec.Description)
+		return networks.Same(x, "ip_version", version) && networks.Same(x, "description", r.Spec.Description)
 	}, func(r *addressesRow) any { return a.addressesView(r) })
 }
 
@@ -120,19 +120,19 @@ func (a *API) showAddresses(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "address_group", a.addressesView(r))
+	return networks.One(x, http.StatusOK, "address_group", a.addressesView(r))
 }
 
 func (a *API) updateAddresses(x *keystone.Exchange) error {
 	var b addressesBody
-	if err := netwire.Body(x, "address_group", &b); err != nil {
+	if err := networks.Body(x, "address_group", &b); err != nil {
 		return err
 	}
-	r, err := netwire.Update(x, a.n.AddressGroup.D, x.Param("address_group_id"), b.Name, b.spec())
+	r, err := networks.Update(x, a.n.AddressGroup.D, x.Param("address_group_id"), b.Name, b.spec())
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "address_group", a.addressesView(r.(*addressesRow)))
+	return networks.One(x, http.StatusOK, "address_group", a.addressesView(r.(*addressesRow)))
 }
 
 // forceAddresses deletes a group with the rules that name it.
@@ -150,5 +150,5 @@ func (a *API) forceAddresses(x *keystone.Exchange) error {
 			return err
 		}
 	}
-	return netwire.Delete(x, a.n.AddressGroup.D, string(r.ID))
+	return networks.Delete(x, a.n.AddressGroup.D, string(r.ID))
 }

@@ -3,7 +3,7 @@ package vpc
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -20,7 +20,7 @@ func (a *API) flowLogRoutes() []keystone.Route {
 		{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listFlowLogs},
 		{Method: "GET", Path: p + "/{flowlog_id}", Kind: k, Verb: call.Get, Do: a.showFlowLog},
 		{Method: "PUT", Path: p + "/{flowlog_id}", Kind: k, Verb: call.Update, Do: a.updateFlowLog},
-		{Method: "DELETE", Path: p + "/{flowlog_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("flowlog_id")) }},
+		{Method: "DELETE", Path: p + "/{flowlog_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("flowlog_id")) }},
 	}
 }
 
@@ -35,9 +35,9 @@ func flowLogView(r *flowRow) any {
 	if r.Spec.Disabled {
 		status = "DOWN"
 	}
-	return map[string]any{"id": netwire.ID(r.ID), "name": netwire.NameOf(&r.Meta), "description": r.Spec.Description, "resource_type": typ, "resource_id": netwire.ID(of), "traffic_type": r.Spec.Traffic,
+	return map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "resource_type": typ, "resource_id": networks.ID(of), "traffic_type": r.Spec.Traffic,
 		"log_group_id": r.Spec.LogGroup, "log_topic_id": r.Spec.LogStream, "log_store_type": "lts", "admin_state": !r.Spec.Disabled, "status": status, "tenant_id": r.Project,
-		"created_at": netwire.Stamp(r.Created), "updated_at": netwire.Stamp(r.Updated)}
+		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated)}
 }
 
 func (a *API) createFlowLog(x *keystone.Exchange) error {
@@ -50,7 +50,7 @@ func (a *API) createFlowLog(x *keystone.Exchange) error {
 		Group       string `json:"log_group_id"`
 		Stream      string `json:"log_topic_id"`
 	}
-	if err := netwire.Body(x, "flow_log", &b); err != nil {
+	if err := networks.Body(x, "flow_log", &b); err != nil {
 		return err
 	}
 	s := keystone.Spec{"description": b.Description, "log_group": b.Group, "log_stream": b.Stream}
@@ -66,15 +66,15 @@ func (a *API) createFlowLog(x *keystone.Exchange) error {
 	default:
 		return fail.Field("resource_type", "%q is none of vpc, network and port", b.Type)
 	}
-	r, err := netwire.Create(x, a.n.FlowLog.D, b.Name, "", s)
+	r, err := networks.Create(x, a.n.FlowLog.D, b.Name, "", s)
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "flow_log", flowLogView(r.(*flowRow)))
+	return networks.One(x, http.StatusOK, "flow_log", flowLogView(r.(*flowRow)))
 }
 
 func (a *API) listFlowLogs(x *keystone.Exchange) error {
-	return netwire.List(x, a.n.FlowLog, "flow_logs", kind.Filter{}, nil, func(r *flowRow) any { return flowLogView(r) })
+	return networks.List(x, a.n.FlowLog, "flow_logs", kind.Filter{}, nil, func(r *flowRow) any { return flowLogView(r) })
 }
 
 func (a *API) showFlowLog(x *keystone.Exchange) error {
@@ -82,7 +82,7 @@ func (a *API) showFlowLog(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "flow_log", flowLogView(r))
+	return networks.One(x, http.StatusOK, "flow_log", flowLogView(r))
 }
 
 func (a *API) updateFlowLog(x *keystone.Exchange) error {
@@ -91,15 +91,15 @@ func (a *API) updateFlowLog(x *keystone.Exchange) error {
 		Description *string `json:"description"`
 		State       *bool   `json:"admin_state"`
 	}
-	if err := netwire.Body(x, "flow_log", &b); err != nil {
+	if err := networks.Body(x, "flow_log", &b); err != nil {
 		return err
 	}
 	s := keystone.Spec{}
 	keystone.Set(s, "description", b.Description)
 	keystone.Not(s, "disabled", b.State)
-	r, err := netwire.Update(x, a.n.FlowLog.D, x.Param("flowlog_id"), b.Name, s)
+	r, err := networks.Update(x, a.n.FlowLog.D, x.Param("flowlog_id"), b.Name, s)
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "flow_log", flowLogView(r.(*flowRow)))
+	return networks.One(x, http.StatusOK, "flow_log", flowLogView(r.(*flowRow)))
 }

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -33,14 +33,14 @@ func (a *API) groupRoutes() []keystone.Route {
 			keystone.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listGroups},
 			keystone.Route{Method: "GET", Path: p + "/{security_group_id}", Kind: k, Verb: call.Get, Do: a.showGroup},
 			keystone.Route{Method: "PUT", Path: p + "/{security_group_id}", Kind: k, Verb: call.Update, Do: a.updateGroup},
-			keystone.Route{Method: "DELETE", Path: p + "/{security_group_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("security_group_id")) }})
+			keystone.Route{Method: "DELETE", Path: p + "/{security_group_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("security_group_id")) }})
 	}
 	return out
 }
 
 func (a *API) groupView(x *keystone.Exchange, r *groupRow, rules []*ruleRow) any {
-	out := map[string]any{"id": netwire.ID(r.ID), "name": netwire.NameOf(&r.Meta), "description": r.Spec.Description, "enterprise_project_id": netwire.Enterprise(&r.Meta), "project_id": r.Project,
-		"created_at": netwire.Stamp(r.Created), "updated_at": netwire.Stamp(r.Updated), "tags": netwire.Tags(&r.Meta)}
+	out := map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "enterprise_project_id": networks.Enterprise(&r.Meta), "project_id": r.Project,
+		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated), "tags": networks.Tags(&r.Meta)}
 	if rules != nil {
 		items := []any{}
 		for _, rule := range rules {
@@ -71,19 +71,19 @@ func (a *API) oneGroup(x *keystone.Exchange, status int, r *groupRow) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, status, "security_group", a.groupView(x, r, rules))
+	return networks.One(x, status, "security_group", a.groupView(x, r, rules))
 }
 
 type groupBody struct {
-	Name        *string        `json:"name"`
-	Description *string        `json:"description"`
-	Enterprise  string         `json:"enterprise_project_id"`
-	Tags        *[]netwire.Tag `json:"tags"`
+	Name        *string         `json:"name"`
+	Description *string         `json:"description"`
+	Enterprise  string          `json:"enterprise_project_id"`
+	Tags        *[]networks.Tag `json:"tags"`
 }
 
 func (a *API) createGroup(x *keystone.Exchange) error {
 	var b groupBody
-	if err := netwire.Body(x, "security_group", &b); err != nil {
+	if err := networks.Body(x, "security_group", &b); err != nil {
 		return err
 	}
 	s, name := keystone.Spec{}, ""
@@ -111,7 +111,7 @@ func (a *API) listGroups(x *keystone.Exchange) error {
 			return err
 		}
 	}
-	return netwire.List(x, a.n.Group, "security_groups", kind.Filter{}, func(r *groupRow) bool { return netwire.Same(x, "description", r.Spec.Description) },
+	return networks.List(x, a.n.Group, "security_groups", kind.Filter{}, func(r *groupRow) bool { return networks.Same(x, "description", r.Spec.Description) },
 		func(r *groupRow) any { return a.groupView(x, r, rules) })
 }
 
@@ -125,7 +125,7 @@ func (a *API) showGroup(x *keystone.Exchange) error {
 
 func (a *API) updateGroup(x *keystone.Exchange) error {
 	var b groupBody
-	if err := netwire.Body(x, "security_group", &b); err != nil {
+	if err := networks.Body(x, "security_group", &b); err != nil {
 		return err
 	}
 	s := keystone.Spec{}
@@ -133,7 +133,7 @@ func (a *API) updateGroup(x *keystone.Exchange) error {
 	if b.Name != nil && *b.Name == "" {
 		b.Name = nil
 	}
-	r, err := netwire.Update(x, a.n.Group.D, x.Param("security_group_id"), b.Name, s)
+	r, err := networks.Update(x, a.n.Group.D, x.Param("security_group_id"), b.Name, s)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (a *API) ruleRoutes() []keystone.Route {
 		out = append(out, keystone.Route{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: a.createRule},
 			keystone.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listRules},
 			keystone.Route{Method: "GET", Path: p + "/{security_group_rule_id}", Kind: k, Verb: call.Get, Do: a.showRule},
-			keystone.Route{Method: "DELETE", Path: p + "/{security_group_rule_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("security_group_rule_id")) }})
+			keystone.Route{Method: "DELETE", Path: p + "/{security_group_rule_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("security_group_rule_id")) }})
 	}
 	return append(out, keystone.Route{Method: "POST", Path: "/v3/{project_id}/vpc/security-groups/{security_group_id}/security-group-rules/batch-create", Kind: k, Verb: call.Create, Do: a.createRules})
 }
@@ -159,12 +159,12 @@ func ruleView(x *keystone.Exchange, r *ruleRow) any {
 		ethertype = "IPv6"
 	}
 	prefix := sp.RemotePrefix
-	out := map[string]any{"id": netwire.ID(r.ID), "description": sp.Description, "security_group_id": netwire.ID(sp.Group), "direction": sp.Direction, "ethertype": ethertype,
-		"protocol": nilled(sp.Protocol), "remote_ip_prefix": nilled(prefix), "remote_group_id": nilled(netwire.ID(sp.RemoteGroup)),
-		"remote_address_group_id": nilled(netwire.ID(sp.RemoteAddressGroup)), "tenant_id": r.Project}
+	out := map[string]any{"id": networks.ID(r.ID), "description": sp.Description, "security_group_id": networks.ID(sp.Group), "direction": sp.Direction, "ethertype": ethertype,
+		"protocol": nilled(sp.Protocol), "remote_ip_prefix": nilled(prefix), "remote_group_id": nilled(networks.ID(sp.RemoteGroup)),
+		"remote_address_group_id": nilled(networks.ID(sp.RemoteAddressGroup)), "tenant_id": r.Project}
 	if isV3(x) {
 		out["multiport"], out["action"], out["priority"], out["project_id"], out["enabled"] = nilled(multiport(r)), sp.Action, sp.Priority, r.Project, !sp.Disabled
-		out["created_at"], out["updated_at"] = netwire.Stamp(r.Created), netwire.Stamp(r.Updated)
+		out["created_at"], out["updated_at"] = networks.Stamp(r.Created), networks.Stamp(r.Updated)
 		return out
 	}
 	low, high, single := portRange(r)
@@ -299,7 +299,7 @@ func (a *API) makeRule(x *keystone.Exchange, b *ruleBody) (*ruleRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := netwire.Create(x, a.n.Rule.D, "", "", s)
+	r, err := networks.Create(x, a.n.Rule.D, "", "", s)
 	if err != nil {
 		return nil, err
 	}
@@ -308,14 +308,14 @@ func (a *API) makeRule(x *keystone.Exchange, b *ruleBody) (*ruleRow, error) {
 
 func (a *API) createRule(x *keystone.Exchange) error {
 	var b ruleBody
-	if err := netwire.Body(x, "security_group_rule", &b); err != nil {
+	if err := networks.Body(x, "security_group_rule", &b); err != nil {
 		return err
 	}
 	r, err := a.makeRule(x, &b)
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, created(x), "security_group_rule", ruleView(x, r))
+	return networks.One(x, created(x), "security_group_rule", ruleView(x, r))
 }
 
 // createRules makes several rules, or none: what fails takes those before it back.
@@ -324,7 +324,7 @@ func (a *API) createRules(x *keystone.Exchange) error {
 		Rules  []ruleBody `json:"security_group_rules"`
 		Ignore bool       `json:"ignore_duplicate"`
 	}
-	if err := netwire.Body(x, "", &b); err != nil {
+	if err := networks.Body(x, "", &b); err != nil {
 		return err
 	}
 	if len(b.Rules) == 0 {
@@ -348,15 +348,15 @@ func (a *API) createRules(x *keystone.Exchange) error {
 		made = append(made, r)
 		items = append(items, ruleView(x, r))
 	}
-	return netwire.One(x, http.StatusCreated, "security_group_rules", items)
+	return networks.One(x, http.StatusCreated, "security_group_rules", items)
 }
 
 func (a *API) listRules(x *keystone.Exchange) error {
-	return netwire.List(x, a.n.Rule, "security_group_rules", kind.Filter{}, func(r *ruleRow) bool {
+	return networks.List(x, a.n.Rule, "security_group_rules", kind.Filter{}, func(r *ruleRow) bool {
 		sp := &r.Spec
 		for _, q := range []struct{ name, is string }{{"security_group_id", sp.Group}, {"protocol", sp.Protocol}, {"direction", sp.Direction}, {"action", sp.Action},
 			{"remote_group_id", sp.RemoteGroup}, {"remote_ip_prefix", sp.RemotePrefix}, {"remote_address_group_id", sp.RemoteAddressGroup}, {"description", sp.Description}} {
-			if !netwire.Same(x, q.name, q.is) {
+			if !networks.Same(x, q.name, q.is) {
 				return false
 			}
 		}
@@ -369,5 +369,5 @@ func (a *API) showRule(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "security_group_rule", ruleView(x, r))
+	return networks.One(x, http.StatusOK, "security_group_rule", ruleView(x, r))
 }

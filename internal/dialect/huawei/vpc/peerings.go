@@ -3,7 +3,7 @@ package vpc
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -49,13 +49,13 @@ func (a *API) peering(x *keystone.Exchange) (*peeringRow, error) {
 var peeringStates = map[string]string{network.PeeringPending: "PENDING_ACCEPTANCE", network.PeeringActive: "ACTIVE", network.PeeringRejected: "REJECTED"}
 
 func peeringView(r *peeringRow) map[string]any {
-	asks := map[string]any{"vpc_id": netwire.ID(r.Spec.VPC), "tenant_id": r.Project}
-	accepts := map[string]any{"vpc_id": netwire.ID(r.Spec.Peer), "tenant_id": r.Spec.PeerProject}
+	asks := map[string]any{"vpc_id": networks.ID(r.Spec.VPC), "tenant_id": r.Project}
+	accepts := map[string]any{"vpc_id": networks.ID(r.Spec.Peer), "tenant_id": r.Spec.PeerProject}
 	if r.Status.Asked {
 		asks, accepts = accepts, asks
 	}
-	return map[string]any{"id": netwire.ID(r.Status.Shared), "name": netwire.NameOf(&r.Meta), "description": r.Spec.Description, "status": peeringStates[r.Status.State],
-		"request_vpc_info": asks, "accept_vpc_info": accepts, "created_at": netwire.PlainT(r.Created), "updated_at": netwire.PlainT(r.Updated)}
+	return map[string]any{"id": networks.ID(r.Status.Shared), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "status": peeringStates[r.Status.State],
+		"request_vpc_info": asks, "accept_vpc_info": accepts, "created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 }
 
 func (a *API) createPeering(x *keystone.Exchange) error {
@@ -69,19 +69,19 @@ func (a *API) createPeering(x *keystone.Exchange) error {
 		Asks        side   `json:"request_vpc_info"`
 		Accepts     side   `json:"accept_vpc_info"`
 	}
-	if err := netwire.Body(x, "peering", &b); err != nil {
+	if err := networks.Body(x, "peering", &b); err != nil {
 		return err
 	}
-	r, err := netwire.Create(x, a.n.Peering.D, b.Name, "", keystone.Spec{"vpc": b.Asks.VPC, "peer": b.Accepts.VPC, "peer_project": b.Accepts.Project, "description": b.Description})
+	r, err := networks.Create(x, a.n.Peering.D, b.Name, "", keystone.Spec{"vpc": b.Asks.VPC, "peer": b.Accepts.VPC, "peer_project": b.Accepts.Project, "description": b.Description})
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusCreated, "peering", peeringView(r.(*peeringRow)))
+	return networks.One(x, http.StatusCreated, "peering", peeringView(r.(*peeringRow)))
 }
 
 func (a *API) listPeerings(x *keystone.Exchange) error {
-	return netwire.List(x, a.n.Peering, "peerings", kind.Filter{}, func(r *peeringRow) bool {
-		return netwire.Same(x, "status", peeringStates[r.Status.State]) && (netwire.Same(x, "vpc_id", r.Spec.VPC) || netwire.Same(x, "vpc_id", r.Spec.Peer))
+	return networks.List(x, a.n.Peering, "peerings", kind.Filter{}, func(r *peeringRow) bool {
+		return networks.Same(x, "status", peeringStates[r.Status.State]) && (networks.Same(x, "vpc_id", r.Spec.VPC) || networks.Same(x, "vpc_id", r.Spec.Peer))
 	}, func(r *peeringRow) any { return peeringView(r) })
 }
 
@@ -90,7 +90,7 @@ func (a *API) showPeering(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "peering", peeringView(r))
+	return networks.One(x, http.StatusOK, "peering", peeringView(r))
 }
 
 func (a *API) updatePeering(x *keystone.Exchange) error {
@@ -98,7 +98,7 @@ func (a *API) updatePeering(x *keystone.Exchange) error {
 		Name        *string `json:"name"`
 		Description *string `json:"description"`
 	}
-	if err := netwire.Body(x, "peering", &b); err != nil {
+	if err := networks.Body(x, "peering", &b); err != nil {
 		return err
 	}
 	r, err := a.peering(x)
@@ -107,11 +107,11 @@ func (a *API) updatePeering(x *keystone.Exchange) error {
 	}
 	s := keystone.Spec{}
 	keystone.Set(s, "description", b.Description)
-	now, err := netwire.Update(x, a.n.Peering.D, string(r.ID), b.Name, s)
+	now, err := networks.Update(x, a.n.Peering.D, string(r.ID), b.Name, s)
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "peering", peeringView(now.(*peeringRow)))
+	return networks.One(x, http.StatusOK, "peering", peeringView(now.(*peeringRow)))
 }
 
 func (a *API) deletePeering(x *keystone.Exchange) error {
@@ -119,7 +119,7 @@ func (a *API) deletePeering(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.Delete(x, a.n.Peering.D, string(r.ID))
+	return networks.Delete(x, a.n.Peering.D, string(r.ID))
 }
 
 // answerPeering accepts or rejects; the answer is not wrapped.

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -20,7 +20,7 @@ func (a *API) portRoutes() []keystone.Route {
 		{Method: "GET", Path: v1, Kind: k, Verb: call.List, Do: a.listPorts},
 		{Method: "GET", Path: v1 + "/{port_id}", Kind: k, Verb: call.Get, Do: a.showPort},
 		{Method: "PUT", Path: v1 + "/{port_id}", Kind: k, Verb: call.Update, Do: a.updatePort},
-		{Method: "DELETE", Path: v1 + "/{port_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("port_id")) }},
+		{Method: "DELETE", Path: v1 + "/{port_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("port_id")) }},
 	}
 }
 
@@ -50,9 +50,9 @@ func (a *API) portView(r *portRow, subs map[string]*subnetRow) any {
 	for _, at := range r.Status.Addresses {
 		f := fixedIP{Address: at}
 		if sub := subs[r.Spec.Subnet]; sub != nil {
-			f.Subnet = netwire.ID(sub.Status.IPv4)
+			f.Subnet = networks.ID(sub.Status.IPv4)
 			if strings.Contains(at, ":") {
-				f.Subnet = netwire.ID(sub.Status.IPv6)
+				f.Subnet = networks.ID(sub.Status.IPv6)
 			}
 		}
 		fixed = append(fixed, f)
@@ -64,12 +64,12 @@ func (a *API) portView(r *portRow, subs map[string]*subnetRow) any {
 		}
 		pairs = append(pairs, pair)
 	}
-	device := netwire.ID(r.Spec.Device)
-	return map[string]any{"id": netwire.ID(r.ID), "name": netwire.NameOf(&r.Meta), "network_id": netwire.ID(r.Spec.Subnet), "fixed_ips": fixed, "mac_address": r.Status.MAC,
-		"security_groups": netwire.IDs(r.Spec.Groups), "allowed_address_pairs": pairs, "device_id": device, "device_owner": r.Spec.DeviceOwner, "instance_id": device, "instance_type": "",
+	device := networks.ID(r.Spec.Device)
+	return map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "network_id": networks.ID(r.Spec.Subnet), "fixed_ips": fixed, "mac_address": r.Status.MAC,
+		"security_groups": networks.IDs(r.Spec.Groups), "allowed_address_pairs": pairs, "device_id": device, "device_owner": r.Spec.DeviceOwner, "instance_id": device, "instance_type": "",
 		"status": portStatus(r), "admin_state_up": !r.Spec.Down, "port_security_enabled": r.Spec.PortSecurity == nil || *r.Spec.PortSecurity, "tenant_id": r.Project, "project_id": r.Project,
 		"binding:vif_details": map[string]any{"primary_interface": false}, "binding:profile": map[string]any{}, "binding:vnic_type": "normal", "extra_dhcp_opts": []any{},
-		"dns_name": r.Spec.Hostname, "dns_assignment": []any{}, "zone_id": a.n.Zone, "created_at": netwire.PlainT(r.Created), "updated_at": netwire.PlainT(r.Updated)}
+		"dns_name": r.Spec.Hostname, "dns_assignment": []any{}, "zone_id": a.n.Zone, "created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 }
 
 // subnetsOf reads the subnets that ports are in.
@@ -132,7 +132,7 @@ func (b *portBody) spec() keystone.Spec {
 
 func (a *API) createPort(x *keystone.Exchange) error {
 	var b portBody
-	if err := netwire.Body(x, "port", &b); err != nil {
+	if err := networks.Body(x, "port", &b); err != nil {
 		return err
 	}
 	s := b.spec()
@@ -148,7 +148,7 @@ func (a *API) createPort(x *keystone.Exchange) error {
 		return err
 	}
 	p := r.(*portRow)
-	return netwire.One(x, http.StatusOK, "port", a.portView(p, a.subnetsOf(x, p)))
+	return networks.One(x, http.StatusOK, "port", a.portView(p, a.subnetsOf(x, p)))
 }
 
 func (a *API) listPorts(x *keystone.Exchange) error {
@@ -162,9 +162,9 @@ func (a *API) listPorts(x *keystone.Exchange) error {
 		}
 	}
 	fixed := fixedFilter(x)
-	rows, _, err := netwire.Rows(x, a.n.Port, f, func(r *portRow) bool {
+	rows, _, err := networks.Rows(x, a.n.Port, f, func(r *portRow) bool {
 		for _, q := range []struct{ name, is string }{{"device_id", r.Spec.Device}, {"network_id", r.Spec.Subnet}, {"mac_address", r.Status.MAC}, {"device_owner", r.Spec.DeviceOwner}, {"status", portStatus(r)}} {
-			if !netwire.Same(x, q.name, q.is) {
+			if !networks.Same(x, q.name, q.is) {
 				return false
 			}
 		}
@@ -178,7 +178,7 @@ func (a *API) listPorts(x *keystone.Exchange) error {
 	for _, r := range rows {
 		items = append(items, a.portView(r, subs))
 	}
-	return netwire.One(x, http.StatusOK, "ports", items)
+	return networks.One(x, http.StatusOK, "ports", items)
 }
 
 // fixedFilter reads fixed_ips=ip_address=10.0.0.1 from the query.
@@ -207,21 +207,21 @@ func (a *API) showPort(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "port", a.portView(r, a.subnetsOf(x, r)))
+	return networks.One(x, http.StatusOK, "port", a.portView(r, a.subnetsOf(x, r)))
 }
 
 func (a *API) updatePort(x *keystone.Exchange) error {
 	var b portBody
-	if err := netwire.Body(x, "port", &b); err != nil {
+	if err := networks.Body(x, "port", &b); err != nil {
 		return err
 	}
 	if b.Network != "" {
 		return fail.Field("network_id", "a port stays in its subnet").Then("make another port")
 	}
-	r, err := netwire.Update(x, a.n.Port.D, x.Param("port_id"), b.Name, b.spec())
+	r, err := networks.Update(x, a.n.Port.D, x.Param("port_id"), b.Name, b.spec())
 	if err != nil {
 		return err
 	}
 	p := r.(*portRow)
-	return netwire.One(x, http.StatusOK, "port", a.portView(p, a.subnetsOf(x, p)))
+	return networks.One(x, http.StatusOK, "port", a.portView(p, a.subnetsOf(x, p)))
 }

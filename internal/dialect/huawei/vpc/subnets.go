@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -24,7 +24,7 @@ func (a *API) subnetRoutes() []keystone.Route {
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: a.listSubnets},
 		{Method: "GET", Path: all + "/{subnet_id}", Kind: k, Verb: call.Get, Do: a.showSubnet},
 		{Method: "PUT", Path: within, Kind: k, Verb: call.Update, Do: a.updateSubnet},
-		{Method: "DELETE", Path: within, Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("subnet_id")) }},
+		{Method: "DELETE", Path: within, Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("subnet_id")) }},
 		{Method: "GET", Path: v3, Kind: k, Verb: call.List, Do: a.listSubnets},
 		{Method: "GET", Path: v3 + "/{subnet_id}", Kind: k, Verb: call.Get, Do: a.showSubnet},
 		{Method: "GET", Path: "/v1/{project_id}/subnets/{subnet_id}/privateips", Kind: a.n.Port.D, Verb: call.List, Do: a.privateIPs},
@@ -34,12 +34,12 @@ func (a *API) subnetRoutes() []keystone.Route {
 func (a *API) subnetView(x *keystone.Exchange, r *subnetRow) any {
 	sp, st := &r.Spec, &r.Status
 	dns := append(list(sp.DNS), "", "")
-	out := map[string]any{"id": netwire.ID(r.ID), "name": netwire.NameOf(&r.Meta), "description": sp.Description, "cidr": sp.CIDR, "gateway_ip": plain(sp.Gateway), "vpc_id": netwire.ID(sp.VPC),
+	out := map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": sp.Description, "cidr": sp.CIDR, "gateway_ip": plain(sp.Gateway), "vpc_id": networks.ID(sp.VPC),
 		"ipv6_enable": sp.IPv6, "cidr_v6": nilled(sp.CIDR6), "gateway_ip_v6": nilled(plain(sp.Gateway6)), "dhcp_enable": sp.DHCP, "primary_dns": dns[0], "secondary_dns": dns[1], "dnsList": list(sp.DNS),
-		"availability_zone": sp.Zone, "status": "ACTIVE", "neutron_network_id": netwire.ID(r.ID), "neutron_subnet_id": netwire.ID(st.IPv4), "neutron_subnet_id_v6": netwire.ID(st.IPv6),
-		"extra_dhcp_opts": dhcpOptions(sp), "scope": "center", "tenant_id": r.Project, "created_at": netwire.PlainT(r.Created), "updated_at": netwire.PlainT(r.Updated)}
+		"availability_zone": sp.Zone, "status": "ACTIVE", "neutron_network_id": networks.ID(r.ID), "neutron_subnet_id": networks.ID(st.IPv4), "neutron_subnet_id_v6": networks.ID(st.IPv6),
+		"extra_dhcp_opts": dhcpOptions(sp), "scope": "center", "tenant_id": r.Project, "created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 	if isV3(x) {
-		out["project_id"], out["tags"], out["created_at"], out["updated_at"], out["enterprise_project_id"] = r.Project, netwire.Tags(&r.Meta), netwire.Stamp(r.Created), netwire.Stamp(r.Updated), netwire.Enterprise(&r.Meta)
+		out["project_id"], out["tags"], out["created_at"], out["updated_at"], out["enterprise_project_id"] = r.Project, networks.Tags(&r.Meta), networks.Stamp(r.Created), networks.Stamp(r.Updated), networks.Enterprise(&r.Meta)
 	}
 	return out
 }
@@ -138,19 +138,19 @@ func splitList(v string) []string {
 }
 
 type subnetBody struct {
-	Name        *string        `json:"name"`
-	Description *string        `json:"description"`
-	CIDR        string         `json:"cidr"`
-	Gateway     string         `json:"gateway_ip"`
-	VPC         string         `json:"vpc_id"`
-	IPv6        *bool          `json:"ipv6_enable"`
-	DHCP        *bool          `json:"dhcp_enable"`
-	Primary     *string        `json:"primary_dns"`
-	Secondary   *string        `json:"secondary_dns"`
-	DNS         *[]string      `json:"dnsList"`
-	Zone        string         `json:"availability_zone"`
-	Options     []dhcpOption   `json:"extra_dhcp_opts"`
-	Tags        *[]netwire.Tag `json:"tags"`
+	Name        *string         `json:"name"`
+	Description *string         `json:"description"`
+	CIDR        string          `json:"cidr"`
+	Gateway     string          `json:"gateway_ip"`
+	VPC         string          `json:"vpc_id"`
+	IPv6        *bool           `json:"ipv6_enable"`
+	DHCP        *bool           `json:"dhcp_enable"`
+	Primary     *string         `json:"primary_dns"`
+	Secondary   *string         `json:"secondary_dns"`
+	DNS         *[]string       `json:"dnsList"`
+	Zone        string          `json:"availability_zone"`
+	Options     []dhcpOption    `json:"extra_dhcp_opts"`
+	Tags        *[]networks.Tag `json:"tags"`
 }
 
 func (b *subnetBody) spec() (keystone.Spec, error) {
@@ -175,7 +175,7 @@ func (b *subnetBody) spec() (keystone.Spec, error) {
 
 func (a *API) createSubnet(x *keystone.Exchange) error {
 	var b subnetBody
-	if err := netwire.Body(x, "subnet", &b); err != nil {
+	if err := networks.Body(x, "subnet", &b); err != nil {
 		return err
 	}
 	s, err := b.spec()
@@ -191,7 +191,7 @@ func (a *API) createSubnet(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "subnet", a.subnetView(x, r.(*subnetRow)))
+	return networks.One(x, http.StatusOK, "subnet", a.subnetView(x, r.(*subnetRow)))
 }
 
 func subnetWord(x *keystone.Exchange) string {
@@ -202,8 +202,8 @@ func subnetWord(x *keystone.Exchange) string {
 }
 
 func (a *API) listSubnets(x *keystone.Exchange) error {
-	return netwire.List(x, a.n.Subnet, subnetWord(x)+"s", kind.Filter{}, func(r *subnetRow) bool {
-		return netwire.Same(x, "vpc_id", r.Spec.VPC) && netwire.Same(x, "cidr", r.Spec.CIDR)
+	return networks.List(x, a.n.Subnet, subnetWord(x)+"s", kind.Filter{}, func(r *subnetRow) bool {
+		return networks.Same(x, "vpc_id", r.Spec.VPC) && networks.Same(x, "cidr", r.Spec.CIDR)
 	}, func(r *subnetRow) any { return a.subnetView(x, r) })
 }
 
@@ -212,12 +212,12 @@ func (a *API) showSubnet(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, subnetWord(x), a.subnetView(x, r))
+	return networks.One(x, http.StatusOK, subnetWord(x), a.subnetView(x, r))
 }
 
 func (a *API) updateSubnet(x *keystone.Exchange) error {
 	var b subnetBody
-	if err := netwire.Body(x, "subnet", &b); err != nil {
+	if err := networks.Body(x, "subnet", &b); err != nil {
 		return err
 	}
 	s, err := b.spec()
@@ -227,11 +227,11 @@ func (a *API) updateSubnet(x *keystone.Exchange) error {
 	if b.IPv6 != nil && !*b.IPv6 {
 		s["cidr6"] = ""
 	}
-	r, err := netwire.Update(x, a.n.Subnet.D, x.Param("subnet_id"), b.Name, s)
+	r, err := networks.Update(x, a.n.Subnet.D, x.Param("subnet_id"), b.Name, s)
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "subnet", map[string]any{"id": netwire.ID(r.M().ID), "status": "ACTIVE"})
+	return networks.One(x, http.StatusOK, "subnet", map[string]any{"id": networks.ID(r.M().ID), "status": "ACTIVE"})
 }
 
 // privateIPs lists the addresses of a subnet that are taken.
@@ -244,7 +244,7 @@ func (a *API) privateIPs(x *keystone.Exchange) error {
 	items := []any{}
 	for _, p := range ports {
 		for _, at := range p.Status.Addresses {
-			items = append(items, map[string]any{"id": netwire.ID(p.ID), "status": portStatus(p), "subnet_id": netwire.ID(p.Spec.Subnet), "tenant_id": p.Project, "device_owner": p.Spec.DeviceOwner, "ip_address": at})
+			items = append(items, map[string]any{"id": networks.ID(p.ID), "status": portStatus(p), "subnet_id": networks.ID(p.Spec.Subnet), "tenant_id": p.Project, "device_owner": p.Spec.DeviceOwner, "ip_address": at})
 		}
 	}
 	token.Write(x.W, http.StatusOK, map[string]any{"privateips": items})

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -56,16 +56,16 @@ func typeOf(rt network.Route) string {
 func (a *API) hopOf(x *keystone.Exchange, rt network.Route) string {
 	switch {
 	case rt.Peering != "":
-		return netwire.ID(rt.Peering)
+		return networks.ID(rt.Peering)
 	case rt.Gateway != "":
-		return netwire.ID(rt.Gateway)
+		return networks.ID(rt.Gateway)
 	case rt.Port != "" && rt.Type == "ecs":
 		if p, err := keystone.Get(x, a.n.Port, rt.Port); err == nil {
-			return netwire.ID(p.Spec.Device)
+			return networks.ID(p.Spec.Device)
 		}
-		return netwire.ID(rt.Port)
+		return networks.ID(rt.Port)
 	case rt.Port != "":
-		return netwire.ID(rt.Port)
+		return networks.ID(rt.Port)
 	}
 	return rt.Address
 }
@@ -108,15 +108,15 @@ func (a *API) tableView(x *keystone.Exchange, r *vpcRow, subs []*subnetRow) any 
 	}
 	for _, s := range subs {
 		if s.Spec.VPC == string(r.ID) {
-			in = append(in, map[string]string{"id": netwire.ID(s.ID)})
+			in = append(in, map[string]string{"id": networks.ID(s.ID)})
 		}
 	}
-	return map[string]any{"id": netwire.ID(r.ID), "name": "rtb-" + netwire.NameOf(&r.Meta), "description": "", "default": true, "vpc_id": netwire.ID(r.ID), "tenant_id": r.Project, "routes": routes, "subnets": in,
-		"created_at": netwire.PlainT(r.Created), "updated_at": netwire.PlainT(r.Updated)}
+	return map[string]any{"id": networks.ID(r.ID), "name": "rtb-" + networks.NameOf(&r.Meta), "description": "", "default": true, "vpc_id": networks.ID(r.ID), "tenant_id": r.Project, "routes": routes, "subnets": in,
+		"created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 }
 
 func (a *API) listTables(x *keystone.Exchange) error {
-	rows, _, err := netwire.Rows(x, a.n.VPC, kind.Filter{}, nil) // clients go on until a page is empty
+	rows, _, err := networks.Rows(x, a.n.VPC, kind.Filter{}, nil) // clients go on until a page is empty
 	if err != nil {
 		return err
 	}
@@ -126,13 +126,13 @@ func (a *API) listTables(x *keystone.Exchange) error {
 	}
 	items := []any{}
 	for _, r := range rows {
-		if !netwire.Same(x, "vpc_id", string(r.ID)) || !netwire.Same(x, "id", string(r.ID)) {
+		if !networks.Same(x, "vpc_id", string(r.ID)) || !networks.Same(x, "id", string(r.ID)) {
 			continue
 		}
 		if s := x.Query("subnet_id"); s != "" {
 			in := false
 			for _, sub := range subs {
-				in = in || sub.Spec.VPC == string(r.ID) && netwire.Same(x, "subnet_id", string(sub.ID))
+				in = in || sub.Spec.VPC == string(r.ID) && networks.Same(x, "subnet_id", string(sub.ID))
 			}
 			if !in {
 				continue
@@ -140,7 +140,7 @@ func (a *API) listTables(x *keystone.Exchange) error {
 		}
 		items = append(items, a.tableView(x, r, subs))
 	}
-	return netwire.One(x, http.StatusOK, "routetables", items)
+	return networks.One(x, http.StatusOK, "routetables", items)
 }
 
 func (a *API) oneTable(x *keystone.Exchange, r *vpcRow) error {
@@ -148,7 +148,7 @@ func (a *API) oneTable(x *keystone.Exchange, r *vpcRow) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "routetable", a.tableView(x, r, subs))
+	return networks.One(x, http.StatusOK, "routetable", a.tableView(x, r, subs))
 }
 
 func (a *API) showTable(x *keystone.Exchange) error {
@@ -164,7 +164,7 @@ func (a *API) updateTable(x *keystone.Exchange) error {
 	var b struct {
 		Routes map[string][]wireRoute `json:"routes"`
 	}
-	if err := netwire.Body(x, "routetable", &b); err != nil {
+	if err := networks.Body(x, "routetable", &b); err != nil {
 		return err
 	}
 	r, err := a.changeVPC(x, x.Param("routetable_id"), func(sp *network.VPCSpec) (keystone.Spec, error) {
@@ -209,11 +209,11 @@ func without(routes []network.Route, to string) []network.Route {
 // routeID is the id of a route: always the same for one destination of one VPC.
 func routeID(vpc id.ID, to string) string {
 	h := sha256.Sum256([]byte(string(vpc) + " " + to))
-	return netwire.ID(hex.EncodeToString(h[:16]))
+	return networks.ID(hex.EncodeToString(h[:16]))
 }
 
 func (a *API) routeView(x *keystone.Exchange, r *vpcRow, rt network.Route) any {
-	return map[string]any{"id": routeID(r.ID, rt.Destination), "type": typeOf(rt), "destination": rt.Destination, "nexthop": a.hopOf(x, rt), "vpc_id": netwire.ID(r.ID), "tenant_id": r.Project}
+	return map[string]any{"id": routeID(r.ID, rt.Destination), "type": typeOf(rt), "destination": rt.Destination, "nexthop": a.hopOf(x, rt), "vpc_id": networks.ID(r.ID), "tenant_id": r.Project}
 }
 
 func (a *API) createRoute(x *keystone.Exchange) error {
@@ -221,7 +221,7 @@ func (a *API) createRoute(x *keystone.Exchange) error {
 		wireRoute
 		VPC string `json:"vpc_id"`
 	}
-	if err := netwire.Body(x, "route", &b); err != nil {
+	if err := networks.Body(x, "route", &b); err != nil {
 		return err
 	}
 	var made network.Route
@@ -238,7 +238,7 @@ func (a *API) createRoute(x *keystone.Exchange) error {
 			made = rt
 		}
 	}
-	return netwire.One(x, http.StatusCreated, "route", a.routeView(x, r, made))
+	return networks.One(x, http.StatusCreated, "route", a.routeView(x, r, made))
 }
 
 func (a *API) listRoutes(x *keystone.Exchange) error {
@@ -250,17 +250,17 @@ func (a *API) listRoutes(x *keystone.Exchange) error {
 	for _, r := range rows {
 		for _, rt := range r.Spec.Routes {
 			if after != "" {
-				if netwire.Same(x, "marker", routeID(r.ID, rt.Destination)) {
+				if networks.Same(x, "marker", routeID(r.ID, rt.Destination)) {
 					after = ""
 				}
 				continue
 			}
-			if netwire.Same(x, "vpc_id", string(r.ID)) && netwire.Same(x, "type", typeOf(rt)) && netwire.Same(x, "destination", rt.Destination) && netwire.Same(x, "id", routeID(r.ID, rt.Destination)) {
+			if networks.Same(x, "vpc_id", string(r.ID)) && networks.Same(x, "type", typeOf(rt)) && networks.Same(x, "destination", rt.Destination) && networks.Same(x, "id", routeID(r.ID, rt.Destination)) {
 				items = append(items, a.routeView(x, r, rt))
 			}
 		}
 	}
-	return netwire.One(x, http.StatusOK, "routes", items)
+	return networks.One(x, http.StatusOK, "routes", items)
 }
 
 func (a *API) findRoute(x *keystone.Exchange) (*vpcRow, network.Route, error) {
@@ -283,7 +283,7 @@ func (a *API) showRoute(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "route", a.routeView(x, r, rt))
+	return networks.One(x, http.StatusOK, "route", a.routeView(x, r, rt))
 }
 
 func (a *API) deleteRoute(x *keystone.Exchange) error {

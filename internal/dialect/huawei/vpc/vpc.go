@@ -1,7 +1,7 @@
 // Package vpc serves Huawei Cloud's VPC API (https://support.huaweicloud.com/intl/en-us/api-vpc/): versions 1, 2.0 and 3, over
 // service/network: a VPC is one, a subnet is one and its id is that of the network, route tables are the one that a VPC has.
 // Public addresses and bandwidths, which clients reach at the same address, are in dialect/huawei/eip.
-// It may import the kernel, service/network, dialect/front, dialect/{netwire,huawei/eip} and dialect/openstack/keystone.
+// It may import the kernel, service/network, dialect/front, dialect/huawei/{eip,networks} and dialect/openstack/keystone.
 package vpc
 
 import (
@@ -11,7 +11,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/eip"
-	"github.com/awancloud/awan/internal/dialect/netwire"
+	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -35,11 +35,11 @@ type API struct {
 
 // New makes the API.
 func New(o Options) *API {
-	o.Dialect, o.Fail, o.Options.Enter = "huawei", netwire.Fail, netwire.Enter
+	o.Dialect, o.Fail, o.Options.Enter = "huawei", networks.Fail, networks.Enter
 	a := &API{API: keystone.Bare(o.Options), n: o.Network}
 	for _, rs := range [][]keystone.Route{a.vpcRoutes(), a.subnetRoutes(), a.portRoutes(), a.groupRoutes(), a.ruleRoutes(), a.addressGroupRoutes(), a.peeringRoutes(),
-		a.tableRoutes(), a.quotaRoutes(), a.flowLogRoutes(), netwire.TagRoutes(a.n.VPC.D, "vpcs"), netwire.TagRoutes(a.n.Subnet.D, "subnets"),
-		netwire.TagRoutes(a.n.Group.D, "security-groups"), eip.Routes(a.n), o.More} {
+		a.tableRoutes(), a.quotaRoutes(), a.flowLogRoutes(), networks.TagRoutes(a.n.VPC.D, "vpcs"), networks.TagRoutes(a.n.Subnet.D, "subnets"),
+		networks.TagRoutes(a.n.Group.D, "security-groups"), eip.Routes(a.n), o.More} {
 		for _, r := range rs {
 			a.Add(r)
 		}
@@ -77,16 +77,16 @@ func (a *API) vpcRoutes() []keystone.Route {
 			keystone.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listVPCs},
 			keystone.Route{Method: "GET", Path: p + "/{vpc_id}", Kind: k, Verb: call.Get, Do: a.showVPC},
 			keystone.Route{Method: "PUT", Path: p + "/{vpc_id}", Kind: k, Verb: call.Update, Do: a.updateVPC},
-			keystone.Route{Method: "DELETE", Path: p + "/{vpc_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return netwire.Delete(x, k, x.Param("vpc_id")) }})
+			keystone.Route{Method: "DELETE", Path: p + "/{vpc_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("vpc_id")) }})
 	}
 	return out
 }
 
 func (a *API) vpcView(x *keystone.Exchange, r *vpcRow) any {
-	out := map[string]any{"id": netwire.ID(r.ID), "name": netwire.NameOf(&r.Meta), "description": r.Spec.Description, "cidr": r.Spec.CIDR, "enterprise_project_id": netwire.Enterprise(&r.Meta)}
+	out := map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "cidr": r.Spec.CIDR, "enterprise_project_id": networks.Enterprise(&r.Meta)}
 	if isV3(x) {
-		out["status"], out["extend_cidrs"], out["project_id"], out["tags"] = "ACTIVE", list(r.Spec.ExtendCIDRs), r.Project, netwire.Tags(&r.Meta)
-		out["created_at"], out["updated_at"], out["cloud_resources"] = netwire.Stamp(r.Created), netwire.Stamp(r.Updated), []any{}
+		out["status"], out["extend_cidrs"], out["project_id"], out["tags"] = "ACTIVE", list(r.Spec.ExtendCIDRs), r.Project, networks.Tags(&r.Meta)
+		out["created_at"], out["updated_at"], out["cloud_resources"] = networks.Stamp(r.Created), networks.Stamp(r.Updated), []any{}
 		return out
 	}
 	routes := []map[string]string{}
@@ -94,7 +94,7 @@ func (a *API) vpcView(x *keystone.Exchange, r *vpcRow) any {
 		routes = append(routes, map[string]string{"destination": rt.Destination, "nexthop": a.hopOf(x, rt)})
 	}
 	out["status"], out["routes"], out["tenant_id"], out["enable_shared_snat"], out["enhanced_local_route"] = "OK", routes, r.Project, r.Spec.Internet, true
-	out["created_at"], out["updated_at"] = netwire.PlainT(r.Created), netwire.PlainT(r.Updated)
+	out["created_at"], out["updated_at"] = networks.PlainT(r.Created), networks.PlainT(r.Updated)
 	return out
 }
 
@@ -108,13 +108,13 @@ func list(l []string) []string {
 }
 
 type vpcBody struct {
-	Name        *string        `json:"name"`
-	Description *string        `json:"description"`
-	CIDR        *string        `json:"cidr"`
-	Enterprise  string         `json:"enterprise_project_id"`
-	Shared      *bool          `json:"enable_shared_snat"`
-	Routes      *[]plainRoute  `json:"routes"`
-	Tags        *[]netwire.Tag `json:"tags"`
+	Name        *string         `json:"name"`
+	Description *string         `json:"description"`
+	CIDR        *string         `json:"cidr"`
+	Enterprise  string          `json:"enterprise_project_id"`
+	Shared      *bool           `json:"enable_shared_snat"`
+	Routes      *[]plainRoute   `json:"routes"`
+	Tags        *[]networks.Tag `json:"tags"`
 }
 
 type plainRoute struct {
@@ -140,7 +140,7 @@ func (b *vpcBody) spec() keystone.Spec {
 func (a *API) createVPC(status int) func(*keystone.Exchange) error {
 	return func(x *keystone.Exchange) error {
 		var b vpcBody
-		if err := netwire.Body(x, "vpc", &b); err != nil {
+		if err := networks.Body(x, "vpc", &b); err != nil {
 			return err
 		}
 		name := ""
@@ -157,11 +157,11 @@ func (a *API) createVPC(status int) func(*keystone.Exchange) error {
 		if err != nil {
 			return err
 		}
-		return netwire.One(x, status, "vpc", a.vpcView(x, r.(*vpcRow)))
+		return networks.One(x, status, "vpc", a.vpcView(x, r.(*vpcRow)))
 	}
 }
 
-func tagMap(tags *[]netwire.Tag) *map[string]string {
+func tagMap(tags *[]networks.Tag) *map[string]string {
 	if tags == nil {
 		return nil
 	}
@@ -173,8 +173,8 @@ func tagMap(tags *[]netwire.Tag) *map[string]string {
 }
 
 func (a *API) listVPCs(x *keystone.Exchange) error {
-	return netwire.List(x, a.n.VPC, "vpcs", kind.Filter{}, func(r *vpcRow) bool {
-		return netwire.Same(x, "cidr", r.Spec.CIDR) && netwire.Same(x, "description", r.Spec.Description)
+	return networks.List(x, a.n.VPC, "vpcs", kind.Filter{}, func(r *vpcRow) bool {
+		return networks.Same(x, "cidr", r.Spec.CIDR) && networks.Same(x, "description", r.Spec.Description)
 	}, func(r *vpcRow) any { return a.vpcView(x, r) })
 }
 
@@ -183,22 +183,22 @@ func (a *API) showVPC(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "vpc", a.vpcView(x, r))
+	return networks.One(x, http.StatusOK, "vpc", a.vpcView(x, r))
 }
 
 func (a *API) updateVPC(x *keystone.Exchange) error {
 	var b vpcBody
-	if err := netwire.Body(x, "vpc", &b); err != nil {
+	if err := networks.Body(x, "vpc", &b); err != nil {
 		return err
 	}
 	if b.CIDR != nil && *b.CIDR == "" {
 		b.CIDR = nil
 	}
-	r, err := netwire.Update(x, a.n.VPC.D, x.Param("vpc_id"), b.Name, b.spec())
+	r, err := networks.Update(x, a.n.VPC.D, x.Param("vpc_id"), b.Name, b.spec())
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "vpc", a.vpcView(x, r.(*vpcRow)))
+	return networks.One(x, http.StatusOK, "vpc", a.vpcView(x, r.(*vpcRow)))
 }
 
 func (a *API) addRanges(x *keystone.Exchange) error {
@@ -221,7 +221,7 @@ func (a *API) changeRanges(x *keystone.Exchange, f func(now, named []string) []s
 	var b struct {
 		Ranges []string `json:"extend_cidrs"`
 	}
-	if err := netwire.Body(x, "vpc", &b); err != nil {
+	if err := networks.Body(x, "vpc", &b); err != nil {
 		return err
 	}
 	r, err := a.changeVPC(x, x.Param("vpc_id"), func(sp *network.VPCSpec) (keystone.Spec, error) {
@@ -230,7 +230,7 @@ func (a *API) changeRanges(x *keystone.Exchange, f func(now, named []string) []s
 	if err != nil {
 		return err
 	}
-	return netwire.One(x, http.StatusOK, "vpc", a.vpcView(x, r))
+	return networks.One(x, http.StatusOK, "vpc", a.vpcView(x, r))
 }
 
 // changeVPC changes a VPC by what it is now, as long as nobody else does at the same time.
@@ -272,10 +272,10 @@ func (a *API) quotas(x *keystone.Exchange) error {
 	items := []any{}
 	for _, typ := range slices.Sorted(maps.Keys(quotaNames)) {
 		for _, q := range all {
-			if string(q.Dim) == quotaNames[typ] && netwire.Same(x, "type", typ) {
+			if string(q.Dim) == quotaNames[typ] && networks.Same(x, "type", typ) {
 				items = append(items, map[string]any{"type": typ, "used": q.Used, "quota": q.Limit, "min": 0})
 			}
 		}
 	}
-	return netwire.One(x, http.StatusOK, "quotas", map[string]any{"resources": items})
+	return networks.One(x, http.StatusOK, "quotas", map[string]any{"resources": items})
 }

@@ -72,10 +72,10 @@ func classQuota(x *exchange) error {
 
 // setQuota lets a limit be below what is used, as Cinder does.
 func setQuota(x *exchange) error {
-	var in map[string]json.RawMessage
-	if _, err := quotas().Settable(x.Exchange, x.Param("quota_project")); err != nil {
+	if err := quotas().May(x.Exchange, x.Param("quota_project")); err != nil {
 		return err
 	}
+	var in map[string]json.RawMessage
 	if err := rest.Body(x.Exchange, "quota_set", &in); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func New(o Options) *API {
 	a.Add(keystone.Route{Method: "GET", Path: "/versions", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
 	for _, r := range append(a.imageRoutes(), append(a.contentRoutes(), a.memberRoutes()...)...) {
 		do := r.do
-		a.Add(keystone.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return (&exchange{x, a}).guard(r, do) }})
+		a.Add(keystone.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return (&exchange{x, a}).guarded(r.kind, r.verb, do) }})
 	}
 	return a
 }
@@ -59,19 +59,19 @@ type exchange struct {
 	api *API
 }
 
-// Behind is the API behind the listener. Images are as large as they are: their content is streamed.
-func (a *API) Behind() front.Service { return Service.Behind(a.API, -1) }
-
-// guard is rest.Guard where a row may be another project's that is shared, or the cloud's.
-func (x *exchange) guard(r route, do func(*exchange) error) error {
-	err := rest.Guard(x.Exchange, r.kind, r.verb, "", do(x))
+// guarded lets nobody learn what is wrong with a request about an image that is hidden from them, or that they may not send.
+func (x *exchange) guarded(k *kind.Def, verb string, do func(*exchange) error) error {
+	err := do(x)
 	if fail.Is(err, fail.Invalid) && x.Param("image_id") != "" {
-		if _, e := x.image(); fail.Is(e, fail.NotFound) || fail.Is(e, fail.Denied) {
-			return e
+		if _, absent := x.image(); fail.Is(absent, fail.NotFound) {
+			return absent
 		}
 	}
-	return err
+	return rest.Guard(x.Exchange, k, verb, "", err)
 }
+
+// Behind is the API behind the listener. Images are as large as they are: their content is streamed.
+func (a *API) Behind() front.Service { return Service.Behind(a.API, -1) }
 
 func (a *API) versions(x *rest.Exchange, status int) error {
 	var all []any

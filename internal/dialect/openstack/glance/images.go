@@ -197,19 +197,22 @@ func patchImage(x *exchange) error {
 		Path  string          `json:"path"`
 		Value json.RawMessage `json:"value"`
 	}
-	if err := rest.Permitted(x.Exchange, x.api.o.Images.Images.D, call.Update); err != nil {
-		return err
-	}
-	f, err := x.own()
-	if err != nil {
-		return err
-	}
 	if ct := x.R.Header.Get("Content-Type"); !strings.HasPrefix(ct, "application/openstack-images-v2.") {
+		if _, err := x.image(); err != nil {
+			return err
+		}
+		if err := rest.Permitted(x.Exchange, x.api.o.Images.Images.D, call.Update); err != nil {
+			return err
+		}
 		token.Write(x.W, http.StatusUnsupportedMediaType, map[string]any{"message": "send application/openstack-images-v2.1-json-patch", "code": "415 Unsupported Media Type", "title": "Unsupported Media Type"})
 		return nil
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody)).Decode(&ops); err != nil && err != io.EOF {
 		return fail.New(fail.Invalid, "the body is not a list of changes: {op, path, value}")
+	}
+	f, err := x.own()
+	if err != nil {
+		return err
 	}
 	d := newDraft()
 	now := f.view()

@@ -140,10 +140,10 @@ func (a *API) detailQuota(x *keystone.Exchange) error {
 
 // setQuota is for operators. Limits below what is used are refused where check_limit asks for that.
 func (a *API) setQuota(x *keystone.Exchange) error {
-	var b map[string]json.RawMessage
-	if _, err := quotas.Settable(x, x.Param("project_id")); err != nil {
+	if err := quotas.May(x, x.Param("project_id")); err != nil {
 		return err
 	}
+	var b map[string]json.RawMessage
 	if err := read(x, "quota", &b); err != nil {
 		return err
 	}

@@ -85,10 +85,10 @@ func classQuota(x *exchange) error {
 }
 
 func setQuota(x *exchange) error {
-	var in map[string]json.RawMessage
-	if _, err := x.quotas().Settable(x.Exchange, x.Param("quota_project")); err != nil {
+	if err := x.quotas().May(x.Exchange, x.Param("quota_project")); err != nil {
 		return err
 	}
+	var in map[string]json.RawMessage
 	if err := rest.Body(x.Exchange, "quota_set", &in); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 // Guard lets nobody learn what is wrong with a request who may not send it, or about a thing that is not there: handlers
 // read bodies before they ask the door. path is the route's, whose first placeholder is the row of kind k.
 func Guard(x *Exchange, k *kind.Def, verb, path string, err error) error {
-	if k == nil || !fail.Is(err, fail.Invalid) && !fail.Is(err, fail.NotFound) {
+	if k == nil || !fail.Is(err, fail.Invalid) {
 		return err
 	}
 	if e := Permitted(x, k, verb); fail.Is(e, fail.Denied) || fail.Is(e, fail.NotFound) || fail.Is(e, fail.Unauthenticated) {

@@ -95,13 +95,24 @@ func (q Quotas) Defaults(x *Exchange) map[string]any {
 	return out
 }
 
+// May refuses those who do not set a project's quotas; whom the project is hidden from finds none.
+func (q Quotas) May(x *Exchange, project string) error {
+	if _, err := q.Of(x, project); err != nil {
+		return err
+	}
+	return Operators(x)
+}
+
 // besides are parts of a request that are no limits.
 var besides = []string{"force", "tenant_id", "project_id", "skip_validation", "check_limit"}
 
 // Set gives a project limits of its own, as operators may: -1 is none, null the default. in is the name of the object that they stood in.
 // All words are read before the first limit changes. With force a limit may be below what is used already; without, it is refused.
 func (q Quotas) Set(x *Exchange, project, in string, limits map[string]json.RawMessage, force bool) error {
-	now, err := q.Settable(x, project)
+	if err := q.May(x, project); err != nil {
+		return err
+	}
+	now, err := q.Of(x, project)
 	if err != nil {
 		return err
 	}
@@ -137,15 +148,6 @@ func (q Quotas) Set(x *Exchange, project, in string, limits map[string]json.RawM
 		}
 	}
 	return q.write(x, project, wanted)
-}
-
-// Settable reads the quotas of a project for somebody who may set them: that there is no such project is told first.
-func (q Quotas) Settable(x *Exchange, project string) (map[string]ledger.Quota, error) {
-	now, err := q.Of(x, project)
-	if err != nil {
-		return nil, err
-	}
-	return now, Operators(x)
 }
 
 // Drop gives a project the defaults again.

@@ -1,7 +1,7 @@
-// Package netwire is what the APIs of networks (Huawei Cloud's VPC, EIP and NAT, OpenStack's Neutron) have in common: how bodies are read, how
+// Package networks is what Huawei Cloud's APIs of networks (VPC, EIP, NAT, ELB, DNS) have in common: how bodies are read, how
 // errors, ids and times are written, how lists are paged. It may import the kernel, dialect/front and
 // dialect/openstack/{keystone,token}.
-package netwire
+package networks
 
 import (
 	"cmp"
@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -297,18 +296,5 @@ func One(x *keystone.Exchange, status int, singular string, item any) error {
 func Many(x *keystone.Exchange, plural string, items []any) error {
 	token.Write(x.W, http.StatusOK, map[string]any{plural: items, "page_info": map[string]any{"current_count": len(items)}, "total_count": len(items),
 		"request_id": front.From(x.R.Context()).RequestID})
-	return nil
-}
-
-// Int is a number that some clients send as text.
-type Int int
-
-// UnmarshalJSON reads 7 and "7".
-func (i *Int) UnmarshalJSON(b []byte) error {
-	n, err := strconv.Atoi(strings.Trim(string(b), `"`))
-	if err != nil {
-		return &json.UnmarshalTypeError{Value: "value that is no whole number", Type: reflect.TypeFor[int]()}
-	}
-	*i = Int(n)
 	return nil
 }

@@ -1,4 +1,4 @@
-package netwire
+package networks
 
 import (
 	"maps"
