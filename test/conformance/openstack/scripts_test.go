@@ -24,6 +24,9 @@ import (
 //	$name = COMMAND                  what it prints is called so from here on
 //	same FILE FILE                   two files are alike
 func TestScripts(t *testing.T) {
+	if os.Getenv("AWAN_LONG") == "" {
+		t.Skip("the scripts take minutes: set AWAN_LONG=1")
+	}
 	c, _ := servers(t)
 	files, err := filepath.Glob("testdata/cli/*.txt")
 	if err != nil || len(files) == 0 {
