@@ -13,7 +13,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
-	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/volume"
 )
 
@@ -94,33 +93,10 @@ func (a *API) versions(x *rest.Exchange, status int) error {
 	return nil
 }
 
-func (x *exchange) since(minor int) bool { return x.Minor >= minor }
-
-func (x *exchange) one(status int, name string, v any) error {
-	return rest.Write(x.Exchange, status, name, v)
-}
-
-func (x *exchange) view(fn func(tx store.Tx) error) error {
-	return x.API.Door.Store.View(x.R.Context(), fn)
-}
-
 // links point at something of the project's.
 func (x *exchange) links(path string) []token.Link {
 	base, p := x.API.Base(x.R), x.Param("project_id")
 	return []token.Link{{Rel: "self", Href: base + "/v3/" + p + path}, {Rel: "bookmark", Href: base + "/" + p + path}}
-}
-
-// list answers with a list, the address of the next page, and the number of all where that is asked for.
-func (x *exchange) list(plural string, items []any, more bool, last string) error {
-	if items == nil {
-		items = []any{}
-	}
-	out := map[string]any{plural: items}
-	if more {
-		out[plural+"_links"] = []token.Link{{Rel: "next", Href: x.API.Base(x.R) + rest.Next(x.Exchange, last)}}
-	}
-	token.Write(x.W, http.StatusOK, out)
-	return nil
 }
 
 // dashed prints an id that a field holds; nil for none.

@@ -5,7 +5,6 @@ package nova
 
 import (
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
@@ -134,38 +133,13 @@ func (a *API) versions(x *rest.Exchange) error {
 	return nil
 }
 
-// since tells whether the client speaks a microversion or a newer one.
-func (x *exchange) since(minor int) bool { return x.Minor >= minor }
-
 // links point at something of the API.
 func (x *exchange) links(path string) []token.Link {
 	base := x.API.Base(x.R)
 	return []token.Link{{Rel: "self", Href: base + "/v2.1" + path}, {Rel: "bookmark", Href: base + path}}
 }
 
-// list answers with a list, and the address of the next page where more follows.
-func (x *exchange) list(plural string, items []any, more bool, last string) error {
-	out := map[string]any{plural: items}
-	if items == nil {
-		out[plural] = []any{}
-	}
-	if more {
-		out[plural+"_links"] = []token.Link{{Rel: "next", Href: x.API.Base(x.R) + rest.Next(x.Exchange, last)}}
-	}
-	token.Write(x.W, http.StatusOK, out)
-	return nil
-}
-
-func (x *exchange) one(status int, name string, v any) error {
-	return rest.Write(x.Exchange, status, name, v)
-}
-
 func stamp(t time.Time) rest.Time { return rest.Time(t) }
-
-// view reads in one look at the store.
-func (x *exchange) view(fn func(tx store.Tx) error) error {
-	return x.API.Door.Store.View(x.R.Context(), fn)
-}
 
 // hostID is a hash of project and host, as Nova's: tenants do not learn the host's name.
 func hostID(project id.ID, host string) string {

@@ -24,7 +24,6 @@ type (
 // cache is what the views of one request look up once.
 type cache struct {
 	flavors map[string]*flavorRow
-	users   map[string]string
 	groups  map[string]GroupView
 }
 

@@ -45,7 +45,9 @@ func (b *Bases) bootstrap(ctx context.Context, r recipe, dir string, log func(st
 		args = append(args, "--include="+strings.Join(r.Packages, ","))
 	}
 	args = append(append(args, suite, dir), files...)
-	if err := command(ctx, log, "mmdebstrap", args...); err != nil {
+	// in a mount namespace of its own: what it mounts of this machine is gone with it, however it ends
+	args = append([]string{"--mount", "--propagation", "private", "--fork", "--kill-child", "mmdebstrap"}, args...)
+	if err := command(ctx, log, "unshare", args...); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "Debian %s could not be installed into the base image %s", suite, r.Name).
 			Then("check that this machine's own 'apt-get update' works")
 	}

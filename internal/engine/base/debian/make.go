@@ -67,7 +67,7 @@ func (m *making) upper() string { return filepath.Join(m.work, "upper") }
 
 func (m *making) discard() {
 	m.fetch.Wait()
-	if err := os.RemoveAll(m.work); err != nil {
+	if err := Remove(m.work); err != nil {
 		m.bases.log.Warn("cannot remove the working files of a base image", "error", err)
 	}
 }
@@ -117,7 +117,7 @@ func (b *Bases) makeRoot(ctx context.Context, r recipe, work string, log func(st
 	b.roots.Lock()
 	defer b.roots.Unlock()
 	old := b.root(r.Name)
-	if err := errors.Join(os.RemoveAll(old), os.Rename(fresh, old)); err != nil {
+	if err := errors.Join(Remove(old), os.Rename(fresh, old)); err != nil {
 		return nil, nil, fail.Wrap(err, fail.NoSpace, "keeping the base image %s", r.Name)
 	}
 	l, err := pack(ctx, "", old, work)
@@ -330,7 +330,7 @@ func (b *Bases) sweep() {
 	entries, _ := os.ReadDir(tmp)
 	for _, e := range entries {
 		_ = unix.Unmount(filepath.Join(tmp, e.Name(), "merged"), unix.MNT_DETACH)
-		if err := os.RemoveAll(filepath.Join(tmp, e.Name())); err != nil {
+		if err := Remove(filepath.Join(tmp, e.Name())); err != nil {
 			b.log.Warn("cannot remove an unfinished base image", "path", e.Name(), "error", err)
 		}
 	}

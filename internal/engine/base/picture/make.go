@@ -32,7 +32,7 @@ func (m *Maker) make(ctx context.Context, r recipe, made string, progress func(s
 	}
 	old, _ := filepath.Glob(filepath.Join(m.o.Dir, "making-"+r.Name+"-*")) // what a crash left; one at a time makes it
 	for _, p := range old {
-		if err := os.RemoveAll(p); err != nil {
+		if err := debian.Remove(p); err != nil {
 			m.o.Log.Warn("an unfinished image cannot be removed", "path", p, "err", err)
 		}
 	}
@@ -41,7 +41,7 @@ func (m *Maker) make(ctx context.Context, r recipe, made string, progress func(s
 		return fail.Wrap(err, fail.NoSpace, "making the image %s", r.Name)
 	}
 	defer func() {
-		if err := os.RemoveAll(work); err != nil {
+		if err := debian.Remove(work); err != nil {
 			m.o.Log.Warn("the working files of an image cannot be removed", "err", err)
 		}
 	}()
