@@ -160,7 +160,15 @@ func (s *session) usageCmd() *cobra.Command {
 			return client.Request{Method: "GET", Path: s.projectPath(c) + "/usage", Query: q}
 		},
 		func(doc []byte) error {
-			return s.tableOf(doc, "nothing was used", []string{"KIND", "NAME", "WHAT", "UNIT-HOURS", "NOW", "PASSED"}, func(u map[string]any) []string {
+			all, err := decode(doc)
+			if err != nil {
+				return err
+			}
+			header, currency := []string{"KIND", "NAME", "WHAT", "UNIT-HOURS", "NOW", "PASSED"}, text(all["currency"])
+			if currency != "" {
+				header = append(header, "COST")
+			}
+			err = s.tableOf(doc, "nothing was used", header, func(u map[string]any) []string {
 				hours := text(u["unit_hours"])
 				if f, err := strconv.ParseFloat(hours, 64); err == nil {
 					hours = strconv.FormatFloat(f, 'f', 2, 64)
@@ -169,9 +177,26 @@ func (s *session) usageCmd() *cobra.Command {
 				if name == "" {
 					name = text(u["resource"])
 				}
-				return []string{text(u["kind"]), name, text(u["dim"]), hours, text(u["now"]), text(u["passed"])}
+				line := []string{text(u["kind"]), name, text(u["dim"]), hours, text(u["now"]), text(u["passed"])}
+				if currency != "" {
+					line = append(line, money(u["cost"]))
+				}
+				return line
 			})
+			if err == nil && currency != "" {
+				_, err = fmt.Fprintf(s.Stdout, "in all %s %s\n", money(all["cost"]), currency)
+			}
+			return err
 		})
+}
+
+// money prints an amount of money; what has no price prints as nothing.
+func money(v any) string {
+	f, err := strconv.ParseFloat(text(v), 64)
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatFloat(f, 'f', 4, 64)
 }
 
 func (s *session) quotaCmd() *cobra.Command {

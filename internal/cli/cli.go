@@ -54,7 +54,8 @@ type UpOptions struct {
 
 	// PasswordOnAPIs: new accounts begin without asking for a second factor on the APIs.
 	PasswordOnAPIs bool
-	Simulate       bool // servers, networks and disks exist in memory only
+	Rates          string // FILE of what is metered costs
+	Simulate       bool   // servers, networks and disks exist in memory only
 
 	PublicIPs                        []string // ranges that public addresses are taken from: PREFIX or NAME=PREFIX
 	OvercommitCPUs, OvercommitMemory float64  // how much more servers are promised than there is; 0: the default

@@ -43,6 +43,7 @@ func (s *session) upCmd() *cobra.Command {
 	f.StringVar(&o.ACMEEmail, "acme-email", "", "`ADDRESS` that the authority may write to")
 	f.StringVar(&o.TCPPorts, "tcp-ports", "", "`FIRST-LAST` of the ports that tenants' TCP ports are taken from (default 20000-20999)")
 	f.BoolVar(&o.PasswordOnAPIs, "password-on-apis", false, "let people who may change something log in to the APIs by password alone, without a second factor, in accounts made from now on; each account's security policy may say otherwise")
+	f.StringVar(&o.Rates, "rates", "", "ask the prices in this JSON `FILE` for what is metered; usage and forms then show them")
 	f.BoolVar(&o.Simulate, "simulate", false, "simulate servers, networks and disks, to try out clients and plans: nothing runs in them, and they end with this process")
 	f.StringSliceVar(&o.PublicIPs, "public-ips", nil, "take public addresses from these `RANGES` (203.0.113.0/24, or office=203.0.113.0/24), which must be routed to this machine (default 172.29.0.0/22, reached from here only)")
 	f.Float64Var(&o.OvercommitCPUs, "overcommit-cpus", 0, "promise servers `N` virtual processors for each real one (default 8)")

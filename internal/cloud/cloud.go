@@ -21,6 +21,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
@@ -78,6 +79,8 @@ type Options struct {
 	PublicIPs []network.Pool
 	// PasswordOnAPIs lets new accounts begin without asking for a second factor on the APIs.
 	PasswordOnAPIs bool
+	// Rates are the operator's prices; the zero value has none.
+	Rates ledger.Rates
 	// Simulate makes servers, networks and disks in memory only.
 	Simulate bool
 	// Overcommit is how much more servers are promised than there is; zero: compute.DefaultOvercommit.
@@ -196,7 +199,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	c.makeBalancer()
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits,
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits, Rates: c.Rates,
 		Now: time.Now, Log: c.Log, Observe: c.calls.observe, Own: c.Buckets.Own})
 	c.Buckets.Serve(c.Door)
 	if err := c.openFront(); err != nil {

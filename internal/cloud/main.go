@@ -43,6 +43,10 @@ func up(ctx context.Context, o cli.UpOptions) error {
 	if err != nil {
 		return err
 	}
+	prices, err := rates(o.Rates)
+	if err != nil {
+		return err
+	}
 	promised, err := overcommit(o)
 	if err != nil {
 		return err
@@ -50,7 +54,7 @@ func up(ctx context.Context, o cli.UpOptions) error {
 	c, err := Open(ctx, Options{Objects: objects, Data: o.Data, Listen: cmp.Or(o.Listen, DefaultListen), Domain: cmp.Or(o.Domain, DefaultDomain),
 		Region: cmp.Or(o.Region, DefaultRegion), Account: DefaultAccount, Version: Version, Log: log,
 		Upstream: o.Upstream, UpstreamBases: o.Bases, TCPPorts: o.TCPPorts, DNSListen: o.DNS, ACMEDirectory: o.ACMEDirectory, ACMEEmail: o.ACMEEmail,
-		PasswordOnAPIs: o.PasswordOnAPIs, Simulate: o.Simulate, PublicIPs: public, Overcommit: promised, Mail: mail, WebhookAllow: allow, AllowSources: o.AllowSources, Registries: o.Registries})
+		PasswordOnAPIs: o.PasswordOnAPIs, Simulate: o.Simulate, Rates: prices, PublicIPs: public, Overcommit: promised, Mail: mail, WebhookAllow: allow, AllowSources: o.AllowSources, Registries: o.Registries})
 	if err != nil {
 		return err
 	}

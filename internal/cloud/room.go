@@ -3,10 +3,13 @@ package cloud
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/awancloud/awan/internal/cli"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/network"
 )
@@ -36,6 +39,23 @@ func publicPools(texts []string) (out []network.Pool, err error) {
 		out = append(out, network.Pool{Name: name, Prefix: p.Masked()})
 	}
 	return out, nil
+}
+
+// rates reads the operator's prices.
+func rates(file string) (ledger.Rates, error) {
+	if file == "" {
+		return ledger.Rates{}, nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return ledger.Rates{}, fail.Field("rates", "%s cannot be read", file).Because(err)
+	}
+	known := []ledger.Dim{network.TrafficIn, network.TrafficOut}
+	for _, k := range Describe() {
+		known = append(known, k.Meters...)
+	}
+	slices.Sort(known)
+	return ledger.ReadRates(b, slices.Compact(known))
 }
 
 // overcommit reads how much more servers are promised than there is.

@@ -119,6 +119,7 @@ type usagePage struct {
 	Periods        [][2]string
 	Rows           []ledger.Usage
 	Totals         []usageTotal
+	Currency, Cost string // "": there are no rates
 	FromIn, ToIn   string
 	NoProjectToSee bool
 }
@@ -127,6 +128,8 @@ type usageTotal struct {
 	Dim   ledger.Dim
 	Hours float64
 	Now   int64
+	Cost  string
+	cost  float64
 }
 
 var usagePeriods = [][2]string{{"month", "this month"}, {"last", "last month"}, {"24h", "last 24 hours"}, {"168h", "last 7 days"}, {"own", "from … to …"}}
@@ -172,6 +175,17 @@ func (q *request) usage() error {
 		}
 		p.Totals[i].Hours += r.Hours
 		p.Totals[i].Now += r.Now
+		if c := q.Door.Rates.Cost(r); c != nil {
+			p.Totals[i].cost += *c
+			p.Totals[i].Cost = strconv.FormatFloat(p.Totals[i].cost, 'f', 4, 64)
+		}
+	}
+	if p.Currency = q.Door.Rates.Currency; p.Currency != "" {
+		var all float64
+		for _, t := range p.Totals {
+			all += t.cost
+		}
+		p.Cost = strconv.FormatFloat(all, 'f', 4, 64)
 	}
 	return q.render("usage", "Usage", p)
 }

@@ -57,6 +57,7 @@ func startMachines(t *testing.T) *world {
 	}
 	t.Cleanup(m.Close)
 	w.NoFactors(t)
+	w.Door.Rates = ledger.Rates{Currency: "EUR", Prices: map[ledger.Dim]ledger.Price{"compute.cpus": {Price: 0.012}, "compute.memory": {Price: 0.004, Per: 1024}, "network.public-ips": {Price: 0.004}, "volume.ssd": {Price: 0.0001}}}
 	s := httptest.NewTLSServer(console.New(console.Options{Door: w.Door, Now: time.Now, Version: "test", URL: "https://cloud.example:7443", World: m.Networks.World}))
 	t.Cleanup(s.Close)
 	w.URL, w.client = s.URL, s.Client()
@@ -192,6 +193,12 @@ func threeClicks(t *testing.T, b *browser) {
 	}
 	if got := b.text(t, ".flavors .choice"); !strings.Contains(got, "1 vCPU") || !strings.Contains(got, "vCPU: 1 of 8 then used") {
 		t.Errorf("the smallest size says %q", got)
+	}
+	if got := b.text(t, ".flavors .choice .price"); got != "0.013 EUR per hour" {
+		t.Errorf("the smallest size costs %q", got)
+	}
+	if got := b.text(t, ".wizard"); !strings.Contains(got, "a public address 0.004") || !strings.Contains(got, "a GiB of SSD 0.0001") {
+		t.Errorf("nothing says what disks and addresses cost: %q", got)
 	}
 	if got := b.eval(t, `[...document.querySelectorAll(".flavors .choice:has(:disabled)")].length > 0 && document.querySelector(".refused").textContent`); got == false || !strings.Contains(got.(string), "the quota has") {
 		t.Errorf("what the quota does not hold says %q", got)

@@ -37,6 +37,7 @@ type wizardPage struct {
 	Err                   *fail.Error
 	Left                  *fail.Error // an error that is beside no field
 	NewKey                string
+	Besides               string // what disks and a public address cost an hour; "": there are no rates
 	MoreDisks             []int
 }
 
@@ -50,6 +51,7 @@ type flavorChoice struct {
 	CPUs                int
 	Memory              string
 	Takes               string // of the quota
+	Price               string // for an hour while it runs; "": there are no rates
 	memory              int64
 	slow                bool // it has less than whole processors
 }
@@ -98,7 +100,7 @@ func (q *request) wizard(k *kind.Def, sent url.Values, once string, e *fail.Erro
 	if e != nil && !slices.ContainsFunc(wizardFields, func(f string) bool { return below(e.Field, f) }) {
 		p.Left = e
 	}
-	p.Images, p.Flavors = q.imageChoices(), q.flavorChoices()
+	p.Images, p.Flavors, p.Besides = q.imageChoices(), q.flavorChoices(), q.besides()
 	p.Subnets = q.options(subnetKind, func(r kind.AnyRow) string { return scalar(asMap(docOf(r)["spec"])["cidr"]) })
 	p.Groups = q.options(secGroupKind, func(r kind.AnyRow) string { return scalar(asMap(docOf(r)["spec"])["description"]) })
 	for _, o := range q.options(keypairKind, func(kind.AnyRow) string { return "" }) {
@@ -191,6 +193,10 @@ func (q *request) flavorChoices() []flavorChoice {
 	var out []flavorChoice
 	for _, f := range rows {
 		c := flavorChoice{Name: f.Name, Text: f.Spec.Description, CPUs: f.Spec.CPUs, Memory: sizeText(f.Spec.Memory << 20), memory: f.Spec.Memory, slow: f.Spec.MilliCPU > 0}
+		cpus, known := q.Door.Rates.Of("compute.cpus", float64(f.Spec.CPUs))
+		if memory, also := q.Door.Rates.Of("compute.memory", float64(f.Spec.Memory)); known || also {
+			c.Price = fmt.Sprintf("%s %s per hour", price(cpus+memory), q.Door.Rates.Currency)
+		}
 		var takes []string
 		for _, n := range []struct {
 			dim  ledger.Dim
@@ -218,6 +224,29 @@ func (q *request) flavorChoices() []flavorChoice {
 		out = append(out, c)
 	}
 	return out
+}
+
+// price prints what something costs an hour: small amounts matter.
+func price(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+
+// besides says what a server's disks and public address cost beside it.
+func (q *request) besides() string {
+	var parts []string
+	for _, t := range q.options(typeKind, func(kind.AnyRow) string { return "" }) {
+		if v, ok := q.Door.Rates.Of(ledger.Dim("volume."+strings.ToLower(t.Text)), 1); ok {
+			parts = append(parts, fmt.Sprintf("a GiB of %s %s", t.Text, price(v)))
+		}
+	}
+	if v, ok := q.Door.Rates.Of("network.public-ips", 1); ok {
+		parts = append(parts, "a public address "+price(v))
+	}
+	if v, ok := q.Door.Rates.Of("network.bandwidth", 1); ok {
+		parts = append(parts, "a Mbit/s of its bandwidth "+price(v))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "Beside that, per hour: " + strings.Join(parts, ", ") + " " + q.Door.Rates.Currency + "."
 }
 
 // serverMake reads the form into what any client would send.

@@ -298,5 +298,21 @@ func (a *API) usage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, map[string]any{"items": orEmpty(u), "from": from, "to": to})
+	type priced struct {
+		ledger.Usage
+		Cost *float64 `json:"cost,omitempty"`
+	}
+	items, total := []priced{}, 0.0
+	for _, one := range u {
+		p := priced{one, a.Door.Rates.Cost(one)}
+		if p.Cost != nil {
+			total += *p.Cost
+		}
+		items = append(items, p)
+	}
+	out := map[string]any{"items": items, "from": from, "to": to}
+	if a.Door.Rates.Currency != "" {
+		out["currency"], out["cost"] = a.Door.Rates.Currency, total
+	}
+	return writeJSON(w, http.StatusOK, out)
 }

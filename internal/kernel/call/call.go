@@ -90,6 +90,7 @@ type Options struct {
 	Kinds  []*kind.Def
 	Region string
 	Limits ledger.Limits
+	Rates  ledger.Rates // what is metered costs so much; zero: nothing has a price
 	Now    clock.Clock
 	Log    *slog.Logger
 	// Own, when set, gives the policies that a row itself carries, of which those that speak of p.
