@@ -374,6 +374,17 @@ func TestBrowserUploads(t *testing.T) {
 	drop(`drop.items.add(new File([new Uint8Array(30 << 20)], "again.bin", {lastModified: 7}));`)
 	b.waitFor(t, `/trying again/.test(document.querySelector("#transfers .transfer-note").textContent)`)
 	b.waitFor(t, `document.querySelector("#transfers progress").value > 0.2`)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) { // what was sent is also there
+		ups, _, _, err := b.buckets.Uploads(b.ctx, b.me(), &bucket.ListInput{Bucket: "photos", Max: 10})
+		if err == nil && len(ups) == 1 {
+			if _, parts, _, err := b.buckets.Parts(b.ctx, b.me(), "photos", ups[0].Key, ups[0].ID, 0, 10); err == nil && len(parts) > 0 {
+				break
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no part came: %v %v", ups, err)
+		}
+	}
 	b.shot(t, "broken-off")
 	b.run(t, command(network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true}))
 	b.open(t, "/buckets/photos?prefix=2026/")
