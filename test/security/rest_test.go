@@ -26,6 +26,10 @@ func proveS05(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var who struct {
+		ProjectID id.ID `json:"project_id"`
+	}
+	w.native(w.root(), "GET", "/whoami", nil, &who)
 	me := &bucket.Caller{Principal: key}
 	if _, err := w.Buckets.Create(t.Context(), me, "tea", bucket.BucketSpec{}, "", nil); err != nil {
 		t.Fatal(err)
@@ -36,14 +40,14 @@ func proveS05(t *testing.T) {
 		}
 	}
 	w.image("library/tea:1", map[string]string{"tea.txt": text})
-	upload := &call.Call{Kind: w.App.Component.D, Verb: "upload", Project: string(key.Project), Principal: key,
+	upload := &call.Call{Kind: w.App.Component.D, Verb: "upload", Project: string(who.ProjectID), Principal: key,
 		Stream: kind.Stream{Body: strings.NewReader(text), Emit: func(any) error { return nil }}}
 	if _, err := w.Door.Do(t.Context(), upload); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 2000 { // more than a segment, so that there is a compressed one
 		line := log.Line{At: time.Now().Add(time.Duration(n)), Instance: id.New(), Release: 1, Stream: "stdout", Text: text[:4000] + string(id.New())}
-		if err := w.App.Logs.Append(key.Project, "0123456789abcdef0123456789abcdef", []log.Line{line}); err != nil {
+		if err := w.App.Logs.Append(who.ProjectID, "0123456789abcdef0123456789abcdef", []log.Line{line}); err != nil {
 			t.Fatal(err)
 		}
 	}
