@@ -28,25 +28,16 @@ type loops struct {
 type alarm struct {
 	ring chan struct{}
 	mu   sync.Mutex
-	rows map[id.ID]bool // what it is woken for; nil: for all
-	some bool
+	rows map[id.ID]bool
+	all  bool
 }
 
 // set notes what to wake for; no rows: all.
 func (a *alarm) set(rows []id.ID) {
 	a.mu.Lock()
-	switch {
-	case len(rows) == 0:
-		a.rows, a.some = nil, true
-	case a.some && a.rows == nil: // for all already
-	default:
-		if a.rows == nil {
-			a.rows = map[id.ID]bool{}
-		}
-		a.some = true
-		for _, r := range rows {
-			a.rows[r] = true
-		}
+	a.all = a.all || len(rows) == 0
+	for _, r := range rows {
+		a.rows[r] = true
 	}
 	a.mu.Unlock()
 	select {
@@ -55,12 +46,14 @@ func (a *alarm) set(rows []id.ID) {
 	}
 }
 
-// take gives what it was woken for and forgets it; nil: for all.
-func (a *alarm) take() (rows map[id.ID]bool) {
+// take gives what it was woken for and forgets it: nothing, where a ring came for what was taken already.
+func (a *alarm) take() (rows []id.ID, all bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	rows, a.rows, a.some = a.rows, nil, false
-	return rows
+	rows, all = slices.Collect(maps.Keys(a.rows)), a.all
+	clear(a.rows)
+	a.all = false
+	return rows, all
 }
 
 // loopWorkers is how many rows of one kind are looked at at once.
@@ -70,7 +63,7 @@ func newLoops(d *Door) *loops {
 	l := &loops{d: d, wake: map[string]*alarm{}}
 	l.ctx, l.stop = context.WithCancel(ident.With(context.Background(), ident.System()))
 	for name := range d.kinds {
-		l.wake[name] = &alarm{ring: make(chan struct{}, 1)}
+		l.wake[name] = &alarm{ring: make(chan struct{}, 1), rows: map[id.ID]bool{}}
 	}
 	return l
 }
@@ -79,8 +72,14 @@ func (l *loops) start() {
 	for _, k := range l.d.kinds {
 		if k.LoopDo != nil {
 			a := l.wake[k.FullName()]
-			l.every(k.LoopEvery, nil, func() { l.round(k, nil) })
-			l.every(0, a.ring, func() { l.round(k, a.take()) })
+			l.every(k.LoopEvery, nil, func() { l.round(k) })
+			l.every(0, a.ring, func() {
+				if rows, all := a.take(); all {
+					l.round(k)
+				} else {
+					l.work(k, rows)
+				}
+			})
 		}
 		if k.Retention > 0 {
 			l.every(time.Minute, nil, func() { l.d.EmptyTrash(l.ctx, k) })
@@ -145,14 +144,9 @@ func (d *Door) Act(ctx context.Context, m *kind.Meta, verb string, in any) error
 	return err
 }
 
-// round converges the rows that were named, or all (nil) that no job works on.
-func (l *loops) round(k *kind.Def, rows map[id.ID]bool) {
+// round converges all rows that no job works on.
+func (l *loops) round(k *kind.Def) {
 	var idle []id.ID
-	if rows != nil {
-		idle = slices.Collect(maps.Keys(rows))
-		l.work(k, idle)
-		return
-	}
 	err := l.d.Store.View(l.ctx, func(tx store.Tx) error {
 		_, _, err := k.List(tx, "", kind.Filter{State: kind.Active, Where: func(r kind.AnyRow) bool {
 			if r.M().Job == "" {
@@ -171,6 +165,7 @@ func (l *loops) round(k *kind.Def, rows map[id.ID]bool) {
 	l.work(k, idle)
 }
 
+// work converges some rows.
 func (l *loops) work(k *kind.Def, rows []id.ID) {
 	work := make(chan id.ID)
 	var wg sync.WaitGroup

@@ -3,6 +3,7 @@ package ident
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -120,37 +121,28 @@ func (p Principal) Confined(services []string, method string, paths ...string) b
 	})
 }
 
-// fits tells whether a path is of a pattern.
+// fits tells whether a path is of a pattern. It is asked as a regular expression, whose time is bounded by the path's length.
 func fits(pattern, path string) bool {
-	for pattern != "" {
-		switch {
-		case strings.HasPrefix(pattern, "**"):
-			rest := strings.TrimLeft(pattern, "*")
-			for i := range len(path) + 1 {
-				if fits(rest, path[i:]) {
-					return true
-				}
-			}
-			return false
-		case pattern[0] == '*', pattern[0] == '{' && strings.Contains(pattern, "}"):
-			rest, least := pattern[1:], 0
-			if pattern[0] == '{' {
-				_, rest, _ = strings.Cut(pattern, "}")
-				least = 1
-			}
-			for i := 0; i <= len(path); i++ {
-				if i >= least && fits(rest, path[i:]) {
-					return true
-				}
-				if i < len(path) && path[i] == '/' {
-					return false
-				}
-			}
-			return false
-		case path == "" || path[0] != pattern[0]:
-			return false
+	var b strings.Builder
+	for last := 0; ; {
+		m := wildcard.FindStringIndex(pattern[last:])
+		if m == nil {
+			b.WriteString(regexp.QuoteMeta(pattern[last:]))
+			break
 		}
-		pattern, path = pattern[1:], path[1:]
+		b.WriteString(regexp.QuoteMeta(pattern[last : last+m[0]]))
+		switch w := pattern[last+m[0] : last+m[1]]; {
+		case w == "*":
+			b.WriteString(`[^/]*`)
+		case w[0] == '{':
+			b.WriteString(`[^/]+`)
+		default:
+			b.WriteString(`.*`)
+		}
+		last += m[1]
 	}
-	return path == ""
+	re, err := regexp.Compile(`(?s)^` + b.String() + `$`)
+	return err == nil && re.MatchString(path)
 }
+
+var wildcard = regexp.MustCompile(`\*+|\{[^}]*\}`)

@@ -1,6 +1,7 @@
 package asbuilt
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto"
@@ -16,14 +17,12 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/clock"
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -210,7 +209,7 @@ func (s *Service) make(ctx context.Context, row *Row) error {
 	if st.Differences > 0 {
 		s.Log.Warn("what is built is not what was asked for", "report", row.Name, "differences", st.Differences, "first", st.First[0])
 	}
-	return s.Files.Put(ctx, string(row.ID), strings.NewReader(string(b)), int64(len(b)))
+	return s.Files.Put(ctx, string(row.ID), bytes.NewReader(b), int64(len(b)))
 }
 
 func (s *Service) look(ctx context.Context, row *Row) (*Document, error) {
@@ -270,62 +269,4 @@ func (s *Service) document(ctx context.Context, row *Row, _ any, st kind.Stream)
 	}
 	_, err = io.Copy(w, body)
 	return err
-}
-
-func names(sets ...Facts) []string {
-	all := map[string]bool{}
-	for _, s := range sets {
-		for name := range s {
-			all[name] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
-}
-
-// Found notes a difference that a watch found: the next report tells it.
-func (s *Service) Found(ctx context.Context, d Drift) {
-	d.At = s.Now().UTC()
-	b, err := json.Marshal(d)
-	if err == nil {
-		_, err = s.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(driftPrefix+string(id.New()), b) })
-	}
-	if err != nil && ctx.Err() == nil {
-		s.Log.Error("a difference that was found cannot be stored", "kind", d.Kind, "id", d.ID, "detail", d.Detail, "err", err)
-	}
-}
-
-// Keys: drift/<id> holds a difference that was found and repaired; ids are in the order of time.
-const driftPrefix = "drift/"
-
-// found gives the differences since a time, and forgets those past the retention.
-func (s *Service) found(ctx context.Context, since time.Time) (out []Drift, err error) {
-	out = []Drift{}
-	var old []string
-	err = s.Store.View(ctx, func(tx store.Tx) error {
-		for k, b := range tx.Scan(driftPrefix, "") {
-			var d Drift
-			if err := json.Unmarshal(b, &d); err != nil {
-				return err
-			}
-			if d.At.After(since) {
-				out = append(out, d)
-			}
-			if s.Now().After(d.At.Add(retention)) {
-				old = append(old, k)
-			}
-		}
-		return tx.ScanErr()
-	})
-	if err != nil || len(old) == 0 {
-		return out, err
-	}
-	_, err = s.Store.Update(ctx, func(tx store.Tx) error {
-		for _, k := range old {
-			if err := tx.Delete(k); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return out, err
 }

@@ -6,7 +6,9 @@ package asbuilt
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -30,15 +32,6 @@ type Facts map[string]any
 
 // Look tells each thing of a service. Things that a job is changing right now are left out: they are neither yet.
 type Look func(ctx context.Context, tell func(Thing)) error
-
-// Drift is a difference that a watch found and repaired between two reports.
-type Drift struct {
-	At       time.Time `json:"at"`
-	Kind     string    `json:"kind"`
-	ID       id.ID     `json:"id,omitempty"`
-	Detail   string    `json:"detail"`
-	Repaired bool      `json:"repaired"`
-}
 
 // Document is a report as it is signed.
 type Document struct {
@@ -100,4 +93,14 @@ func text(v any) string {
 		return err.Error()
 	}
 	return string(b)
+}
+
+func names(sets ...Facts) []string {
+	all := map[string]bool{}
+	for _, s := range sets {
+		for name := range s {
+			all[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
 }

@@ -15,8 +15,8 @@ import (
 
 // What goes over public addresses, in bytes: to what they lead to, and from there.
 const (
-	TrafficIn  = ledger.Dim("network.public-in (bytes)")
-	TrafficOut = ledger.Dim("network.public-out (bytes)")
+	TrafficIn  = ledger.Dim("network.public-in")
+	TrafficOut = ledger.Dim("network.public-out")
 )
 
 // trafficKey + address holds a meter.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	machines "github.com/awancloud/awan/internal/engine/machine/sim"
+	"github.com/awancloud/awan/internal/kernel/fault"
 	"github.com/awancloud/awan/test/conformance/cloudtest"
 )
 
@@ -58,12 +59,7 @@ func shutDown(ctx context.Context, c machines.Call) error {
 	if c.Method != "Stop" && c.Method != "Reset" {
 		return nil
 	}
-	select {
-	case <-time.After(2500 * time.Millisecond):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return fault.Slow[machines.Call](2500*time.Millisecond)(ctx, c)
 }
 
 // choices are the environment in which the tests run: who they are, and what of the cloud they use.
