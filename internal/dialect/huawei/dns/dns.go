@@ -1,7 +1,7 @@
 // Package dns serves Huawei Cloud's Domain Name Service, v2 and v2.1 (https://support.huaweicloud.com/intl/en-us/api-dns/),
 // over the rows of service/dns: a zone is a zone, a record set a record set. Of its resolution lines there is the default
 // one, and record sets have no health checks and no aliases of other resources. It may import the kernel, service/dns,
-// dialect/{front,netwire} and dialect/openstack/{keystone,token}.
+// dialect/{front,huawei/rest} and dialect/openstack/{keystone,token}.
 package dns
 
 import (
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -42,7 +43,7 @@ type (
 // New makes the API.
 func New(o Options) *API {
 	o.Dialect, o.Fail = "huawei", Fail
-	o.Options.Enter = enter
+	o.Options.Enter = rest.Enter
 	a := &API{API: keystone.Bare(o.Options), dns: o.DNS}
 	for _, rs := range [][]route{a.zoneRoutes(), a.recordRoutes(), a.batchRoutes(), a.tagRoutes(), a.generalRoutes()} {
 		for _, r := range rs {
@@ -54,21 +55,6 @@ func New(o Options) *API {
 
 // Service is the API behind the listener.
 func (a *API) Service() front.Service { return a.ServiceNamed("dns") }
-
-// enter puts the request into the project that its path or its headers name, else the one called like the region.
-func enter(x *exchange) error {
-	h := x.R.Header
-	if d := h.Get("X-Domain-Id"); d != "" && d != string(x.Who.Domain) {
-		x.Call.Domain = d
-	}
-	if x.Call.Project = x.Param("project_id"); x.Call.Project == "" {
-		x.Call.Project = h.Get("X-Project-Id")
-	}
-	if x.Call.Project == "" && x.Who.Project == "" {
-		x.Call.Project = x.API.Region
-	}
-	return nil
-}
 
 // named makes a route's calls bear the names that Huawei's documents give what is done with record sets, which policies may
 // use; those of zones are the kernel's own.
@@ -84,40 +70,32 @@ func named(r route) route {
 	return r
 }
 
-// codeOf is the status and code of a kind of failure; the codes are DNS's where it has one for it.
-func codeOf(k fail.Kind) (int, string) {
-	switch k {
-	case fail.Invalid, fail.Unsupported:
-		return http.StatusBadRequest, "DNS.0004"
-	case fail.Unauthenticated:
-		return http.StatusUnauthorized, "DNS.0013"
-	case fail.Denied:
-		return http.StatusForbidden, "DNS.0030"
-	case fail.NotFound, fail.Gone:
-		return http.StatusNotFound, "DNS.0302"
-	case fail.Quota:
-		return http.StatusForbidden, "DNS.0403"
-	case fail.Exists:
-		return http.StatusConflict, "DNS.0304"
-	case fail.Conflict, fail.Precondition:
-		return http.StatusConflict, "DNS.0305"
-	case fail.TooLarge:
-		return http.StatusRequestEntityTooLarge, "DNS.0007"
-	case fail.RateLimited:
-		return http.StatusTooManyRequests, "DNS.0008"
-	case fail.NoSpace, fail.Unavailable:
-		return http.StatusServiceUnavailable, "DNS.0101"
-	case fail.Timeout, fail.Canceled:
-		return http.StatusGatewayTimeout, "DNS.0102"
-	}
-	return http.StatusInternalServerError, "DNS.0005"
+// codes are the statuses and codes of the kinds of failure; the codes are DNS's where it has one for it.
+var codes = rest.Codes{
+	fail.Invalid:         {http.StatusBadRequest, "DNS.0004"},
+	fail.Unsupported:     {http.StatusBadRequest, "DNS.0004"},
+	fail.Unauthenticated: {http.StatusUnauthorized, "DNS.0013"},
+	fail.Denied:          {http.StatusForbidden, "DNS.0030"},
+	fail.NotFound:        {http.StatusNotFound, "DNS.0302"},
+	fail.Gone:            {http.StatusNotFound, "DNS.0302"},
+	fail.Quota:           {http.StatusForbidden, "DNS.0403"},
+	fail.Exists:          {http.StatusConflict, "DNS.0304"},
+	fail.Conflict:        {http.StatusConflict, "DNS.0305"},
+	fail.Precondition:    {http.StatusConflict, "DNS.0305"},
+	fail.TooLarge:        {http.StatusRequestEntityTooLarge, "DNS.0007"},
+	fail.RateLimited:     {http.StatusTooManyRequests, "DNS.0008"},
+	fail.NoSpace:         {http.StatusServiceUnavailable, "DNS.0101"},
+	fail.Unavailable:     {http.StatusServiceUnavailable, "DNS.0101"},
+	fail.Timeout:         {http.StatusGatewayTimeout, "DNS.0102"},
+	fail.Canceled:        {http.StatusGatewayTimeout, "DNS.0102"},
+	fail.Internal:        {http.StatusInternalServerError, "DNS.0005"},
 }
 
 // Fail writes an error in DNS's form, with our fields in its words.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := *fail.From(err)
 	e.Field = strings.NewReplacer("spec.values", "records", "spec.vpcs", "router", "spec.", "").Replace(e.Field)
-	status, code := codeOf(e.Kind)
+	status, code := codes.Of(e.Kind)
 	token.Write(w, status, map[string]any{"code": code, "message": e.Public(), "request_id": front.From(r.Context()).RequestID})
 }
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	netwire "github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -78,7 +78,7 @@ func (a *API) zoneView(r *zoneRow) map[string]any {
 	if r.Spec.Type == dns.Private {
 		routers := []router{}
 		for _, vpc := range r.Spec.VPCs {
-			routers = append(routers, router{netwire.ID(vpc), a.Region, "ACTIVE"})
+			routers = append(routers, router{rest.ID(vpc), a.Region, "ACTIVE"})
 		}
 		v["routers"], v["proxy_pattern"] = routers, authority
 		if len(routers) > 0 {
@@ -197,7 +197,7 @@ func (a *API) listZones(x *exchange) error {
 	name := strings.TrimSuffix(x.Query("name"), ".")
 	f.Where = func(r kind.AnyRow) bool {
 		z := r.(*zoneRow)
-		return matches(x, &z.Meta, name, stateOf(&z.Meta, z.Spec.Disabled)) && (x.Query("router_id") == "" || slices.Contains(netwire.IDs(z.Spec.VPCs), netwire.ID(x.Query("router_id"))))
+		return matches(x, &z.Meta, name, stateOf(&z.Meta, z.Spec.Disabled)) && (x.Query("router_id") == "" || slices.Contains(rest.IDs(z.Spec.VPCs), rest.ID(x.Query("router_id"))))
 	}
 	rows, _, err := keystone.Rows(x, a.dns.Zone, "", f)
 	if err != nil {
@@ -305,11 +305,11 @@ func (a *API) changeVPC(x *exchange, word string, edit func(vpcs []string, vpc s
 		if err := a.here(b.Router.Region); err != nil {
 			return err
 		}
-		vpcs, err := edit(netwire.IDs(r.Spec.VPCs), netwire.ID(b.Router.ID))
+		vpcs, err := edit(rest.IDs(r.Spec.VPCs), rest.ID(b.Router.ID))
 		s["vpcs"] = vpcs
 		return err
 	}, func(*zoneRow) map[string]any {
-		return map[string]any{"router_id": netwire.ID(b.Router.ID), "router_region": a.Region, "status": word}
+		return map[string]any{"router_id": rest.ID(b.Router.ID), "router_region": a.Region, "status": word}
 	})
 }
 

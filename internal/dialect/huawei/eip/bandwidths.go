@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -33,20 +34,20 @@ func (a api) bandwidthView(r *bandwidthRow, ips []*publicRow) any {
 			in = append(in, a.member(p))
 		}
 	}
-	return map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "size": r.Spec.Mbit, "share_type": "WHOLE", "charge_mode": r.Spec.ChargeMode, "bandwidth_type": "share", "tenant_id": r.Project,
-		"publicip_info": in, "enterprise_project_id": networks.Enterprise(&r.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
+	return map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "size": r.Spec.Mbit, "share_type": "WHOLE", "charge_mode": r.Spec.ChargeMode, "bandwidth_type": "share", "tenant_id": r.Project,
+		"publicip_info": in, "enterprise_project_id": rest.Enterprise(&r.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
 		"bandwidth_rules": []any{}, "created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated)}
 }
 
 func (a api) member(p *publicRow) any {
-	return map[string]any{"publicip_id": networks.ID(p.ID), "publicip_address": p.Status.Address, "ip_version": 4, "publicip_type": a.typeOf(p)}
+	return map[string]any{"publicip_id": rest.ID(p.ID), "publicip_address": p.Status.Address, "ip_version": 4, "publicip_type": a.typeOf(p)}
 }
 
 // ownView is the bandwidth that a public address has for itself.
 func (a api) ownView(x *keystone.Exchange, p *publicRow) any {
 	b := a.bandwidthOf(x, p)
-	return map[string]any{"id": networks.ID(p.Status.BandwidthID), "name": b.name, "size": p.Spec.Mbit, "share_type": "PER", "charge_mode": p.Spec.ChargeMode, "bandwidth_type": "bgp", "tenant_id": p.Project,
-		"publicip_info": []any{a.member(p)}, "enterprise_project_id": networks.Enterprise(&p.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
+	return map[string]any{"id": rest.ID(p.Status.BandwidthID), "name": b.name, "size": p.Spec.Mbit, "share_type": "PER", "charge_mode": p.Spec.ChargeMode, "bandwidth_type": "bgp", "tenant_id": p.Project,
+		"publicip_info": []any{a.member(p)}, "enterprise_project_id": rest.Enterprise(&p.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
 		"bandwidth_rules": []any{}, "created_at": networks.Stamp(p.Created), "updated_at": networks.Stamp(p.Updated)}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -77,12 +78,12 @@ type bandwidth struct {
 }
 
 func (a api) bandwidthOf(x *keystone.Exchange, r *publicRow) bandwidth {
-	b := bandwidth{networks.ID(r.Status.BandwidthID), r.Spec.BandwidthName, "PER", r.Spec.ChargeMode, r.Spec.Mbit}
+	b := bandwidth{rest.ID(r.Status.BandwidthID), r.Spec.BandwidthName, "PER", r.Spec.ChargeMode, r.Spec.Mbit}
 	if b.name == "" {
 		b.name = "bandwidth-" + r.Status.Address
 	}
 	if r.Spec.Bandwidth != "" {
-		b.id, b.share = networks.ID(r.Spec.Bandwidth), "WHOLE"
+		b.id, b.share = rest.ID(r.Spec.Bandwidth), "WHOLE"
 		if s, err := keystone.Get(x, a.n.Bandwidth, r.Spec.Bandwidth); err == nil { // who may not see it learns no more of it
 			b.name, b.size, b.charge = s.Name, s.Spec.Mbit, s.Spec.ChargeMode
 		}
@@ -92,8 +93,8 @@ func (a api) bandwidthOf(x *keystone.Exchange, r *publicRow) bandwidth {
 
 func (a api) view(x *keystone.Exchange, r *publicRow) any {
 	b := a.bandwidthOf(x, r)
-	out := map[string]any{"id": networks.ID(r.ID), "status": status(r), "alias": networks.NameOf(&r.Meta), "public_ip_address": r.Status.Address, "public_ipv6_address": nil, "ip_version": 4,
-		"enterprise_project_id": networks.Enterprise(&r.Meta), "description": r.Spec.Description, "public_border_group": "center", "allow_share_bandwidth_types": []string{"share"}}
+	out := map[string]any{"id": rest.ID(r.ID), "status": status(r), "alias": networks.NameOf(&r.Meta), "public_ip_address": r.Status.Address, "public_ipv6_address": nil, "ip_version": 4,
+		"enterprise_project_id": rest.Enterprise(&r.Meta), "description": r.Spec.Description, "public_border_group": "center", "allow_share_bandwidth_types": []string{"share"}}
 	tags := []string{}
 	for _, t := range networks.Tags(&r.Meta) {
 		tags = append(tags, t.Key+"="+t.Value) // as Terraform's provider reads them
@@ -107,7 +108,7 @@ func (a api) view(x *keystone.Exchange, r *publicRow) any {
 	out["bandwidth_id"], out["bandwidth_name"], out["bandwidth_size"], out["bandwidth_share_type"] = b.id, b.name, b.size, b.share
 	out["profile"], out["tags"] = map[string]any{}, tags
 	if r.Spec.Port != "" {
-		out["port_id"], out["private_ip_address"] = networks.ID(r.Spec.Port), r.Status.Private
+		out["port_id"], out["private_ip_address"] = rest.ID(r.Spec.Port), r.Status.Private
 	}
 	return out
 }
@@ -123,10 +124,10 @@ func (a api) viewV3(x *keystone.Exchange, r *publicRow, b bandwidth, out map[str
 		}
 		return
 	}
-	vnic := map[string]any{"private_ip_address": r.Status.Private, "port_id": networks.ID(r.Spec.Port), "instance_id": "", "instance_type": ""}
-	out["associate_instance_type"], out["associate_instance_id"] = "PORT", networks.ID(r.Spec.Port)
+	vnic := map[string]any{"private_ip_address": r.Status.Private, "port_id": rest.ID(r.Spec.Port), "instance_id": "", "instance_type": ""}
+	out["associate_instance_type"], out["associate_instance_id"] = "PORT", rest.ID(r.Spec.Port)
 	if p, err := keystone.Get(x, a.n.Port, r.Spec.Port); err == nil {
-		vnic["instance_id"], vnic["device_id"], vnic["device_owner"], vnic["mac"], vnic["vpc_id"] = networks.ID(p.Spec.Device), networks.ID(p.Spec.Device), p.Spec.DeviceOwner, p.Status.MAC, networks.ID(p.Status.VPC)
+		vnic["instance_id"], vnic["device_id"], vnic["device_owner"], vnic["mac"], vnic["vpc_id"] = rest.ID(p.Spec.Device), rest.ID(p.Spec.Device), p.Spec.DeviceOwner, p.Status.MAC, rest.ID(p.Status.VPC)
 	}
 	out["vnic"] = vnic
 }

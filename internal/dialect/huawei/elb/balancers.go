@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	netwire "github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -63,7 +63,7 @@ func (a *API) writeBalancer(_ *exchange, raw json.RawMessage, row kind.AnyRow, c
 	keystone.Set(s, "l7_flavor", b.L7)
 	if row != nil {
 		old := row.(*balancerRow)
-		if b.Address != nil && *b.Address != old.Status.Address || b.Subnet != nil && netwire.ID(*b.Subnet) != netwire.ID(old.Status.IPv4Subnet) {
+		if b.Address != nil && *b.Address != old.Status.Address || b.Subnet != nil && rest.ID(*b.Subnet) != rest.ID(old.Status.IPv4Subnet) {
 			return fail.Field("vip_address", "cannot change").Then("make another load balancer")
 		}
 		c.Spec = s.JSON()
@@ -109,13 +109,13 @@ func (a *API) balancerView(x *exchange, row kind.AnyRow) (map[string]any, error)
 		if strings.Contains(p.Address, ":") {
 			version = 6
 		}
-		eips = append(eips, map[string]any{"eip_id": netwire.ID(p.ID), "eip_address": p.Address, "ip_version": version})
-		public = append(public, map[string]any{"publicip_id": netwire.ID(p.ID), "publicip_address": p.Address, "ip_version": version})
+		eips = append(eips, map[string]any{"eip_id": rest.ID(p.ID), "eip_address": p.Address, "ip_version": version})
+		public = append(public, map[string]any{"publicip_id": rest.ID(p.ID), "publicip_address": p.Address, "ip_version": version})
 	}
 	for name, value := range map[string]any{"description": r.Spec.Description, "admin_state_up": !r.Spec.Disabled, "provider": "vlb", "operating_status": operating(r),
-		"vip_address": r.Status.Address, "vip_subnet_cidr_id": netwire.ID(r.Status.IPv4Subnet), "vip_port_id": netwire.ID(r.Status.Port), "vpc_id": netwire.ID(r.Status.VPC), "listeners": listeners,
+		"vip_address": r.Status.Address, "vip_subnet_cidr_id": rest.ID(r.Status.IPv4Subnet), "vip_port_id": rest.ID(r.Status.Port), "vpc_id": rest.ID(r.Status.VPC), "listeners": listeners,
 		"pools": pools, "eips": eips, "publicips": public, "tags": tagsView(r.Tags), "guaranteed": true, "availability_zone_list": []string{a.zone()},
-		"l4_flavor_id": chosen(r.Spec.L4Flavor), "l7_flavor_id": chosen(r.Spec.L7Flavor), "ip_target_enable": false, "elb_virsubnet_ids": []string{netwire.ID(r.Status.Subnet)},
+		"l4_flavor_id": chosen(r.Spec.L4Flavor), "l7_flavor_id": chosen(r.Spec.L7Flavor), "ip_target_enable": false, "elb_virsubnet_ids": []string{rest.ID(r.Status.Subnet)},
 		"elb_virsubnet_type": "ipv4", "deletion_protection_enable": false, "protection_status": "nonProtection", "loadbalancer_type": "dedicated",
 		"ipv6_vip_address": r.Status.Address6, "frozen_scene": nil, "billing_info": "", "public_border_group": "center"} {
 		v[name] = value

@@ -1,6 +1,6 @@
 // Package elb serves Huawei Cloud's Elastic Load Balance v3 (https://support.huaweicloud.com/intl/en-us/api-elb/) over the rows
 // of service/balancer. There is one availability zone, and flavours say nothing about how fast it is. It may import the kernel,
-// service/balancer, dialect/{front,netwire} and dialect/openstack/{keystone,token}.
+// service/balancer, dialect/{front,huawei/rest} and dialect/openstack/{keystone,token}.
 package elb
 
 import (
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -73,38 +74,32 @@ func New(o Options) *API {
 // Service is the API behind the listener.
 func (a *API) Service() front.Service { return a.ServiceNamed("elb") }
 
-// codeOf is the status and code of a kind of failure; the codes' form is ELB's.
-func codeOf(k fail.Kind) (int, string) {
-	switch k {
-	case fail.Invalid, fail.Unsupported:
-		return http.StatusBadRequest, "ELB.8902"
-	case fail.Unauthenticated:
-		return http.StatusUnauthorized, "ELB.1101"
-	case fail.Denied:
-		return http.StatusForbidden, "ELB.1091"
-	case fail.NotFound, fail.Gone:
-		return http.StatusNotFound, "ELB.8904"
-	case fail.Quota:
-		return http.StatusConflict, "ELB.8905"
-	case fail.Exists, fail.Conflict, fail.Precondition:
-		return http.StatusConflict, "ELB.8907"
-	case fail.TooLarge:
-		return http.StatusRequestEntityTooLarge, "ELB.8902"
-	case fail.RateLimited:
-		return http.StatusTooManyRequests, "ELB.1081"
-	case fail.NoSpace, fail.Unavailable:
-		return http.StatusServiceUnavailable, "ELB.1002"
-	case fail.Timeout, fail.Canceled:
-		return http.StatusGatewayTimeout, "ELB.1003"
-	}
-	return http.StatusInternalServerError, "ELB.9801"
+// codes are the statuses and codes of the kinds of failure; the codes' form is ELB's.
+var codes = rest.Codes{
+	fail.Invalid:         {http.StatusBadRequest, "ELB.8902"},
+	fail.Unsupported:     {http.StatusBadRequest, "ELB.8902"},
+	fail.Unauthenticated: {http.StatusUnauthorized, "ELB.1101"},
+	fail.Denied:          {http.StatusForbidden, "ELB.1091"},
+	fail.NotFound:        {http.StatusNotFound, "ELB.8904"},
+	fail.Gone:            {http.StatusNotFound, "ELB.8904"},
+	fail.Quota:           {http.StatusConflict, "ELB.8905"},
+	fail.Exists:          {http.StatusConflict, "ELB.8907"},
+	fail.Conflict:        {http.StatusConflict, "ELB.8907"},
+	fail.Precondition:    {http.StatusConflict, "ELB.8907"},
+	fail.TooLarge:        {http.StatusRequestEntityTooLarge, "ELB.8902"},
+	fail.RateLimited:     {http.StatusTooManyRequests, "ELB.1081"},
+	fail.NoSpace:         {http.StatusServiceUnavailable, "ELB.1002"},
+	fail.Unavailable:     {http.StatusServiceUnavailable, "ELB.1002"},
+	fail.Timeout:         {http.StatusGatewayTimeout, "ELB.1003"},
+	fail.Canceled:        {http.StatusGatewayTimeout, "ELB.1003"},
+	fail.Internal:        {http.StatusInternalServerError, "ELB.9801"},
 }
 
 // Fail writes an error in ELB's form.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := *fail.From(err)
 	e.Field = strings.TrimPrefix(e.Field, "spec.")
-	status, code := codeOf(e.Kind)
+	status, code := codes.Of(e.Kind)
 	token.Write(w, status, map[string]any{"error_code": code, "error_msg": e.Public(), "request_id": front.From(r.Context()).RequestID})
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
-	netwire "github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -177,7 +177,7 @@ func (a *API) poolView(x *exchange, row kind.AnyRow) (map[string]any, error) {
 	}
 	slow, drain := int(time.Duration(sp.SlowStart)/time.Second), int(time.Duration(sp.Drain)/time.Second)
 	for name, value := range map[string]any{"description": sp.Description, "protocol": strings.ToUpper(sp.Protocol), "lb_algorithm": strings.ToUpper(sp.Algorithm), "members": members,
-		"listeners": listeners, "loadbalancers": balancers, "loadbalancer_id": sp.Balancer, "healthmonitor_id": monitor, "vpc_id": netwire.ID(r.Status.VPC), "type": sp.Foreign["type"],
+		"listeners": listeners, "loadbalancers": balancers, "loadbalancer_id": sp.Balancer, "healthmonitor_id": monitor, "vpc_id": rest.ID(r.Status.VPC), "type": sp.Foreign["type"],
 		"slow_start": map[string]any{"enable": slow > 0, "duration": max(slow, 30)}, "connection_drain": map[string]any{"enable": drain > 0, "timeout": drain},
 		"member_deletion_protection_enable": false, "any_port_enable": false, "protection_status": "nonProtection", "ip_version": "v4", "public_border_group": "center",
 		"pool_health": map[string]any{"minimum_healthy_member_count": 0}} {

@@ -1,5 +1,5 @@
-// Package networks is what Huawei Cloud's APIs of networks (VPC, EIP, NAT, ELB, DNS) have in common: how bodies are read, how
-// errors, ids and times are written, how lists are paged. It may import the kernel, dialect/front and
+// Package networks is what Huawei Cloud's APIs VPC and EIP have in common beyond huawei/rest: how bodies are read, how
+// errors and times are written, how lists are paged. It may import the kernel, dialect/{front,huawei/rest} and
 // dialect/openstack/{keystone,token}.
 package networks
 
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -23,55 +24,31 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
-// Enter reads where a call works: the project in the path, else the one that a header names, else the caller's, else the one
-// called like the region.
-func Enter(x *keystone.Exchange) error {
-	h := x.R.Header
-	if d := h.Get("X-Domain-Id"); d != "" && d != string(x.Who.Domain) {
-		x.Call.Domain = d
-	}
-	x.Call.Project = cmp.Or(x.Param("project_id"), h.Get("X-Project-Id"))
-	if x.Call.Project == "" && x.Who.Project == "" {
-		x.Call.Project = x.API.Region
-	}
-	return nil
-}
-
-// status and code of each kind of failure.
-func codeOf(k fail.Kind) (int, string) {
-	switch k {
-	case fail.Invalid:
-		return http.StatusBadRequest, "VPC.0002"
-	case fail.Unauthenticated:
-		return http.StatusUnauthorized, "VPC.0009"
-	case fail.Denied:
-		return http.StatusForbidden, "VPC.0010"
-	case fail.NotFound, fail.Gone:
-		return http.StatusNotFound, "VPC.0202"
-	case fail.Exists, fail.Conflict, fail.Precondition:
-		return http.StatusConflict, "VPC.0203"
-	case fail.Quota:
-		return http.StatusConflict, "VPC.0118"
-	case fail.TooLarge:
-		return http.StatusRequestEntityTooLarge, "VPC.0012"
-	case fail.RateLimited:
-		return http.StatusTooManyRequests, "APIGW.0308"
-	case fail.Unsupported:
-		return http.StatusNotImplemented, "VPC.0011"
-	case fail.NoSpace:
-		return http.StatusConflict, "VPC.0204"
-	case fail.Unavailable:
-		return http.StatusServiceUnavailable, "VPC.0007"
-	case fail.Timeout, fail.Canceled:
-		return http.StatusGatewayTimeout, "VPC.0008"
-	}
-	return http.StatusInternalServerError, "VPC.0007"
+// codes are the status and code of each kind of failure.
+var codes = rest.Codes{
+	fail.Invalid:         {http.StatusBadRequest, "VPC.0002"},
+	fail.Unauthenticated: {http.StatusUnauthorized, "VPC.0009"},
+	fail.Denied:          {http.StatusForbidden, "VPC.0010"},
+	fail.NotFound:        {http.StatusNotFound, "VPC.0202"},
+	fail.Gone:            {http.StatusNotFound, "VPC.0202"},
+	fail.Exists:          {http.StatusConflict, "VPC.0203"},
+	fail.Conflict:        {http.StatusConflict, "VPC.0203"},
+	fail.Precondition:    {http.StatusConflict, "VPC.0203"},
+	fail.Quota:           {http.StatusConflict, "VPC.0118"},
+	fail.TooLarge:        {http.StatusRequestEntityTooLarge, "VPC.0012"},
+	fail.RateLimited:     {http.StatusTooManyRequests, "APIGW.0308"},
+	fail.Unsupported:     {http.StatusNotImplemented, "VPC.0011"},
+	fail.NoSpace:         {http.StatusConflict, "VPC.0204"},
+	fail.Unavailable:     {http.StatusServiceUnavailable, "VPC.0007"},
+	fail.Timeout:         {http.StatusGatewayTimeout, "VPC.0008"},
+	fail.Canceled:        {http.StatusGatewayTimeout, "VPC.0008"},
+	fail.Internal:        {http.StatusInternalServerError, "VPC.0007"},
 }
 
 // Fail writes an error in the forms of all versions: clients of each read their own.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := fail.From(err)
-	status, code := codeOf(e.Kind)
+	status, code := codes.Of(e.Kind)
 	token.Write(w, status, map[string]any{"code": code, "message": e.Public(), "error_code": code, "error_msg": e.Public(),
 		"request_id": front.From(r.Context()).RequestID, "NeutronError": map[string]string{"type": string(e.Kind), "message": e.Public(), "detail": ""}})
 }
@@ -135,23 +112,6 @@ func Delete(x *keystone.Exchange, k *kind.Def, target string) error {
 	return x.NoContent()
 }
 
-// ID prints an id as these APIs do.
-func ID[T ~string](s T) string {
-	if i, ok := id.Parse(string(s)); ok {
-		return i.Dashed()
-	}
-	return string(s)
-}
-
-// IDs prints ids.
-func IDs(list []string) []string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = ID(s)
-	}
-	return out
-}
-
 // NameOf is a row's name as a client gave it: rows without one are called by their id.
 func NameOf(m *kind.Meta) string {
 	if m.Name == string(m.ID) {
@@ -189,9 +149,9 @@ func List[S, T any](x *keystone.Exchange, t kind.Table[S, T], plural string, f k
 	if strings.HasPrefix(x.R.URL.Path, "/v3/") {
 		info := map[string]any{"current_count": len(items)}
 		if len(rows) > 0 {
-			info["previous_marker"] = ID(rows[0].ID)
+			info["previous_marker"] = rest.ID(rows[0].ID)
 			if more {
-				info["next_marker"] = ID(rows[len(rows)-1].ID)
+				info["next_marker"] = rest.ID(rows[len(rows)-1].ID)
 			}
 		}
 		out["page_info"], out["request_id"] = info, front.From(x.R.Context()).RequestID

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -183,7 +184,7 @@ func (t tags) search(x *keystone.Exchange) error {
 	if b.Action != "count" {
 		items := []any{}
 		for _, r := range rows {
-			items = append(items, map[string]any{"resource_id": ID(r.M().ID), "resource_name": NameOf(r.M()), "resource_detail": nil, "tags": Tags(r.M())})
+			items = append(items, map[string]any{"resource_id": rest.ID(r.M().ID), "resource_name": NameOf(r.M()), "resource_detail": nil, "tags": Tags(r.M())})
 		}
 		out["resources"] = items
 	}

@@ -46,7 +46,7 @@ type Style struct {
 
 // New makes an API of routes.
 func New(door *call.Door, a *auth.Authenticator, region string, style Style, routes ...[]Route) *keystone.API {
-	api := keystone.Bare(keystone.Options{Door: door, Auth: a, Region: region, Dialect: "huawei", Fail: style.fail, Enter: enter})
+	api := keystone.Bare(keystone.Options{Door: door, Auth: a, Region: region, Dialect: "huawei", Fail: style.fail, Enter: Enter})
 	for _, rs := range routes {
 		for _, r := range rs {
 			api.Add(keystone.Route{Method: r.Method, Path: r.Path, Kind: r.Kind, Verb: r.Verb, Do: func(x *Exchange) error {
@@ -63,8 +63,8 @@ func Ours(r *http.Request) bool {
 	return sign.Present(r) || strings.Contains(strings.ToLower(r.UserAgent()), "huaweicloud")
 }
 
-// enter puts the request into the project that its path names, or its header: not all paths do.
-func enter(x *Exchange) error {
+// Enter puts the request into the project that its path names, or its header: not all paths do.
+func Enter(x *Exchange) error {
 	h := x.R.Header
 	if d := h.Get("X-Domain-Id"); d != "" && d != string(x.Who.Domain) {
 		x.Call.Domain = d
@@ -158,7 +158,21 @@ func OK(x *Exchange, v any) error {
 }
 
 // ID prints an id of a resource: as a UUID, as these APIs do. Those of projects, domains and jobs are printed plain.
-func ID(i id.ID) string { return i.Dashed() }
+func ID[T ~string](s T) string {
+	if i, ok := id.Parse(string(s)); ok {
+		return i.Dashed()
+	}
+	return string(s)
+}
+
+// IDs prints ids.
+func IDs(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = ID(s)
+	}
+	return out
+}
 
 // Stamp prints a time to the second; the zero time is "".
 func Stamp(t time.Time) string {

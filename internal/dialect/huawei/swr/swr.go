@@ -1,7 +1,7 @@
 // Package swr serves the management API of Huawei Cloud's Software Repository for Container
 // (https://support.huaweicloud.com/intl/en-us/api-swr/): organisations, repositories, their tags, who may use them,
 // retentions and log-ins to the registry. What clients push and pull goes to the registry itself, at the same host.
-// It may import the kernel, service/registry, dialect/{front,huawei/sign} and dialect/openstack/{keystone,token}.
+// It may import the kernel, service/registry, dialect/{front,huawei/rest,huawei/sign} and dialect/openstack/{keystone,token}.
 package swr
 
 import (
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -79,37 +80,31 @@ func enter(x *keystone.Exchange) error {
 	return nil
 }
 
-// code is the status and code of a kind of failure; the codes' form is SWR's.
-func codeOf(k fail.Kind) (int, string) {
-	switch k {
-	case fail.Invalid:
-		return http.StatusBadRequest, "SVCSTG.SWR.4000001"
-	case fail.Unauthenticated:
-		return http.StatusUnauthorized, "SVCSTG.SWR.4010001"
-	case fail.Denied, fail.Quota:
-		return http.StatusForbidden, "SVCSTG.SWR.4030001"
-	case fail.NotFound, fail.Gone:
-		return http.StatusNotFound, "SVCSTG.SWR.4040001"
-	case fail.Exists, fail.Conflict, fail.Precondition:
-		return http.StatusConflict, "SVCSTG.SWR.4090001"
-	case fail.TooLarge:
-		return http.StatusRequestEntityTooLarge, "SVCSTG.SWR.4130001"
-	case fail.RateLimited:
-		return http.StatusTooManyRequests, "SVCSTG.SWR.4290001"
-	case fail.Unsupported:
-		return http.StatusNotImplemented, "SVCSTG.SWR.5010001"
-	case fail.NoSpace, fail.Unavailable:
-		return http.StatusServiceUnavailable, "SVCSTG.SWR.5030001"
-	case fail.Timeout, fail.Canceled:
-		return http.StatusGatewayTimeout, "SVCSTG.SWR.5040001"
-	}
-	return http.StatusInternalServerError, "SVCSTG.SWR.5000001"
+// codes are the status and code of a kind of failure; the codes' form is SWR's.
+var codes = rest.Codes{
+	fail.Invalid:         {http.StatusBadRequest, "SVCSTG.SWR.4000001"},
+	fail.Unauthenticated: {http.StatusUnauthorized, "SVCSTG.SWR.4010001"},
+	fail.Denied:          {http.StatusForbidden, "SVCSTG.SWR.4030001"},
+	fail.Quota:           {http.StatusForbidden, "SVCSTG.SWR.4030001"},
+	fail.NotFound:        {http.StatusNotFound, "SVCSTG.SWR.4040001"},
+	fail.Gone:            {http.StatusNotFound, "SVCSTG.SWR.4040001"},
+	fail.Exists:          {http.StatusConflict, "SVCSTG.SWR.4090001"},
+	fail.Conflict:        {http.StatusConflict, "SVCSTG.SWR.4090001"},
+	fail.Precondition:    {http.StatusConflict, "SVCSTG.SWR.4090001"},
+	fail.TooLarge:        {http.StatusRequestEntityTooLarge, "SVCSTG.SWR.4130001"},
+	fail.RateLimited:     {http.StatusTooManyRequests, "SVCSTG.SWR.4290001"},
+	fail.Unsupported:     {http.StatusNotImplemented, "SVCSTG.SWR.5010001"},
+	fail.NoSpace:         {http.StatusServiceUnavailable, "SVCSTG.SWR.5030001"},
+	fail.Unavailable:     {http.StatusServiceUnavailable, "SVCSTG.SWR.5030001"},
+	fail.Timeout:         {http.StatusGatewayTimeout, "SVCSTG.SWR.5040001"},
+	fail.Canceled:        {http.StatusGatewayTimeout, "SVCSTG.SWR.5040001"},
+	fail.Internal:        {http.StatusInternalServerError, "SVCSTG.SWR.5000001"},
 }
 
 // Fail writes an error in SWR's form, and in the one that Huawei's SDKs read.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := fail.From(err)
-	status, code := codeOf(e.Kind)
+	status, code := codes.Of(e.Kind)
 	token.Write(w, status, map[string]any{"errors": []map[string]any{{"errorCode": code, "errorMessage": e.Public()}},
 		"error_code": code, "error_msg": e.Public(), "request_id": front.From(r.Context()).RequestID})
 }

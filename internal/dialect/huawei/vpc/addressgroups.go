@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -43,8 +44,8 @@ func (a *API) addressesView(r *addressesRow) any {
 		}
 		extra = append(extra, e)
 	}
-	return map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "max_capacity": r.Spec.Max, "ip_set": list(r.Spec.Addresses), "ip_version": version,
-		"ip_extra_set": extra, "tenant_id": r.Project, "enterprise_project_id": networks.Enterprise(&r.Meta), "tags": networks.Tags(&r.Meta), "status": "NORMAL", "status_message": "",
+	return map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "max_capacity": r.Spec.Max, "ip_set": list(r.Spec.Addresses), "ip_version": version,
+		"ip_extra_set": extra, "tenant_id": r.Project, "enterprise_project_id": rest.Enterprise(&r.Meta), "tags": networks.Tags(&r.Meta), "status": "NORMAL", "status_message": "",
 		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated)}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -39,7 +40,7 @@ func (a *API) groupRoutes() []keystone.Route {
 }
 
 func (a *API) groupView(x *keystone.Exchange, r *groupRow, rules []*ruleRow) any {
-	out := map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "enterprise_project_id": networks.Enterprise(&r.Meta), "project_id": r.Project,
+	out := map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "enterprise_project_id": rest.Enterprise(&r.Meta), "project_id": r.Project,
 		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated), "tags": networks.Tags(&r.Meta)}
 	if rules != nil {
 		items := []any{}
@@ -159,9 +160,9 @@ func ruleView(x *keystone.Exchange, r *ruleRow) any {
 		ethertype = "IPv6"
 	}
 	prefix := sp.RemotePrefix
-	out := map[string]any{"id": networks.ID(r.ID), "description": sp.Description, "security_group_id": networks.ID(sp.Group), "direction": sp.Direction, "ethertype": ethertype,
-		"protocol": nilled(sp.Protocol), "remote_ip_prefix": nilled(prefix), "remote_group_id": nilled(networks.ID(sp.RemoteGroup)),
-		"remote_address_group_id": nilled(networks.ID(sp.RemoteAddressGroup)), "tenant_id": r.Project}
+	out := map[string]any{"id": rest.ID(r.ID), "description": sp.Description, "security_group_id": rest.ID(sp.Group), "direction": sp.Direction, "ethertype": ethertype,
+		"protocol": nilled(sp.Protocol), "remote_ip_prefix": nilled(prefix), "remote_group_id": nilled(rest.ID(sp.RemoteGroup)),
+		"remote_address_group_id": nilled(rest.ID(sp.RemoteAddressGroup)), "tenant_id": r.Project}
 	if isV3(x) {
 		out["multiport"], out["action"], out["priority"], out["project_id"], out["enabled"] = nilled(multiport(r)), sp.Action, sp.Priority, r.Project, !sp.Disabled
 		out["created_at"], out["updated_at"] = networks.Stamp(r.Created), networks.Stamp(r.Updated)

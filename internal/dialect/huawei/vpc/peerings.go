@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -49,12 +50,12 @@ func (a *API) peering(x *keystone.Exchange) (*peeringRow, error) {
 var peeringStates = map[string]string{network.PeeringPending: "PENDING_ACCEPTANCE", network.PeeringActive: "ACTIVE", network.PeeringRejected: "REJECTED"}
 
 func peeringView(r *peeringRow) map[string]any {
-	asks := map[string]any{"vpc_id": networks.ID(r.Spec.VPC), "tenant_id": r.Project}
-	accepts := map[string]any{"vpc_id": networks.ID(r.Spec.Peer), "tenant_id": r.Spec.PeerProject}
+	asks := map[string]any{"vpc_id": rest.ID(r.Spec.VPC), "tenant_id": r.Project}
+	accepts := map[string]any{"vpc_id": rest.ID(r.Spec.Peer), "tenant_id": r.Spec.PeerProject}
 	if r.Status.Asked {
 		asks, accepts = accepts, asks
 	}
-	return map[string]any{"id": networks.ID(r.Status.Shared), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "status": peeringStates[r.Status.State],
+	return map[string]any{"id": rest.ID(r.Status.Shared), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "status": peeringStates[r.Status.State],
 		"request_vpc_info": asks, "accept_vpc_info": accepts, "created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -50,9 +51,9 @@ func (a *API) portView(r *portRow, subs map[string]*subnetRow) any {
 	for _, at := range r.Status.Addresses {
 		f := fixedIP{Address: at}
 		if sub := subs[r.Spec.Subnet]; sub != nil {
-			f.Subnet = networks.ID(sub.Status.IPv4)
+			f.Subnet = rest.ID(sub.Status.IPv4)
 			if strings.Contains(at, ":") {
-				f.Subnet = networks.ID(sub.Status.IPv6)
+				f.Subnet = rest.ID(sub.Status.IPv6)
 			}
 		}
 		fixed = append(fixed, f)
@@ -64,9 +65,9 @@ func (a *API) portView(r *portRow, subs map[string]*subnetRow) any {
 		}
 		pairs = append(pairs, pair)
 	}
-	device := networks.ID(r.Spec.Device)
-	return map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "network_id": networks.ID(r.Spec.Subnet), "fixed_ips": fixed, "mac_address": r.Status.MAC,
-		"security_groups": networks.IDs(r.Spec.Groups), "allowed_address_pairs": pairs, "device_id": device, "device_owner": r.Spec.DeviceOwner, "instance_id": device, "instance_type": "",
+	device := rest.ID(r.Spec.Device)
+	return map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "network_id": rest.ID(r.Spec.Subnet), "fixed_ips": fixed, "mac_address": r.Status.MAC,
+		"security_groups": rest.IDs(r.Spec.Groups), "allowed_address_pairs": pairs, "device_id": device, "device_owner": r.Spec.DeviceOwner, "instance_id": device, "instance_type": "",
 		"status": portStatus(r), "admin_state_up": !r.Spec.Down, "port_security_enabled": r.Spec.PortSecurity == nil || *r.Spec.PortSecurity, "tenant_id": r.Project, "project_id": r.Project,
 		"binding:vif_details": map[string]any{"primary_interface": false}, "binding:profile": map[string]any{}, "binding:vnic_type": "normal", "extra_dhcp_opts": []any{},
 		"dns_name": r.Spec.Hostname, "dns_assignment": []any{}, "zone_id": a.n.Zone, "created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}

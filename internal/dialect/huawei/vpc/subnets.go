@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -34,12 +35,12 @@ func (a *API) subnetRoutes() []keystone.Route {
 func (a *API) subnetView(x *keystone.Exchange, r *subnetRow) any {
 	sp, st := &r.Spec, &r.Status
 	dns := append(list(sp.DNS), "", "")
-	out := map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": sp.Description, "cidr": sp.CIDR, "gateway_ip": plain(sp.Gateway), "vpc_id": networks.ID(sp.VPC),
+	out := map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": sp.Description, "cidr": sp.CIDR, "gateway_ip": plain(sp.Gateway), "vpc_id": rest.ID(sp.VPC),
 		"ipv6_enable": sp.IPv6, "cidr_v6": nilled(sp.CIDR6), "gateway_ip_v6": nilled(plain(sp.Gateway6)), "dhcp_enable": sp.DHCP, "primary_dns": dns[0], "secondary_dns": dns[1], "dnsList": list(sp.DNS),
-		"availability_zone": sp.Zone, "status": "ACTIVE", "neutron_network_id": networks.ID(r.ID), "neutron_subnet_id": networks.ID(st.IPv4), "neutron_subnet_id_v6": networks.ID(st.IPv6),
+		"availability_zone": sp.Zone, "status": "ACTIVE", "neutron_network_id": rest.ID(r.ID), "neutron_subnet_id": rest.ID(st.IPv4), "neutron_subnet_id_v6": rest.ID(st.IPv6),
 		"extra_dhcp_opts": dhcpOptions(sp), "scope": "center", "tenant_id": r.Project, "created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 	if isV3(x) {
-		out["project_id"], out["tags"], out["created_at"], out["updated_at"], out["enterprise_project_id"] = r.Project, networks.Tags(&r.Meta), networks.Stamp(r.Created), networks.Stamp(r.Updated), networks.Enterprise(&r.Meta)
+		out["project_id"], out["tags"], out["created_at"], out["updated_at"], out["enterprise_project_id"] = r.Project, networks.Tags(&r.Meta), networks.Stamp(r.Created), networks.Stamp(r.Updated), rest.Enterprise(&r.Meta)
 	}
 	return out
 }
@@ -231,7 +232,7 @@ func (a *API) updateSubnet(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return networks.One(x, http.StatusOK, "subnet", map[string]any{"id": networks.ID(r.M().ID), "status": "ACTIVE"})
+	return networks.One(x, http.StatusOK, "subnet", map[string]any{"id": rest.ID(r.M().ID), "status": "ACTIVE"})
 }
 
 // privateIPs lists the addresses of a subnet that are taken.
@@ -244,7 +245,7 @@ func (a *API) privateIPs(x *keystone.Exchange) error {
 	items := []any{}
 	for _, p := range ports {
 		for _, at := range p.Status.Addresses {
-			items = append(items, map[string]any{"id": networks.ID(p.ID), "status": portStatus(p), "subnet_id": networks.ID(p.Spec.Subnet), "tenant_id": p.Project, "device_owner": p.Spec.DeviceOwner, "ip_address": at})
+			items = append(items, map[string]any{"id": rest.ID(p.ID), "status": portStatus(p), "subnet_id": rest.ID(p.Spec.Subnet), "tenant_id": p.Project, "device_owner": p.Spec.DeviceOwner, "ip_address": at})
 		}
 	}
 	token.Write(x.W, http.StatusOK, map[string]any{"privateips": items})

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -56,16 +57,16 @@ func typeOf(rt network.Route) string {
 func (a *API) hopOf(x *keystone.Exchange, rt network.Route) string {
 	switch {
 	case rt.Peering != "":
-		return networks.ID(rt.Peering)
+		return rest.ID(rt.Peering)
 	case rt.Gateway != "":
-		return networks.ID(rt.Gateway)
+		return rest.ID(rt.Gateway)
 	case rt.Port != "" && rt.Type == "ecs":
 		if p, err := keystone.Get(x, a.n.Port, rt.Port); err == nil {
-			return networks.ID(p.Spec.Device)
+			return rest.ID(p.Spec.Device)
 		}
-		return networks.ID(rt.Port)
+		return rest.ID(rt.Port)
 	case rt.Port != "":
-		return networks.ID(rt.Port)
+		return rest.ID(rt.Port)
 	}
 	return rt.Address
 }
@@ -108,10 +109,10 @@ func (a *API) tableView(x *keystone.Exchange, r *vpcRow, subs []*subnetRow) any 
 	}
 	for _, s := range subs {
 		if s.Spec.VPC == string(r.ID) {
-			in = append(in, map[string]string{"id": networks.ID(s.ID)})
+			in = append(in, map[string]string{"id": rest.ID(s.ID)})
 		}
 	}
-	return map[string]any{"id": networks.ID(r.ID), "name": "rtb-" + networks.NameOf(&r.Meta), "description": "", "default": true, "vpc_id": networks.ID(r.ID), "tenant_id": r.Project, "routes": routes, "subnets": in,
+	return map[string]any{"id": rest.ID(r.ID), "name": "rtb-" + networks.NameOf(&r.Meta), "description": "", "default": true, "vpc_id": rest.ID(r.ID), "tenant_id": r.Project, "routes": routes, "subnets": in,
 		"created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 }
 
@@ -209,11 +210,11 @@ func without(routes []network.Route, to string) []network.Route {
 // routeID is the id of a route: always the same for one destination of one VPC.
 func routeID(vpc id.ID, to string) string {
 	h := sha256.Sum256([]byte(string(vpc) + " " + to))
-	return networks.ID(hex.EncodeToString(h[:16]))
+	return rest.ID(hex.EncodeToString(h[:16]))
 }
 
 func (a *API) routeView(x *keystone.Exchange, r *vpcRow, rt network.Route) any {
-	return map[string]any{"id": routeID(r.ID, rt.Destination), "type": typeOf(rt), "destination": rt.Destination, "nexthop": a.hopOf(x, rt), "vpc_id": networks.ID(r.ID), "tenant_id": r.Project}
+	return map[string]any{"id": routeID(r.ID, rt.Destination), "type": typeOf(rt), "destination": rt.Destination, "nexthop": a.hopOf(x, rt), "vpc_id": rest.ID(r.ID), "tenant_id": r.Project}
 }
 
 func (a *API) createRoute(x *keystone.Exchange) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/eip"
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -35,7 +36,7 @@ type API struct {
 
 // New makes the API.
 func New(o Options) *API {
-	o.Dialect, o.Fail, o.Options.Enter = "huawei", networks.Fail, networks.Enter
+	o.Dialect, o.Fail, o.Options.Enter = "huawei", networks.Fail, rest.Enter
 	a := &API{API: keystone.Bare(o.Options), n: o.Network}
 	for _, rs := range [][]keystone.Route{a.vpcRoutes(), a.subnetRoutes(), a.portRoutes(), a.groupRoutes(), a.ruleRoutes(), a.addressGroupRoutes(), a.peeringRoutes(),
 		a.tableRoutes(), a.quotaRoutes(), a.flowLogRoutes(), networks.TagRoutes(a.n.VPC.D, "vpcs"), networks.TagRoutes(a.n.Subnet.D, "subnets"),
@@ -83,7 +84,7 @@ func (a *API) vpcRoutes() []keystone.Route {
 }
 
 func (a *API) vpcView(x *keystone.Exchange, r *vpcRow) any {
-	out := map[string]any{"id": networks.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "cidr": r.Spec.CIDR, "enterprise_project_id": networks.Enterprise(&r.Meta)}
+	out := map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "cidr": r.Spec.CIDR, "enterprise_project_id": rest.Enterprise(&r.Meta)}
 	if isV3(x) {
 		out["status"], out["extend_cidrs"], out["project_id"], out["tags"] = "ACTIVE", list(r.Spec.ExtendCIDRs), r.Project, networks.Tags(&r.Meta)
 		out["created_at"], out["updated_at"], out["cloud_resources"] = networks.Stamp(r.Created), networks.Stamp(r.Updated), []any{}
