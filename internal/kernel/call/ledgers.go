@@ -110,8 +110,11 @@ func (d *Door) SetQuota(ctx context.Context, c *Call, dim ledger.Dim, limit int6
 	return err
 }
 
-// Usage adds up what the project held between two moments.
+// Usage adds up what the project held between two moments; what has not passed yet is not counted.
 func (d *Door) Usage(ctx context.Context, c *Call, from, to time.Time) (out []ledger.Usage, err error) {
+	if now := d.now(); to.After(now) {
+		to = now
+	}
 	err = d.enter(ctx, c, usageKind, List, func(tx store.Tx, s scope) (err error) {
 		out, err = ledger.UsageOf(tx, s.project, from, to)
 		return err

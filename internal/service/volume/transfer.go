@@ -121,14 +121,15 @@ func (s *Service) accept(ctx context.Context, _ *Transfer, in any, st kind.Strea
 		if v == nil || v.Status.Transfer != t.ID {
 			return unknown
 		}
-		if v.Project == st.Meta.Project {
-			return fail.New(fail.Precondition, "volume %s is of this project already", v.Name)
-		}
 		if err := s.movable(tx, v); err != nil {
 			return err
 		}
 		if err := s.Transfers.Remove(tx, t); err != nil {
 			return err
+		}
+		if v.Project == st.Meta.Project { // taken back: the volume stays, and waits no longer
+			v.Status.Transfer, out = "", v
+			return s.put(tx, v)
 		}
 		out, err = s.move(tx, v, st.Meta.Domain, st.Meta.Project)
 		return err

@@ -18,13 +18,19 @@ import (
 const driver = `
 import contextlib, io, json, sys
 from openstackclient import shell
+import openstackclient.common.clientmanager
+from osc_lib import clientmanager
 for line in sys.stdin:
+    if "--os-compute-api-version" in line: # the client of another version would stay
+        vars(clientmanager.ClientManager)["compute"]._handle = None
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             rc = shell.main(json.loads(line))
         except SystemExit as e:
             rc = e.code
+    if "--os-compute-api-version" in line:
+        vars(clientmanager.ClientManager)["compute"]._handle = None
     print(json.dumps({"rc": rc or 0, "out": out.getvalue(), "err": err.getvalue()}), flush=True)
 `
 

@@ -62,21 +62,25 @@ var word = regexp.MustCompile(`\$[a-z]+`)
 
 func (s *script) line(text string) {
 	s.t.Helper()
+	name := ""
+	if before, of, ok := strings.Cut(text, " = "); ok && word.FindString(before) == before {
+		name, text = before[1:], of
+	}
 	text = word.ReplaceAllStringFunc(text, func(w string) string {
 		if v, ok := s.words[w[1:]]; ok {
 			return v
 		}
 		return w
 	})
-	command, want, _ := strings.Cut(text, " => ")
-	if name, of, ok := strings.Cut(command, " = "); ok && strings.HasPrefix(name, "$") {
-		r := s.run(arguments(of)...)
+	if name != "" {
+		r := s.run(arguments(text)...)
 		if r.RC != 0 || strings.TrimSpace(r.Out) == "" {
-			s.t.Fatalf("%s: %s: exit %d\n%s%s", s.at, of, r.RC, r.Out, r.Err)
+			s.t.Fatalf("%s: %s: exit %d\n%s%s", s.at, text, r.RC, r.Out, r.Err)
 		}
-		s.words[name[1:]] = strings.TrimSpace(r.Out)
+		s.words[name] = strings.TrimSpace(r.Out)
 		return
 	}
+	command, want, _ := strings.Cut(text, " => ")
 	if files, ok := strings.CutPrefix(command, "same "); ok {
 		s.same(strings.Fields(files))
 		return

@@ -24,6 +24,7 @@ func (a *API) deviceRoutes() []route {
 		{"GET", "/servers/{server_id}/os-volume_attachments/{volume_id}", d, call.Get, showAttachment},
 		{"DELETE", "/servers/{server_id}/os-volume_attachments/{volume_id}", d, "detach-volume", detachVolume},
 		{"GET", "/servers/{server_id}/os-security-groups", d, call.Get, listGroupsOf},
+		{"GET", "/os-security-groups", nil, "", listSecurityGroups},
 	}
 }
 
@@ -287,13 +288,26 @@ func listGroupsOf(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	return x.securityGroupList(x.groupsOf(r), string(r.Project))
+}
+
+// listSecurityGroups gives clients the groups that they may add to servers: older ones look here for a name.
+func listSecurityGroups(x *exchange) error {
+	if x.api.o.Cards == nil {
+		return x.securityGroupList(nil, x.Call.Project)
+	}
+	groups, err := x.api.o.Cards.Groups(x.Exchange)
+	if err != nil {
+		return err
+	}
+	return x.securityGroupList(groups, x.Call.Project)
+}
+
+// securityGroupList shows groups without their rules, which are Neutron's to tell.
+func (x *exchange) securityGroupList(groups []GroupView, project string) error {
 	items := []any{}
-	for _, g := range x.groupsOf(r) {
-		gid := g.ID
-		if i, ok := id.Parse(gid); ok {
-			gid = i.Dashed()
-		}
-		items = append(items, map[string]any{"id": gid, "name": g.Name, "description": g.Description, "tenant_id": string(r.Project), "rules": []any{}})
+	for _, g := range groups {
+		items = append(items, map[string]any{"id": rest.ID(g.ID), "name": g.Name, "description": g.Description, "tenant_id": project, "rules": []any{}})
 	}
 	return x.One(http.StatusOK, "security_groups", items)
 }

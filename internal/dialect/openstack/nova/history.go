@@ -241,6 +241,9 @@ func (x *exchange) lived(v map[string]any, r *serverRow, from, to time.Time) {
 	}
 	_, _, vm := state(r)
 	begin := laterOf(from, r.Created)
+	if now := time.Now(); to.After(now) {
+		to = now
+	}
 	v["flavor"], v["vcpus"], v["memory_mb"], v["state"], v["started_at"] = r.Spec.Flavor, r.Spec.CPUs, r.Spec.Memory, vm, rest.Micro(r.Created)
 	if to.After(begin) {
 		v["hours"], v["uptime"] = to.Sub(begin).Hours(), int(to.Sub(begin).Seconds())

@@ -5,6 +5,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/network"
 )
@@ -53,7 +54,19 @@ func (n networks) Group(tx store.Tx, project id.ID, nameOrID string) (GroupView,
 	if err != nil || g == nil {
 		return GroupView{}, err
 	}
-	return GroupView{ID: string(g.ID), Name: g.Name, Description: g.Spec.Description}, nil
+	return securityGroup(g), nil
+}
+
+func securityGroup(g *kind.Row[network.GroupSpec, network.GroupStatus]) GroupView {
+	return GroupView{ID: string(g.ID), Name: g.Name, Description: g.Spec.Description}
+}
+
+func (n networks) Groups(x *rest.Exchange) (out []GroupView, err error) {
+	rows, _, err := rest.Part(x, n.s.Group, rest.Query[network.GroupSpec, network.GroupStatus]{})
+	for _, g := range rows {
+		out = append(out, securityGroup(g))
+	}
+	return out, err
 }
 
 func (n networks) Subnet(tx store.Tx, project id.ID, net string) (id.ID, error) {

@@ -45,8 +45,10 @@ type Options struct {
 type Cards interface {
 	// Card tells of a port.
 	Card(tx store.Tx, port id.ID) (Card, error)
-	// Groups gives the security groups of the server's ports: from their ids.
+	// Group gives a security group by its id or name.
 	Group(tx store.Tx, project id.ID, nameOrID string) (GroupView, error)
+	// Groups gives the project's security groups, by a call of the exchange's own.
+	Groups(x *rest.Exchange) ([]GroupView, error)
 	// Subnet gives what a client's network is here: the subnet that a card is put in, "" when there is none.
 	Subnet(tx store.Tx, project id.ID, network string) (id.ID, error)
 	// SetGroups gives a port other groups, by a call of the exchange's own.

@@ -25,6 +25,7 @@ func (a *API) placeRoutes() []route {
 		{"GET", "/os-hypervisors/{hypervisor_id}", nil, "", showHypervisor},
 		{"GET", "/os-hypervisors/{hypervisor_id}/uptime", nil, "", uptime},
 		{"GET", "/os-services", nil, "", listServices},
+		{"GET", "/os-hosts", nil, "", listHosts},
 		{"GET", "/extensions", nil, "", listExtensions},
 		{"GET", "/extensions/{alias}", nil, "", showExtension},
 		{"GET", "/os-migrations", a.o.Compute.Server.D, call.List, listMigrations},
@@ -183,6 +184,25 @@ func listServices(x *exchange) error {
 		items = append(items, v)
 	}
 	return x.One(http.StatusOK, "services", items)
+}
+
+// listHosts names what runs where, as Nova did until 2.43; older clients still ask.
+func listHosts(x *exchange) error {
+	r, err := x.room()
+	if err != nil {
+		return err
+	}
+	items := []any{}
+	for i, binary := range parts {
+		zone := r.Zone
+		if i > 0 {
+			zone = "internal"
+		}
+		if rest.Same(x.Queries(), "zone", zone) {
+			items = append(items, map[string]string{"host_name": r.Host, "service": strings.TrimPrefix(binary, "nova-"), "zone": zone})
+		}
+	}
+	return x.One(http.StatusOK, "hosts", items)
 }
 
 // extensions are those whose parts clients look for before they use them.
