@@ -223,7 +223,7 @@ func (q *request) setQuota() error {
 	}
 	c := q.newCall(nil, "", "")
 	c.Spec, _ = json.Marshal(map[string]any{"name": name, "limit": limit})
-	if err := q.Door.SetQuota(q.Context(), c, ledger.Dim(name), limit); err != nil {
+	if err := q.Door.SetQuotas(q.Context(), c, map[ledger.Dim]int64{ledger.Dim(name): limit}); err != nil {
 		return formError(err, func(e *fail.Error, _ int) error { return q.quotaPage(name, e, native.StatusOf(err)) })
 	}
 	q.flash("The limit of " + name + " was changed.")

@@ -275,7 +275,7 @@ func (a *API) setQuota(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c.Spec = json.RawMessage(b)
-	if err := a.Door.SetQuota(r.Context(), c, in.Name, in.Limit); err != nil {
+	if err := a.Door.SetQuotas(r.Context(), c, map[ledger.Dim]int64{in.Name: in.Limit}); err != nil {
 		return err
 	}
 	return a.quotas(w, r, c) // not quota: a signature cannot be checked again once the body is read

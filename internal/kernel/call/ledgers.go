@@ -2,6 +2,8 @@ package call
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -83,8 +85,8 @@ func (d *Door) Dims() []ledger.Dim {
 	return out
 }
 
-// SetQuota gives the project its own limit; -1 returns to the default. Only operators of the cloud may.
-func (d *Door) SetQuota(ctx context.Context, c *Call, dim ledger.Dim, limit int64) error {
+// SetQuotas gives the project limits of its own, all or none of them; -1 returns to the default. Only operators of the cloud may.
+func (d *Door) SetQuotas(ctx context.Context, c *Call, limits map[ledger.Dim]int64) error {
 	var s scope
 	if err := d.enter(ctx, c, quotaKind, Update, func(_ store.Tx, at scope) error { s = at; return nil }); err != nil {
 		return err
@@ -92,20 +94,24 @@ func (d *Door) SetQuota(ctx context.Context, c *Call, dim ledger.Dim, limit int6
 	if !c.Principal.Cloud() {
 		return d.refused(ctx, c, s, d.denied(c, "only an operator of the cloud sets quotas"))
 	}
-	known := false
-	for _, x := range d.Dims() {
-		known = known || x == dim
-	}
-	if !known {
-		return fail.Field("name", "there is no quota %q", dim).Then("see awan quota")
+	known, wanted := d.Dims(), slices.Sorted(maps.Keys(limits))
+	for _, dim := range wanted {
+		if !slices.Contains(known, dim) {
+			return fail.Field("name", "there is no quota %q", dim).Then("see awan quota")
+		}
 	}
 	_, err := d.Store.Update(ctx, func(tx store.Tx) error {
-		if err := ledger.SetLimit(tx, s.project, dim, limit); err != nil {
-			return err
+		for _, dim := range wanted {
+			if err := ledger.SetLimit(tx, s.project, dim, limits[dim]); err != nil {
+				return err
+			}
+			e := d.entry(c, s)
+			e.Name, e.Outcome, e.Ended = string(dim), ledger.Succeeded, e.At
+			if err := ledger.Record(tx, e); err != nil {
+				return err
+			}
 		}
-		e := d.entry(c, s)
-		e.Name, e.Outcome, e.Ended = string(dim), ledger.Succeeded, e.At
-		return ledger.Record(tx, e)
+		return nil
 	})
 	return err
 }

@@ -38,7 +38,8 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &script{cli: start(t, c, c.Admin.User, c.Admin.Password), words: map[string]string{"tmp": t.TempDir()}}
+			in := func(project ...string) *cli { return start(t, c, c.Admin.User, c.Admin.Password, project...) }
+			s := &script{cli: in(), in: in, elsewhere: map[string]*cli{}, words: map[string]string{"tmp": t.TempDir()}}
 			if err := os.WriteFile(filepath.Join(s.words["tmp"], "disk.raw"), bytes.Repeat([]byte("awan"), 1<<18), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -54,8 +55,10 @@ func TestScripts(t *testing.T) {
 // script is a file that is being run.
 type script struct {
 	*cli
-	at    string
-	words map[string]string
+	in        func(project ...string) *cli
+	elsewhere map[string]*cli // by project
+	at        string
+	words     map[string]string
 }
 
 var word = regexp.MustCompile(`\$[a-z]+`)
@@ -87,13 +90,22 @@ func (s *script) line(text string) {
 	}
 	command, fails := strings.CutPrefix(command, "! ")
 	command, again := strings.CutPrefix(command, "until ")
+	c := s.cli
+	if of, ok := strings.CutPrefix(command, "as "); ok {
+		var project string
+		project, command, _ = strings.Cut(of, " ")
+		if c = s.elsewhere[project]; c == nil {
+			c = s.in("OS_PROJECT_NAME="+project, "OS_PROJECT_DOMAIN_NAME=awan")
+			s.elsewhere[project] = c
+		}
+	}
 	args := arguments(command)
 	shaped := want != "" && !strings.HasPrefix(want, `"`) && !fails
 	if shaped {
 		args = append(args, "-f", "json")
 	}
 	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		r := s.run(args...)
+		r := c.run(args...)
 		wrong := ""
 		switch {
 		case (r.RC != 0) != fails && !again:
@@ -121,14 +133,11 @@ var quoted = regexp.MustCompile(`"([^"]*)"`)
 
 var argument = regexp.MustCompile(`"[^"]*"|\S+`)
 
-// arguments splits a command; one that is given as another project names it.
+// arguments splits a command.
 func arguments(command string) []string {
 	args := argument.FindAllString(command, -1)
 	for i := range args {
 		args[i] = strings.Trim(args[i], `"`)
-	}
-	if args[0] == "as" {
-		args = append([]string{"--os-project-name", args[1]}, args[2:]...)
 	}
 	return args
 }

@@ -160,15 +160,13 @@ func (q Quotas) Drop(x *Exchange, project string) error {
 }
 
 func (q Quotas) write(x *Exchange, project string, wanted map[ledger.Dim]int64) error {
-	for _, d := range slices.Sorted(maps.Keys(wanted)) {
-		c := x.Call
-		c.Project = project
-		c.Spec, _ = json.Marshal(map[string]any{"name": d, "limit": wanted[d]}) // plain values always encode
-		if err := x.API.Door.SetQuota(x.R.Context(), &c, d, wanted[d]); err != nil {
-			return err
-		}
+	if len(wanted) == 0 {
+		return nil
 	}
-	return nil
+	c := x.Call
+	c.Project = project
+	c.Spec, _ = json.Marshal(wanted) // plain values always encode
+	return x.API.Door.SetQuotas(x.R.Context(), &c, wanted)
 }
 
 // Class refuses quota classes other than the one there is.
