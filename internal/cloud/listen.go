@@ -18,6 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/prometheus"
 	"github.com/awancloud/awan/internal/dialect/s3"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
@@ -71,7 +72,7 @@ func (c *Cloud) openFront() error {
 
 // services is THE list of dialects, in the order in which they claim a shared path.
 func (c *Cloud) services(a *auth.Authenticator) []front.Service {
-	o := keystone.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints, Services: openstackCatalog()}
+	o := wire.Options{Door: c.Door, Auth: a, Region: c.Region, Federation: c.Federation, Endpoints: c.Endpoints, Services: openstackCatalog()}
 	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Config: c.Config, Access: c.Access, Region: c.Region})
 	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Host: c.registryName})
 	return slices.Concat(iam.New(o).Services(), stage.Services(), c.machineServices(a, o), []front.Service{keystone.New(o).Service(), oidc.New(c.Federation).Service(),

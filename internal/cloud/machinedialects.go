@@ -15,20 +15,21 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/vpc"
 	"github.com/awancloud/awan/internal/dialect/openstack/cinder"
 	"github.com/awancloud/awan/internal/dialect/openstack/glance"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/neutron"
 	"github.com/awancloud/awan/internal/dialect/openstack/nova"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/id"
 )
 
 // openstackCatalog are OpenStack's services beside identity, as tokens list them.
-func openstackCatalog() []keystone.CatalogEntry {
-	return []keystone.CatalogEntry{nova.Service.Entry(), neutron.CatalogEntry(), cinder.Service.Entry(), cinder.Alias.Entry(), glance.Service.Entry()}
+func openstackCatalog() []token.CatalogEntry {
+	return []token.CatalogEntry{nova.Service.Entry(), neutron.CatalogEntry(), cinder.Service.Entry(), cinder.Alias.Entry(), glance.Service.Entry()}
 }
 
 // machineServices are the APIs of servers, networks, disks, images, load balancers and names, in Huawei Cloud's words and
 // in OpenStack's.
-func (c *Cloud) machineServices(a *auth.Authenticator, o keystone.Options) []front.Service {
+func (c *Cloud) machineServices(a *auth.Authenticator, o wire.Options) []front.Service {
 	m := c.IaaS
 	networks := neutron.New(neutron.Options{Options: o, Network: m.Networks})
 	return []front.Service{

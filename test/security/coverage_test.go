@@ -18,6 +18,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/prometheus"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -306,7 +307,7 @@ func proveS18(t *testing.T) {
 	t.Run("native", v.coverNative)
 	t.Run("native general", v.coverGeneral)
 	a := &auth.Authenticator{Ident: v.Ident, Now: time.Now}
-	o := keystone.Options{Door: v.Door, Auth: a, Region: v.Region, Federation: v.Federation, Endpoints: v.Endpoints}
+	o := wire.Options{Door: v.Door, Auth: a, Region: v.Region, Federation: v.Federation, Endpoints: v.Endpoints}
 	t.Run("openstack", func(t *testing.T) {
 		v.coverDialect(t, "/identity", keystone.New(o).Routes(), func(string) []string { return nil })
 	})
@@ -433,7 +434,7 @@ func early(method, path string) int {
 }
 
 // coverDialect covers a dialect's table. header is what its clients say of their domain.
-func (v *town) coverDialect(t *testing.T, prefix string, routes []keystone.Route, header func(domain string) []string) {
+func (v *town) coverDialect(t *testing.T, prefix string, routes []wire.Route, header func(domain string) []string) {
 	v.t = t
 	defer func() { v.also = 0 }()
 	for _, r := range routes {

@@ -11,17 +11,17 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/kps"
 	"github.com/awancloud/awan/internal/dialect/openstack/cinder"
 	"github.com/awancloud/awan/internal/dialect/openstack/glance"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/nova"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
 // machineDialects are the APIs of servers, disks, images and key pairs, in OpenStack's words and in Huawei's, and what placeholders of their
 // paths stand for.
-func (v *town) machineDialects(o keystone.Options) map[string][]keystone.Route {
+func (v *town) machineDialects(o wire.Options) map[string][]wire.Route {
 	m := v.IaaS
-	return map[string][]keystone.Route{
+	return map[string][]wire.Route{
 		"/compute": nova.New(nova.Options{Options: o, Compute: m.Servers, KeyPairs: m.Keypairs.D, Images: m.Images, Cards: nova.Networks(m.Networks)}).Routes(),
 		"/volume":  cinder.New(cinder.Options{Options: o, Volumes: m.Volumes, Zone: m.Zone(), Host: m.HostName}).Routes(),
 		"/image":   glance.New(glance.Options{Options: o, Images: m.Images}).Routes(),
@@ -45,7 +45,7 @@ func (v *town) named(path string) string {
 
 // coverMachines: whose project a token is for decides, in these APIs, which rows a list shows: mallory's are empty. What a path names is there for
 // its owners only.
-func (v *town) coverMachines(t *testing.T, o keystone.Options) {
+func (v *town) coverMachines(t *testing.T, o wire.Options) {
 	for prefix, routes := range v.machineDialects(o) {
 		t.Run(prefix[1:], func(t *testing.T) {
 			v.t = t
@@ -69,14 +69,14 @@ func (v *town) coverMachines(t *testing.T, o keystone.Options) {
 }
 
 // absent is what those get who may look at a row, and take something away from it that it does not have.
-func absent(r keystone.Route) []int {
+func absent(r wire.Route) []int {
 	if r.Method == http.MethodDelete && strings.HasSuffix(r.Path, "}") && strings.Count(strings.TrimPrefix(r.Path, "/v3/{project_id}"), "{") > 1 {
 		return []int{404}
 	}
 	return nil
 }
 
-func (v *town) coverMachine(r keystone.Route, path, body string) {
+func (v *town) coverMachine(r wire.Route, path, body string) {
 	v.t.Helper()
 	var header []string
 	if strings.HasPrefix(path, "/ims/") { // its clients name the project so

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/vpc"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/neutron"
+	"github.com/awancloud/awan/internal/dialect/wire"
 )
 
 // makeNetworks makes one of everything that networks consist of.
@@ -47,7 +47,7 @@ func (v *town) networkValues() {
 }
 
 // coverNetworks tries the routes of Huawei's VPC and EIP and of Neutron.
-func (v *town) coverNetworks(t *testing.T, o keystone.Options) {
+func (v *town) coverNetworks(t *testing.T, o wire.Options) {
 	stack := neutron.New(neutron.Options{Options: o, Network: v.IaaS.Networks})
 	header := func(domain string) []string { return []string{"X-Domain-Id", domain} }
 	t.Run("vpc", func(t *testing.T) {
@@ -59,7 +59,7 @@ func (v *town) coverNetworks(t *testing.T, o keystone.Options) {
 }
 
 // about gives each route of tags the resource that it is about.
-func (v *town) about(t *testing.T, routes []keystone.Route) []keystone.Route {
+func (v *town) about(t *testing.T, routes []wire.Route) []wire.Route {
 	t.Helper()
 	for i, r := range routes {
 		if r.Kind != nil && v.rows[r.Kind.FullName()] != "" {

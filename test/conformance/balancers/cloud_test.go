@@ -34,6 +34,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/iam"
 	"github.com/awancloud/awan/internal/dialect/huawei/vpc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	disks "github.com/awancloud/awan/internal/engine/disk/sim"
 	fabrics "github.com/awancloud/awan/internal/engine/fabric/sim"
 	makers "github.com/awancloud/awan/internal/engine/image/sim"
@@ -103,7 +104,7 @@ func (n *tenant) listen() {
 	if err := os.WriteFile(n.caFile, n.ca.Certificate(), 0o600); err != nil {
 		n.t.Fatal(err)
 	}
-	o := keystone.Options{Door: n.Kernel.Door, Auth: &auth.Authenticator{Ident: n.Kernel.Ident, Now: time.Now, OriginalPath: front.OriginalPath}, Region: "awan-1"}
+	o := wire.Options{Door: n.Kernel.Door, Auth: &auth.Authenticator{Ident: n.Kernel.Ident, Now: time.Now, OriginalPath: front.OriginalPath}, Region: "awan-1"}
 	services := append(iam.New(o).Services(), vpc.New(vpc.Options{Options: o, Network: n.Networks}).Service(), elb.New(elb.Options{Options: o, Balancer: n.balancer}).Service(),
 		huaweidns.New(huaweidns.Options{Options: o, DNS: n.dns}).Service(), keystone.New(o).Service())
 	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: n.ca, Names: front.Names{Domain: "awan.test", Region: "awan-1"}, Logger: slog.New(slog.DiscardHandler), Services: services})

@@ -25,7 +25,9 @@ import (
 	"github.com/awancloud/awan/internal/dialect/oidc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/neutron"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/dialect/s3"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/engine/object/mem"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -106,7 +108,7 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 		t.Fatal(err)
 	}
 	a := &auth.Authenticator{Ident: c.Ident, Now: c.Clock.Now, OriginalPath: front.OriginalPath}
-	o := keystone.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends, Services: []keystone.CatalogEntry{neutron.CatalogEntry()}}
+	o := wire.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends, Services: []token.CatalogEntry{neutron.CatalogEntry()}}
 	networks := neutron.New(neutron.Options{Options: o, Network: c.Network})
 	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service(),

@@ -28,6 +28,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/kps"
 	"github.com/awancloud/awan/internal/dialect/huawei/vpc"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	disks "github.com/awancloud/awan/internal/engine/disk/sim"
 	makers "github.com/awancloud/awan/internal/engine/image/sim"
 	machines "github.com/awancloud/awan/internal/engine/machine/sim"
@@ -113,7 +114,7 @@ func (n *tenant) listen() {
 	}
 	door := n.Kernel.Door
 	a := &auth.Authenticator{Ident: n.Kernel.Ident, Now: time.Now, OriginalPath: front.OriginalPath}
-	o := keystone.Options{Door: door, Auth: a, Region: "awan-1"}
+	o := wire.Options{Door: door, Auth: a, Region: "awan-1"}
 	services := append(iam.New(o).Services(),
 		ecs.New(ecs.Options{Door: door, Auth: a, Region: "awan-1", Compute: n.Servers, Network: n.Networks, KeyPair: n.Keypairs.D,
 			Console: func(_ *http.Request, _, server string) string { return n.url + "/screens/" + server }}).Service(),

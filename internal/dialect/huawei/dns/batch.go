@@ -3,7 +3,7 @@ package dns
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -59,7 +59,7 @@ func (a *API) deleteRecords(x *exchange) error {
 		v["status"] = "PENDING_DELETE"
 		items = append(items, v)
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"recordsets": items, "metadata": map[string]int{"total_count": len(items)}, "links": map[string]string{}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"recordsets": items, "metadata": map[string]int{"total_count": len(items)}, "links": map[string]string{}})
 	return nil
 }
 
@@ -81,7 +81,7 @@ func (a *API) updateRecords(x *exchange) error {
 		}
 		items = append(items, recordView(r))
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"recordsets": items, "metadata": map[string]int{"total_count": len(items)}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"recordsets": items, "metadata": map[string]int{"total_count": len(items)}})
 	return nil
 }
 
@@ -106,6 +106,6 @@ func (a *API) createLines(x *exchange) error {
 		}
 		items = append(items, recordView(r))
 	}
-	token.Write(x.W, http.StatusAccepted, map[string]any{"recordsets": items, "metadata": map[string]int{"total_count": len(items)}})
+	wire.Write(x.W, http.StatusAccepted, map[string]any{"recordsets": items, "metadata": map[string]int{"total_count": len(items)}})
 	return nil
 }

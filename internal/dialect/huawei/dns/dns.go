@@ -14,7 +14,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -23,19 +23,19 @@ import (
 
 // Options are what the API stands on.
 type Options struct {
-	keystone.Options
+	wire.Options
 	DNS *dns.Service
 }
 
 // API serves the routes.
 type API struct {
-	*keystone.API
+	*wire.API
 	dns *dns.Service
 }
 
 type (
-	exchange  = keystone.Exchange
-	route     = keystone.Route
+	exchange  = wire.Exchange
+	route     = wire.Route
 	zoneRow   = kind.Row[dns.ZoneSpec, dns.ZoneStatus]
 	recordRow = kind.Row[dns.RecordSpec, dns.RecordStatus]
 )
@@ -44,7 +44,7 @@ type (
 func New(o Options) *API {
 	o.Dialect, o.Fail = "huawei", Fail
 	o.Options.Enter = rest.Enter
-	a := &API{API: keystone.Bare(o.Options), dns: o.DNS}
+	a := &API{API: wire.New(o.Options), dns: o.DNS}
 	for _, rs := range [][]route{a.zoneRoutes(), a.recordRoutes(), a.batchRoutes(), a.tagRoutes(), a.generalRoutes()} {
 		for _, r := range rs {
 			a.Add(named(r))
@@ -96,12 +96,12 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := *fail.From(err)
 	e.Field = strings.NewReplacer("spec.values", "records", "spec.vpcs", "router", "spec.", "").Replace(e.Field)
 	status, code := codes.Of(e.Kind)
-	token.Write(w, status, map[string]any{"code": code, "message": e.Public(), "request_id": front.From(r.Context()).RequestID})
+	wire.Write(w, status, map[string]any{"code": code, "message": e.Public(), "request_id": front.From(r.Context()).RequestID})
 }
 
 // body reads a bare JSON body into v, leaving alone what v does not know. No body reads as an empty one.
 func body(x *exchange, v any) error {
-	err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody)).Decode(v)
+	err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody)).Decode(v)
 	if err != nil && err.Error() != "EOF" {
 		return fail.New(fail.Invalid, "the body is not the JSON that is wanted here: %v", err)
 	}
@@ -186,6 +186,6 @@ func page[R any](x *exchange, name string, rows []R, id func(R) string, view fun
 		q.Set("marker", id(rows[to-1]))
 		links["next"] = x.API.Base(x.R) + x.R.URL.Path + "?" + q.Encode()
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{name: items, "links": links, "metadata": map[string]int{"total_count": total}})
+	wire.Write(x.W, http.StatusOK, map[string]any{name: items, "links": links, "metadata": map[string]int{"total_count": total}})
 	return nil
 }

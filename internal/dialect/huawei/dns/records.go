@@ -5,8 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -59,20 +58,20 @@ func recordView(r *recordRow) map[string]any {
 
 // apply puts what the client sent into a call; a record set's zone is told at its creation only.
 func (b *recordBody) apply(c *call.Call, zone string) error {
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	if zone != "" {
 		s["zone"] = zone
 	}
-	keystone.Set(s, "type", b.Type)
-	keystone.Set(s, "description", b.Description)
-	keystone.Set(s, "ttl", b.TTL)
-	keystone.Set(s, "values", b.Records)
-	keystone.Set(s, "weight", b.Weight)
+	wire.Set(s, "type", b.Type)
+	wire.Set(s, "description", b.Description)
+	wire.Set(s, "ttl", b.TTL)
+	wire.Set(s, "values", b.Records)
+	wire.Set(s, "weight", b.Weight)
 	off, err := status(b.Status)
 	if err != nil {
 		return err
 	}
-	keystone.Set(s, "disabled", off)
+	wire.Set(s, "disabled", off)
 	if b.Line != nil && *b.Line != "" && *b.Line != defaultLine {
 		return fail.Field("line", "there is no resolution line %q", *b.Line).Then("leave it out: this cloud answers everybody alike, %s", defaultLine)
 	}
@@ -116,13 +115,13 @@ func (a *API) createRecord(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, recordView(r))
+	wire.Write(x.W, http.StatusAccepted, recordView(r))
 	return nil
 }
 
 // in reads a record set, which must lie in the zone of the path where that names one.
 func (a *API) in(x *exchange, record string) (*recordRow, error) {
-	r, err := keystone.Get(x, a.dns.Record, record)
+	r, err := wire.Get(x, a.dns.Record, record)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +136,7 @@ func (a *API) showRecord(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, recordView(r))
+	wire.Write(x.W, http.StatusOK, recordView(r))
 	return nil
 }
 
@@ -165,7 +164,7 @@ func (a *API) updateRecord(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, recordView(r))
+	wire.Write(x.W, http.StatusAccepted, recordView(r))
 	return nil
 }
 
@@ -178,7 +177,7 @@ func (a *API) setRecordStatus(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, recordView(r))
+	wire.Write(x.W, http.StatusAccepted, recordView(r))
 	return nil
 }
 
@@ -192,7 +191,7 @@ func (a *API) deleteRecord(x *exchange) error {
 	}
 	v := recordView(r)
 	v["status"] = "PENDING_DELETE"
-	token.Write(x.W, http.StatusAccepted, v)
+	wire.Write(x.W, http.StatusAccepted, v)
 	return nil
 }
 
@@ -222,7 +221,7 @@ func (a *API) records(x *exchange, f kind.Filter) error {
 			(of == "" || of == rec.Status.ZoneType) && (values == "" || slices.ContainsFunc(rec.Spec.Values, func(v string) bool { return strings.Contains(v, values) })) &&
 			(x.Query("line_id") == "" || x.Query("line_id") == defaultLine)
 	}
-	rows, _, err := keystone.Rows(x, a.dns.Record, "", f)
+	rows, _, err := wire.Rows(x, a.dns.Record, "", f)
 	if err != nil {
 		return err
 	}

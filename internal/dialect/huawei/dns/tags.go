@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -92,7 +92,7 @@ func showTags(x *exchange, k *kind.Def, target string) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"tags": tagsView(r.M().Tags)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"tags": tagsView(r.M().Tags)})
 	return nil
 }
 
@@ -193,12 +193,12 @@ func (a *API) nameServers(x *exchange) error {
 	if typ != dns.Private && region == "" {
 		items = append(items, map[string]any{"type": dns.Public, "region": "", "ns_records": records})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"nameservers": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"nameservers": items})
 	return nil
 }
 
 func (a *API) lines(x *exchange) error {
-	token.Write(x.W, http.StatusOK, map[string]any{"lines": []any{map[string]any{"id": defaultLine, "name": "default", "father_id": ""}}, "metadata": map[string]int{"total_count": 1}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"lines": []any{map[string]any{"id": defaultLine, "name": "default", "father_id": ""}}, "metadata": map[string]int{"total_count": 1}})
 	return nil
 }
 
@@ -222,6 +222,6 @@ func (a *API) quotas(x *exchange) error {
 			items = append(items, map[string]any{"quota_key": key, "quota_limit": q.Limit, "used": q.Used, "unit": "count"})
 		}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"quotas": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"quotas": items})
 	return nil
 }

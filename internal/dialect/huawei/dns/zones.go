@@ -7,8 +7,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -93,21 +92,21 @@ func (a *API) zoneView(r *zoneRow) map[string]any {
 
 // apply puts what the client sent into a call.
 func (a *API) apply(b *zoneBody, c *call.Call) error {
-	s := keystone.Spec{}
-	keystone.Set(s, "type", b.Type)
-	keystone.Set(s, "description", b.Description)
-	keystone.Set(s, "email", b.Email)
-	keystone.Set(s, "ttl", b.TTL)
+	s := wire.Spec{}
+	wire.Set(s, "type", b.Type)
+	wire.Set(s, "description", b.Description)
+	wire.Set(s, "email", b.Email)
+	wire.Set(s, "ttl", b.TTL)
 	on, err := proxy(b.Proxy)
 	if err != nil {
 		return err
 	}
-	keystone.Set(s, "recursive", on)
+	wire.Set(s, "recursive", on)
 	off, err := status(b.Status)
 	if err != nil {
 		return err
 	}
-	keystone.Set(s, "disabled", off)
+	wire.Set(s, "disabled", off)
 	if b.Router != nil && b.Router.ID != "" {
 		if err := a.here(b.Router.Region); err != nil {
 			return err
@@ -155,7 +154,7 @@ func (a *API) writeZone(x *exchange, verb, target string) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, a.zoneView(r.(*zoneRow)))
+	wire.Write(x.W, http.StatusAccepted, a.zoneView(r.(*zoneRow)))
 	return nil
 }
 
@@ -163,7 +162,7 @@ func (a *API) createZone(x *exchange) error { return a.writeZone(x, call.Create,
 func (a *API) updateZone(x *exchange) error { return a.writeZone(x, call.Update, x.Param("zone_id")) }
 
 func (a *API) zone(x *exchange) (*zoneRow, error) {
-	return keystone.Get(x, a.dns.Zone, x.Param("zone_id"))
+	return wire.Get(x, a.dns.Zone, x.Param("zone_id"))
 }
 
 func (a *API) showZone(x *exchange) error {
@@ -171,7 +170,7 @@ func (a *API) showZone(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.zoneView(r))
+	wire.Write(x.W, http.StatusOK, a.zoneView(r))
 	return nil
 }
 
@@ -184,7 +183,7 @@ func (a *API) deleteZone(x *exchange) error {
 	if r != nil {
 		v = a.zoneView(r.(*zoneRow))
 	}
-	token.Write(x.W, http.StatusAccepted, v)
+	wire.Write(x.W, http.StatusAccepted, v)
 	return nil
 }
 
@@ -199,7 +198,7 @@ func (a *API) listZones(x *exchange) error {
 		z := r.(*zoneRow)
 		return matches(x, &z.Meta, name, stateOf(&z.Meta, z.Spec.Disabled)) && (x.Query("router_id") == "" || slices.Contains(rest.IDs(z.Spec.VPCs), rest.ID(x.Query("router_id"))))
 	}
-	rows, _, err := keystone.Rows(x, a.dns.Zone, "", f)
+	rows, _, err := wire.Rows(x, a.dns.Zone, "", f)
 	if err != nil {
 		return err
 	}
@@ -233,7 +232,7 @@ func (a *API) zoneServers(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"nameservers": servers(r.Status.NameServers)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"nameservers": servers(r.Status.NameServers)})
 	return nil
 }
 
@@ -250,12 +249,12 @@ func (a *API) setZoneStatus(x *exchange) error {
 	if err := body(x, &b); err != nil {
 		return err
 	}
-	return a.change(x, func(r *zoneRow, s keystone.Spec) error {
+	return a.change(x, func(r *zoneRow, s wire.Spec) error {
 		off, err := status(b.Status)
 		if off == nil && err == nil {
 			err = fail.Field("status", "is required").Then("write ENABLE or DISABLE")
 		}
-		keystone.Set(s, "disabled", off)
+		wire.Set(s, "disabled", off)
 		return err
 	}, a.zoneView)
 }
@@ -265,12 +264,12 @@ func (a *API) setProxy(x *exchange) error {
 	if err := body(x, &b); err != nil {
 		return err
 	}
-	return a.change(x, func(r *zoneRow, s keystone.Spec) error {
+	return a.change(x, func(r *zoneRow, s wire.Spec) error {
 		on, err := proxy(b.Proxy)
 		if on == nil && err == nil {
 			err = fail.Field("proxy_pattern", "is required").Then("write AUTHORITY or RECURSIVE")
 		}
-		keystone.Set(s, "recursive", on)
+		wire.Set(s, "recursive", on)
 		return err
 	}, a.zoneView)
 }
@@ -298,7 +297,7 @@ func (a *API) changeVPC(x *exchange, word string, edit func(vpcs []string, vpc s
 	if err := body(x, &b); err != nil {
 		return err
 	}
-	return a.change(x, func(r *zoneRow, s keystone.Spec) error {
+	return a.change(x, func(r *zoneRow, s wire.Spec) error {
 		if b.Router == nil || b.Router.ID == "" {
 			return fail.Field("router.router_id", "is required")
 		}
@@ -314,7 +313,7 @@ func (a *API) changeVPC(x *exchange, word string, edit func(vpcs []string, vpc s
 }
 
 // change updates a zone from what it is now. Whoever may not change it learns nothing of what is wrong with the request.
-func (a *API) change(x *exchange, edit func(*zoneRow, keystone.Spec) error, view func(*zoneRow) map[string]any) error {
+func (a *API) change(x *exchange, edit func(*zoneRow, wire.Spec) error, view func(*zoneRow) map[string]any) error {
 	r, err := a.zone(x)
 	if err != nil {
 		return err
@@ -323,7 +322,7 @@ func (a *API) change(x *exchange, edit func(*zoneRow, keystone.Spec) error, view
 	if _, _, err := a.Door.Permit(x.R.Context(), &c, a.dns.Zone.D, call.Update, r.Name); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	if err := edit(r, s); err != nil {
 		return err
 	}
@@ -331,6 +330,6 @@ func (a *API) change(x *exchange, edit func(*zoneRow, keystone.Spec) error, view
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, view(row.(*zoneRow)))
+	wire.Write(x.W, http.StatusAccepted, view(row.(*zoneRow)))
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
@@ -123,7 +123,7 @@ func (b *serverBody) refuse() error {
 }
 
 // spec is what the body asks of the compute service.
-func (b *serverBody) spec() (keystone.Spec, error) {
+func (b *serverBody) spec() (wire.Spec, error) {
 	if err := b.refuse(); err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (b *serverBody) spec() (keystone.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := keystone.Spec{"flavor": b.FlavorRef, "image": b.ImageRef, "key_pair": b.KeyName, "zone": b.AvailabilityZone, "description": b.Description}
+	s := wire.Spec{"flavor": b.FlavorRef, "image": b.ImageRef, "key_pair": b.KeyName, "zone": b.AvailabilityZone, "description": b.Description}
 	foreign, meta := map[string]string{}, map[string]string{}
 	for k, v := range b.Metadata {
 		switch k {
@@ -153,7 +153,7 @@ func (b *serverBody) spec() (keystone.Spec, error) {
 	if v := b.RootVolume; v != nil {
 		s["root"] = v.root()
 	}
-	var data, cards []keystone.Spec
+	var data, cards []wire.Spec
 	for i := range b.DataVolumes {
 		data = append(data, b.DataVolumes[i].data())
 	}
@@ -215,16 +215,16 @@ func ids(of []idBody) (out []string) {
 	return out
 }
 
-func (v *volumeBody) root() keystone.Spec {
-	s := keystone.Spec{"type": v.Type, "size": v.Size}
+func (v *volumeBody) root() wire.Spec {
+	s := wire.Spec{"type": v.Type, "size": v.Size}
 	put(s, "iops", v.IOPS)
 	put(s, "throughput", v.Throughput)
 	put(s, "encryption", v.Metadata["__system__cmkid"])
 	return s
 }
 
-func (v *volumeBody) data() keystone.Spec {
-	s := keystone.Spec{"type": v.Type, "size": v.Size, "delete": v.Delete}
+func (v *volumeBody) data() wire.Spec {
+	s := wire.Spec{"type": v.Type, "size": v.Size, "delete": v.Delete}
 	put(s, "iops", v.IOPS)
 	put(s, "throughput", v.Throughput)
 	put(s, "image", v.DataImage)
@@ -235,15 +235,15 @@ func (v *volumeBody) data() keystone.Spec {
 }
 
 // put sets what is not empty.
-func put[T comparable](s keystone.Spec, name string, v T) {
+func put[T comparable](s wire.Spec, name string, v T) {
 	var zero T
 	if v != zero {
 		s[name] = v
 	}
 }
 
-func (n *nicBody) card() keystone.Spec {
-	s := keystone.Spec{"port": n.PortID, "subnet": n.SubnetID}
+func (n *nicBody) card() wire.Spec {
+	s := wire.Spec{"port": n.PortID, "subnet": n.SubnetID}
 	put(s, "address", n.IPAddress)
 	put(s, "ipv6", n.IPv6)
 	if g := ids(n.SecurityGroups); len(g) > 0 {
@@ -252,16 +252,16 @@ func (n *nicBody) card() keystone.Spec {
 	return s
 }
 
-func (p *publicBody) spec() (keystone.Spec, error) {
+func (p *publicBody) spec() (wire.Spec, error) {
 	switch {
 	case p.ID != "" && p.EIP != nil:
 		return nil, fail.Field("server.publicip", "id and eip exclude each other").Then("give the id of an address, or say what a new one is to be like")
 	case p.ID != "":
-		return keystone.Spec{"address": p.ID}, nil
+		return wire.Spec{"address": p.ID}, nil
 	case p.EIP == nil:
 		return nil, fail.Field("server.publicip", "neither id nor eip is given")
 	}
-	s := keystone.Spec{"address": ""}
+	s := wire.Spec{"address": ""}
 	if b := p.EIP.Bandwidth; b != nil {
 		if b.ID != "" {
 			return nil, fail.Field("server.publicip.eip.bandwidth.id", "a shared bandwidth is joined by the address itself").Then("leave it out, then add the address to the bandwidth")

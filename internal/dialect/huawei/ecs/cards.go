@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -101,7 +101,7 @@ func (a *API) removeCards(x *exchange) error {
 	}
 	var replies []call.Reply
 	for _, n := range named {
-		r, err := rest.Send(x, k, "detach-interface", target, func(c *call.Call) { c.In = keystone.Spec{"port": n}.JSON() })
+		r, err := rest.Send(x, k, "detach-interface", target, func(c *call.Call) { c.In = wire.Spec{"port": n}.JSON() })
 		if err != nil {
 			return err
 		}

@@ -7,8 +7,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -50,9 +49,9 @@ func (a *API) update(x *exchange) error {
 	if err := rest.Body(x, &b); err != nil {
 		return rest.Refuse(x, k, call.Update, target, err)
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Server.Description)
-	keystone.Set(s, "hostname", b.Server.Hostname)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Server.Description)
+	wire.Set(s, "hostname", b.Server.Hostname)
 	if u := b.Server.UserData; u != nil && *u != "" {
 		old, err := a.server(x)
 		if err != nil {
@@ -112,7 +111,7 @@ func (a *API) rename(x *exchange) error {
 }
 
 // act sends an action of the path's server and answers with its job.
-func (a *API) act(x *exchange, verb, typ string, in keystone.Spec) error {
+func (a *API) act(x *exchange, verb, typ string, in wire.Spec) error {
 	r, err := rest.Send(x, a.Compute.Server.D, verb, x.Param("server_id"), func(c *call.Call) {
 		if in != nil {
 			c.In = in.JSON()
@@ -145,14 +144,14 @@ func (a *API) resize(x *exchange) error {
 	}
 	if b.DryRun {
 		_, err := rest.Send(x, a.Compute.Server.D, "resize", x.Param("server_id"), func(c *call.Call) {
-			c.In, c.DryRun = keystone.Spec{"flavor": b.Resize.Flavor}.JSON(), true
+			c.In, c.DryRun = wire.Spec{"flavor": b.Resize.Flavor}.JSON(), true
 		})
 		if err == nil {
-			token.Write(x.W, http.StatusAccepted, struct{}{})
+			wire.Write(x.W, http.StatusAccepted, struct{}{})
 		}
 		return err
 	}
-	return a.act(x, "resize", "resizeServer", keystone.Spec{"flavor": b.Resize.Flavor})
+	return a.act(x, "resize", "resizeServer", wire.Spec{"flavor": b.Resize.Flavor})
 }
 
 type osBody struct {
@@ -193,7 +192,7 @@ func (a *API) rebuild(x *exchange, typ, field string, b *osBody) error {
 	if err != nil {
 		return rest.Refuse(x, a.Compute.Server.D, "rebuild", x.Param("server_id"), err)
 	}
-	s := keystone.Spec{"image": b.Image, "key_pair": b.Key}
+	s := wire.Spec{"image": b.Image, "key_pair": b.Key}
 	put(s, "password", b.Password)
 	put(s, "user_data", user)
 	return a.act(x, "rebuild", typ, s)
@@ -218,7 +217,7 @@ func (a *API) resetPassword(x *exchange) error {
 func (a *API) setPassword(x *exchange, target, password string) error {
 	c := x.Call
 	c.Kind, c.Verb, c.Target = a.Compute.Server.D, "set-password", target
-	c.In = keystone.Spec{"password": password}.JSON()
+	c.In = wire.Spec{"password": password}.JSON()
 	c.Stream = kind.Stream{Emit: func(any) error { return nil }}
 	_, err := a.Door.Do(x.R.Context(), &c)
 	return err

@@ -8,8 +8,7 @@ import (
 	"strconv"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -53,7 +52,7 @@ func (a *API) create(x *exchange) error {
 		made = append(made, r)
 	}
 	if b.DryRun {
-		token.Write(x.W, http.StatusAccepted, struct{}{})
+		wire.Write(x.W, http.StatusAccepted, struct{}{})
 		return nil
 	}
 	servers := []string{}
@@ -67,7 +66,7 @@ func (a *API) create(x *exchange) error {
 	return rest.OK(x, map[string]any{"job_id": job, "serverIds": servers})
 }
 
-func (a *API) createOne(x *exchange, b *serverBody, spec keystone.Spec, i, count int, dry bool) (call.Reply, error) {
+func (a *API) createOne(x *exchange, b *serverBody, spec wire.Spec, i, count int, dry bool) (call.Reply, error) {
 	return rest.Send(x, a.Compute.Server.D, call.Create, "", func(c *call.Call) {
 		name, tags := b.Name, b.tags()
 		if count > 1 {
@@ -76,7 +75,7 @@ func (a *API) createOne(x *exchange, b *serverBody, spec keystone.Spec, i, count
 			for k, v := range spec["foreign"].(map[string]string) {
 				foreign[k] = v
 			}
-			mine := keystone.Spec{}
+			mine := wire.Spec{}
 			for k, v := range spec {
 				mine[k] = v
 			}
@@ -143,7 +142,7 @@ func (a *API) remove(x *exchange) error {
 
 // server gives the row of the path's server.
 func (a *API) server(x *exchange) (*serverRow, error) {
-	return keystone.Get(x, a.Compute.Server, x.Param("server_id"))
+	return wire.Get(x, a.Compute.Server, x.Param("server_id"))
 }
 
 // servers gives the rows that a request names; each of them must be there.
@@ -153,7 +152,7 @@ func (a *API) servers(x *exchange, verb string, named []string, most int) ([]*se
 	}
 	var rows []*serverRow
 	for _, n := range named {
-		r, err := keystone.Get(x, a.Compute.Server, n)
+		r, err := wire.Get(x, a.Compute.Server, n)
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +166,7 @@ func (a *API) doomed(x *exchange, r *serverRow, volumes, addresses bool) error {
 	if !r.Made || !volumes && !addresses {
 		return nil
 	}
-	in := keystone.Spec{}
+	in := wire.Spec{}
 	if volumes {
 		in["volumes"] = true
 	}

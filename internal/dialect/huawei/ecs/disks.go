@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/compute"
@@ -120,7 +120,7 @@ func (a *API) updateDisk(x *exchange) error {
 		return rest.Refuse(x, k, "delete-with", target, fail.Field("block_device.delete_on_termination", "is neither true nor false"))
 	}
 	_, err := rest.Send(x, k, "delete-with", target, func(c *call.Call) {
-		c.In = keystone.Spec{"volume": x.Param("volume_id"), "volumes": gone}.JSON()
+		c.In = wire.Spec{"volume": x.Param("volume_id"), "volumes": gone}.JSON()
 	})
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (a *API) attach(x *exchange) error {
 	}
 	r, err := rest.Send(x, k, "attach-volume", target, func(c *call.Call) {
 		c.DryRun = b.DryRun
-		c.In = keystone.Spec{"volume": b.Volume.ID, "device": b.Volume.Device}.JSON()
+		c.In = wire.Spec{"volume": b.Volume.ID, "device": b.Volume.Device}.JSON()
 	})
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func (a *API) attach(x *exchange) error {
 
 func (a *API) detach(x *exchange) error {
 	r, err := rest.Send(x, a.Compute.Server.D, "detach-volume", x.Param("server_id"), func(c *call.Call) {
-		c.In = keystone.Spec{"volume": x.Param("volume_id")}.JSON()
+		c.In = wire.Spec{"volume": x.Param("volume_id")}.JSON()
 	})
 	if err != nil {
 		return err

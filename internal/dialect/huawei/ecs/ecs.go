@@ -10,7 +10,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/kps"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/compute"
@@ -33,7 +33,7 @@ type Options struct {
 // API is the API.
 type API struct {
 	Options
-	rest *keystone.API
+	rest *wire.API
 }
 
 type (
@@ -60,7 +60,7 @@ func New(o Options) *API {
 }
 
 // Routes lists what it serves.
-func (a *API) Routes() []keystone.Route { return a.rest.Routes() }
+func (a *API) Routes() []wire.Route { return a.rest.Routes() }
 
 // Service is the API behind the listener.
 func (a *API) Service() front.Service {

@@ -8,7 +8,7 @@ import (
 	"strconv"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -29,7 +29,7 @@ func (a *API) flavorRoutes() []route {
 
 // offered are the flavours that new servers may have, smallest first.
 func (a *API) offered(x *exchange) ([]*flavorRow, error) {
-	rows, _, err := keystone.Rows(x, a.Compute.Flavor, "", kind.Filter{Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(x, a.Compute.Flavor, "", kind.Filter{Where: func(r kind.AnyRow) bool {
 		f := r.(*flavorRow)
 		return !f.Spec.Disabled && !f.Spec.Hidden
 	}})
@@ -70,7 +70,7 @@ func (a *API) listFlavors(x *exchange) error {
 func (a *API) resizeFlavors(x *exchange) error {
 	has := x.Query("source_flavor_id")
 	if s := x.Query("instance_uuid"); s != "" {
-		r, err := keystone.Get(x, a.Compute.Server, s)
+		r, err := wire.Get(x, a.Compute.Server, s)
 		if err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (a *API) sellPolicies(x *exchange) error {
 }
 
 func (a *API) capacity(x *exchange) error {
-	r, err := keystone.Get(x, a.Compute.Flavor, x.Param("flavor_id"))
+	r, err := wire.Get(x, a.Compute.Flavor, x.Param("flavor_id"))
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -46,7 +46,7 @@ func (a *API) createGroup(x *exchange) error {
 	if err := rest.Body(x, &b); err != nil {
 		return rest.Refuse(x, a.Compute.Group.D, call.Create, "*", err)
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	if len(b.Group.Policies) > 1 {
 		return rest.Refuse(x, a.Compute.Group.D, call.Create, "*", fail.Field("server_group.policies", "a group has one policy"))
 	}
@@ -70,7 +70,7 @@ func (a *API) listGroups(x *exchange) error {
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}
-	rows, more, err := keystone.Rows(x, a.Compute.Group, "", kind.Filter{Limit: limit, After: after})
+	rows, more, err := wire.Rows(x, a.Compute.Group, "", kind.Filter{Limit: limit, After: after})
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (a *API) listGroups(x *exchange) error {
 }
 
 func (a *API) showGroup(x *exchange) error {
-	r, err := keystone.Get(x, a.Compute.Group, x.Param("server_group_id"))
+	r, err := wire.Get(x, a.Compute.Group, x.Param("server_group_id"))
 	if err != nil {
 		return err
 	}
@@ -142,16 +142,16 @@ func (a *API) member(x *exchange, servers []memberBody, add bool) error {
 	if len(servers) == 0 {
 		return rest.Refuse(x, k, "set-group", "*", fail.New(fail.Invalid, "no server is named"))
 	}
-	g, err := keystone.Get(x, a.Compute.Group, x.Param("server_group_id"))
+	g, err := wire.Get(x, a.Compute.Group, x.Param("server_group_id"))
 	if err != nil {
 		return err
 	}
 	for _, m := range servers {
-		r, err := keystone.Get(x, a.Compute.Server, m.Server)
+		r, err := wire.Get(x, a.Compute.Server, m.Server)
 		if err != nil {
 			return err
 		}
-		in := keystone.Spec{"group": string(g.ID)}
+		in := wire.Spec{"group": string(g.ID)}
 		if !add {
 			if r.Status.GroupID != g.ID {
 				return fail.New(fail.NotFound, "server %s is not in the group", rest.ID(r.ID))

@@ -8,8 +8,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -53,13 +52,13 @@ func (a *API) list(x *exchange) error {
 	}
 	var count int
 	f.Limit, f.Skip, f.Total = max(limit, 1), (max(page, 1)-1)*limit, &count
-	rows, _, err := keystone.Rows(x, a.Compute.Server, "", f)
+	rows, _, err := wire.Rows(x, a.Compute.Server, "", f)
 	if err != nil {
 		return err
 	}
 	if rows = rest.Cut(rows, 0, limit); f.After != "" { // of all, not of those behind the marker
 		f.After, f.Limit = "", 1
-		if _, _, err = keystone.Rows(x, a.Compute.Server, "", f); err != nil {
+		if _, _, err = wire.Rows(x, a.Compute.Server, "", f); err != nil {
 			return err
 		}
 	}
@@ -82,7 +81,7 @@ func (a *API) listByMarker(x *exchange) error {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}
 	f.Limit = max(limit, 1)
-	rows, more, err := keystone.Rows(x, a.Compute.Server, "", f)
+	rows, more, err := wire.Rows(x, a.Compute.Server, "", f)
 	if err != nil {
 		return err
 	}
@@ -94,9 +93,9 @@ func (a *API) listByMarker(x *exchange) error {
 	if more {
 		q := x.R.URL.Query()
 		q.Set("marker", rest.ID(rows[len(rows)-1].ID))
-		v["servers_links"] = []any{map[string]string{"rel": "next", "href": keystone.BaseOf(x.R) + x.R.URL.Path + "?" + q.Encode()}}
+		v["servers_links"] = []any{map[string]string{"rel": "next", "href": wire.BaseOf(x.R) + x.R.URL.Path + "?" + q.Encode()}}
 	}
-	token.Write(x.W, http.StatusOK, v)
+	wire.Write(x.W, http.StatusOK, v)
 	return nil
 }
 

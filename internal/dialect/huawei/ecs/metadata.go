@@ -2,7 +2,7 @@ package ecs
 
 import (
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -29,7 +29,7 @@ func (a *API) setMetadata(x *exchange) error {
 		return rest.Refuse(x, k, call.Update, target, err)
 	}
 	meta := map[string]any{}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	for key, v := range b.Metadata {
 		switch key {
 		case agencyKey:
@@ -60,7 +60,7 @@ func (a *API) removeMetadata(x *exchange) error {
 	if _, ok := r.Spec.Metadata[key]; !ok {
 		return rest.Refuse(x, k, call.Update, target, fail.New(fail.NotFound, "server %s has no metadata %q", rest.ID(r.ID), key))
 	}
-	if _, err := rest.Send(x, k, call.Update, target, func(c *call.Call) { c.Spec = keystone.Spec{"metadata": map[string]any{key: nil}}.JSON() }); err != nil {
+	if _, err := rest.Send(x, k, call.Update, target, func(c *call.Call) { c.Spec = wire.Spec{"metadata": map[string]any{key: nil}}.JSON() }); err != nil {
 		return err
 	}
 	return x.NoContent()

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -31,7 +31,7 @@ func (a *API) power(x *exchange) error {
 	if err := rest.Body(x, &b); err != nil {
 		return rest.Refuse(x, k, "stop", "*", err)
 	}
-	var in keystone.Spec
+	var in wire.Spec
 	verb, typ, on := "", "", (*onMany)(nil)
 	switch {
 	case b.Start != nil:
@@ -48,7 +48,7 @@ func (a *API) power(x *exchange) error {
 	case hard != "" && hard != "SOFT" && hard != "HARD", hard == "" && verb == "reboot":
 		return rest.Refuse(x, k, verb, "*", fail.Field(verb+".type", "%q is neither SOFT nor HARD", on.Type))
 	case verb != "start":
-		in = keystone.Spec{"hard": hard == "HARD"}
+		in = wire.Spec{"hard": hard == "HARD"}
 	}
 	rows, err := a.servers(x, verb, ids(on.Servers), 1000)
 	if err != nil {

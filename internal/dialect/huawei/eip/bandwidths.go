@@ -5,23 +5,23 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
-func (a api) bandwidthRoutes() []keystone.Route {
+func (a api) bandwidthRoutes() []wire.Route {
 	k, ip, v1, v2 := a.n.Bandwidth.D, a.n.PublicIP.D, "/v1/{project_id}/bandwidths", "/v2.0/{project_id}/bandwidths"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: v2, Kind: k, Verb: call.Create, Do: a.createBandwidth},
 		{Method: "GET", Path: v1, Kind: k, Verb: call.List, Do: a.listBandwidths},
 		{Method: "GET", Path: "/v3/{project_id}/eip/bandwidths", Kind: k, Verb: call.List, Do: a.listBandwidths},
 		{Method: "GET", Path: v1 + "/{bandwidth_id}", Kind: k, Verb: call.Get, Do: a.showBandwidth},
 		{Method: "PUT", Path: v1 + "/{bandwidth_id}", Kind: k, Verb: call.Update, Do: a.updateBandwidth},
 		{Method: "PUT", Path: v2 + "/{bandwidth_id}", Kind: k, Verb: call.Update, Do: a.updateBandwidth},
-		{Method: "DELETE", Path: v2 + "/{bandwidth_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("bandwidth_id")) }},
+		{Method: "DELETE", Path: v2 + "/{bandwidth_id}", Kind: k, Verb: call.Delete, Do: func(x *wire.Exchange) error { return networks.Delete(x, k, x.Param("bandwidth_id")) }},
 		{Method: "POST", Path: v2 + "/{bandwidth_id}/insert", Kind: ip, Verb: call.Update, Do: a.insert},
 		{Method: "POST", Path: v2 + "/{bandwidth_id}/remove", Kind: ip, Verb: call.Update, Do: a.remove},
 	}
@@ -44,7 +44,7 @@ func (a api) member(p *publicRow) any {
 }
 
 // ownView is the bandwidth that a public address has for itself.
-func (a api) ownView(x *keystone.Exchange, p *publicRow) any {
+func (a api) ownView(x *wire.Exchange, p *publicRow) any {
 	b := a.bandwidthOf(x, p)
 	return map[string]any{"id": rest.ID(p.Status.BandwidthID), "name": b.name, "size": p.Spec.Mbit, "share_type": "PER", "charge_mode": p.Spec.ChargeMode, "bandwidth_type": "bgp", "tenant_id": p.Project,
 		"publicip_info": []any{a.member(p)}, "enterprise_project_id": rest.Enterprise(&p.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
@@ -52,19 +52,19 @@ func (a api) ownView(x *keystone.Exchange, p *publicRow) any {
 }
 
 // owner finds the public address that has a bandwidth for itself; nil when the id is that of a shared one.
-func (a api) owner(x *keystone.Exchange) (*publicRow, error) {
+func (a api) owner(x *wire.Exchange) (*publicRow, error) {
 	b, ok := id.Parse(x.Param("bandwidth_id"))
 	if !ok {
 		return nil, nil
 	}
-	rows, _, err := keystone.Rows(x, a.n.PublicIP, "", kind.Filter{Index: "own", Value: string(b), Limit: 1})
+	rows, _, err := wire.Rows(x, a.n.PublicIP, "", kind.Filter{Index: "own", Value: string(b), Limit: 1})
 	if err != nil || len(rows) == 0 || rows[0].Spec.Bandwidth != "" {
 		return nil, err
 	}
 	return rows[0], nil
 }
 
-func (a api) createBandwidth(x *keystone.Exchange) error {
+func (a api) createBandwidth(x *wire.Exchange) error {
 	var b struct {
 		bandwidthBody
 		Enterprise string `json:"enterprise_project_id"`
@@ -72,8 +72,8 @@ func (a api) createBandwidth(x *keystone.Exchange) error {
 	if err := networks.Body(x, "bandwidth", &b); err != nil {
 		return err
 	}
-	s, name := keystone.Spec{}, ""
-	keystone.Set(s, "mbit", b.Size)
+	s, name := wire.Spec{}, ""
+	wire.Set(s, "mbit", b.Size)
 	setCharge(s, b.Charge)
 	if b.Name != nil {
 		name = *b.Name
@@ -85,12 +85,12 @@ func (a api) createBandwidth(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "bandwidth", a.bandwidthView(r.(*bandwidthRow), nil))
 }
 
-func (a api) listBandwidths(x *keystone.Exchange) error {
+func (a api) listBandwidths(x *wire.Exchange) error {
 	shared, _, err := networks.Rows(x, a.n.Bandwidth, kind.Filter{}, nil)
 	if err != nil {
 		return err
 	}
-	ips, _, err := keystone.Rows(x, a.n.PublicIP, "", kind.Filter{})
+	ips, _, err := wire.Rows(x, a.n.PublicIP, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -111,8 +111,8 @@ func (a api) listBandwidths(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "bandwidths", items)
 }
 
-func (a api) showBandwidth(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Bandwidth, x.Param("bandwidth_id"))
+func (a api) showBandwidth(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.Bandwidth, x.Param("bandwidth_id"))
 	if fail.Is(err, fail.NotFound) {
 		p, oerr := a.owner(x)
 		if oerr != nil {
@@ -128,20 +128,20 @@ func (a api) showBandwidth(x *keystone.Exchange) error {
 	return a.oneBandwidth(x, r)
 }
 
-func (a api) oneBandwidth(x *keystone.Exchange, r *bandwidthRow) error {
-	ips, _, err := keystone.Rows(x, a.n.PublicIP, "", kind.Filter{Index: "bandwidth", Value: string(r.ID)})
+func (a api) oneBandwidth(x *wire.Exchange, r *bandwidthRow) error {
+	ips, _, err := wire.Rows(x, a.n.PublicIP, "", kind.Filter{Index: "bandwidth", Value: string(r.ID)})
 	if err != nil {
 		return err
 	}
 	return networks.One(x, http.StatusOK, "bandwidth", a.bandwidthView(r, ips))
 }
 
-func (a api) updateBandwidth(x *keystone.Exchange) error {
+func (a api) updateBandwidth(x *wire.Exchange) error {
 	var b bandwidthBody
 	if err := networks.Body(x, "bandwidth", &b); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	if b.Size != nil && *b.Size > 0 {
 		s["mbit"] = *b.Size
 	}
@@ -153,7 +153,7 @@ func (a api) updateBandwidth(x *keystone.Exchange) error {
 			return oerr
 		}
 		if p != nil {
-			keystone.Set(s, "bandwidth_name", b.Name)
+			wire.Set(s, "bandwidth_name", b.Name)
 			now, err := networks.Update(x, a.n.PublicIP.D, string(p.ID), nil, s)
 			if err != nil {
 				return err
@@ -176,24 +176,24 @@ type members struct {
 }
 
 // insert puts public addresses into a shared bandwidth.
-func (a api) insert(x *keystone.Exchange) error {
+func (a api) insert(x *wire.Exchange) error {
 	var b members
 	if err := networks.Body(x, "bandwidth", &b); err != nil {
 		return err
 	}
-	r, err := keystone.Get(x, a.n.Bandwidth, x.Param("bandwidth_id"))
+	r, err := wire.Get(x, a.n.Bandwidth, x.Param("bandwidth_id"))
 	if err != nil {
 		return err
 	}
 	if len(b.List) == 0 { // who may not is told so, and others what is missing
-		_, err := networks.Update(x, a.n.PublicIP.D, "none", nil, keystone.Spec{})
+		_, err := networks.Update(x, a.n.PublicIP.D, "none", nil, wire.Spec{})
 		if fail.Is(err, fail.NotFound) {
 			err = fail.Field("publicip_info", "is required")
 		}
 		return err
 	}
 	for _, m := range b.List {
-		if _, err := networks.Update(x, a.n.PublicIP.D, m.ID, nil, keystone.Spec{"bandwidth": string(r.ID)}); err != nil {
+		if _, err := networks.Update(x, a.n.PublicIP.D, m.ID, nil, wire.Spec{"bandwidth": string(r.ID)}); err != nil {
 			return err
 		}
 	}
@@ -201,16 +201,16 @@ func (a api) insert(x *keystone.Exchange) error {
 }
 
 // remove gives public addresses a bandwidth of their own again.
-func (a api) remove(x *keystone.Exchange) error {
+func (a api) remove(x *wire.Exchange) error {
 	var b members
 	if err := networks.Body(x, "bandwidth", &b); err != nil {
 		return err
 	}
-	s := keystone.Spec{"bandwidth": ""}
-	keystone.Set(s, "mbit", b.Size)
+	s := wire.Spec{"bandwidth": ""}
+	wire.Set(s, "mbit", b.Size)
 	setCharge(s, b.Charge)
 	if len(b.List) == 0 {
-		_, err := networks.Update(x, a.n.PublicIP.D, "none", nil, keystone.Spec{})
+		_, err := networks.Update(x, a.n.PublicIP.D, "none", nil, wire.Spec{})
 		if fail.Is(err, fail.NotFound) {
 			err = fail.Field("publicip_info", "is required")
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -24,12 +24,12 @@ type (
 type api struct{ n *network.Service }
 
 // Routes are the API's.
-func Routes(n *network.Service) []keystone.Route {
+func Routes(n *network.Service) []wire.Route {
 	a := api{n}
 	k, v1, v2, v3 := n.PublicIP.D, "/v1/{project_id}/publicips", "/v2.0/{project_id}/publicips", "/v3/{project_id}/eip/publicips"
 	one := "/{publicip_id}"
-	remove := func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("publicip_id")) }
-	out := []keystone.Route{
+	remove := func(x *wire.Exchange) error { return networks.Delete(x, k, x.Param("publicip_id")) }
+	out := []wire.Route{
 		{Method: "POST", Path: v1, Kind: k, Verb: call.Create, Do: a.create},
 		{Method: "POST", Path: v2, Kind: k, Verb: call.Create, Do: a.create},
 		{Method: "GET", Path: v1, Kind: k, Verb: call.List, Do: a.list},
@@ -69,7 +69,7 @@ func status(r *publicRow) string {
 	return "DOWN"
 }
 
-func isV3(x *keystone.Exchange) bool { return strings.HasPrefix(x.R.URL.Path, "/v3/") }
+func isV3(x *wire.Exchange) bool { return strings.HasPrefix(x.R.URL.Path, "/v3/") }
 
 // bandwidth is what a public address is limited by, on the wire.
 type bandwidth struct {
@@ -77,21 +77,21 @@ type bandwidth struct {
 	size                    int
 }
 
-func (a api) bandwidthOf(x *keystone.Exchange, r *publicRow) bandwidth {
+func (a api) bandwidthOf(x *wire.Exchange, r *publicRow) bandwidth {
 	b := bandwidth{rest.ID(r.Status.BandwidthID), r.Spec.BandwidthName, "PER", r.Spec.ChargeMode, r.Spec.Mbit}
 	if b.name == "" {
 		b.name = "bandwidth-" + r.Status.Address
 	}
 	if r.Spec.Bandwidth != "" {
 		b.id, b.share = rest.ID(r.Spec.Bandwidth), "WHOLE"
-		if s, err := keystone.Get(x, a.n.Bandwidth, r.Spec.Bandwidth); err == nil { // who may not see it learns no more of it
+		if s, err := wire.Get(x, a.n.Bandwidth, r.Spec.Bandwidth); err == nil { // who may not see it learns no more of it
 			b.name, b.size, b.charge = s.Name, s.Spec.Mbit, s.Spec.ChargeMode
 		}
 	}
 	return b
 }
 
-func (a api) view(x *keystone.Exchange, r *publicRow) any {
+func (a api) view(x *wire.Exchange, r *publicRow) any {
 	b := a.bandwidthOf(x, r)
 	out := map[string]any{"id": rest.ID(r.ID), "status": status(r), "alias": networks.NameOf(&r.Meta), "public_ip_address": r.Status.Address, "public_ipv6_address": nil, "ip_version": 4,
 		"enterprise_project_id": rest.Enterprise(&r.Meta), "description": r.Spec.Description, "public_border_group": "center", "allow_share_bandwidth_types": []string{"share"}}
@@ -113,7 +113,7 @@ func (a api) view(x *keystone.Exchange, r *publicRow) any {
 	return out
 }
 
-func (a api) viewV3(x *keystone.Exchange, r *publicRow, b bandwidth, out map[string]any) {
+func (a api) viewV3(x *wire.Exchange, r *publicRow, b bandwidth, out map[string]any) {
 	out["project_id"], out["type"], out["publicip_pool_name"], out["publicip_pool_id"] = r.Project, "EIP", a.typeOf(r), r.Spec.Pool
 	out["created_at"], out["updated_at"] = networks.Stamp(r.Created), networks.Stamp(r.Updated)
 	out["bandwidth"] = map[string]any{"id": b.id, "name": b.name, "size": b.size, "share_type": b.share, "charge_mode": b.charge, "billing_info": ""}
@@ -126,7 +126,7 @@ func (a api) viewV3(x *keystone.Exchange, r *publicRow, b bandwidth, out map[str
 	}
 	vnic := map[string]any{"private_ip_address": r.Status.Private, "port_id": rest.ID(r.Spec.Port), "instance_id": "", "instance_type": ""}
 	out["associate_instance_type"], out["associate_instance_id"] = "PORT", rest.ID(r.Spec.Port)
-	if p, err := keystone.Get(x, a.n.Port, r.Spec.Port); err == nil {
+	if p, err := wire.Get(x, a.n.Port, r.Spec.Port); err == nil {
 		vnic["instance_id"], vnic["device_id"], vnic["device_owner"], vnic["mac"], vnic["vpc_id"] = rest.ID(p.Spec.Device), rest.ID(p.Spec.Device), p.Spec.DeviceOwner, p.Status.MAC, rest.ID(p.Status.VPC)
 	}
 	out["vnic"] = vnic
@@ -140,7 +140,7 @@ type bandwidthBody struct {
 	Charge *string `json:"charge_mode"`
 }
 
-func (a api) create(x *keystone.Exchange) error {
+func (a api) create(x *wire.Exchange) error {
 	var b struct {
 		IP struct {
 			Type    string  `json:"type"`
@@ -159,13 +159,13 @@ func (a api) create(x *keystone.Exchange) error {
 	if b.IP.Version == 6 {
 		return fail.Field("publicip.ip_version", "public addresses are of IPv4 here")
 	}
-	s := keystone.Spec{"address": b.IP.Address, "type": b.IP.Type}
-	keystone.Set(s, "port", b.IP.Port)
+	s := wire.Spec{"address": b.IP.Address, "type": b.IP.Type}
+	wire.Set(s, "port", b.IP.Port)
 	if b.Bandwidth.Share == "WHOLE" || b.Bandwidth.ID != "" {
 		s["bandwidth"] = b.Bandwidth.ID
 	} else {
-		keystone.Set(s, "mbit", b.Bandwidth.Size)
-		keystone.Set(s, "bandwidth_name", b.Bandwidth.Name)
+		wire.Set(s, "mbit", b.Bandwidth.Size)
+		wire.Set(s, "bandwidth_name", b.Bandwidth.Name)
 		setCharge(s, b.Bandwidth.Charge)
 	}
 	r, err := networks.Create(x, a.n.PublicIP.D, b.IP.Alias, b.Enterprise, s)
@@ -175,7 +175,7 @@ func (a api) create(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "publicip", a.view(x, r.(*publicRow)))
 }
 
-func setCharge(s keystone.Spec, v *string) {
+func setCharge(s wire.Spec, v *string) {
 	if v == nil || *v == "" {
 		return
 	}
@@ -185,7 +185,7 @@ func setCharge(s keystone.Spec, v *string) {
 	s["charge_mode"] = *v
 }
 
-func (a api) list(x *keystone.Exchange) error {
+func (a api) list(x *wire.Exchange) error {
 	return networks.List(x, a.n.PublicIP, "publicips", kind.Filter{}, func(r *publicRow) bool {
 		for _, q := range []struct{ name, is string }{{"port_id", r.Spec.Port}, {"public_ip_address", r.Status.Address}, {"private_ip_address", r.Status.Private}, {"alias", r.Name}, {"status", status(r)},
 			{"vnic.port_id", r.Spec.Port}, {"vnic.private_ip_address", r.Status.Private}} {
@@ -197,15 +197,15 @@ func (a api) list(x *keystone.Exchange) error {
 	}, func(r *publicRow) any { return a.view(x, r) })
 }
 
-func (a api) show(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.PublicIP, x.Param("publicip_id"))
+func (a api) show(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.PublicIP, x.Param("publicip_id"))
 	if err != nil {
 		return err
 	}
 	return networks.One(x, http.StatusOK, "publicip", a.view(x, r))
 }
 
-func (a api) update(x *keystone.Exchange) error {
+func (a api) update(x *wire.Exchange) error {
 	var b struct {
 		Port        *string `json:"port_id"`
 		Version     int     `json:"ip_version"`
@@ -218,16 +218,16 @@ func (a api) update(x *keystone.Exchange) error {
 	if b.Version == 6 {
 		return fail.Field("publicip.ip_version", "public addresses are of IPv4 here")
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "port", b.Port)
-	keystone.Set(s, "description", b.Description)
+	s := wire.Spec{}
+	wire.Set(s, "port", b.Port)
+	wire.Set(s, "description", b.Description)
 	if !isV3(x) && b.Port == nil && b.Alias == nil && b.Description == nil && b.Version == 0 {
 		s["port"] = "" // an empty body takes the address away
 	}
 	return a.change(x, b.Alias, s)
 }
 
-func (a api) change(x *keystone.Exchange, name *string, s keystone.Spec) error {
+func (a api) change(x *wire.Exchange, name *string, s wire.Spec) error {
 	r, err := networks.Update(x, a.n.PublicIP.D, x.Param("publicip_id"), name, s)
 	if err != nil {
 		return err
@@ -236,7 +236,7 @@ func (a api) change(x *keystone.Exchange, name *string, s keystone.Spec) error {
 }
 
 // associate binds an address to a port, or to the first port of a server.
-func (a api) associate(x *keystone.Exchange) error {
+func (a api) associate(x *wire.Exchange) error {
 	var b struct {
 		Type string `json:"associate_instance_type"`
 		ID   string `json:"associate_instance_id"`
@@ -244,24 +244,24 @@ func (a api) associate(x *keystone.Exchange) error {
 	if err := networks.Body(x, "publicip", &b); err != nil {
 		return err
 	}
-	return a.change(x, nil, keystone.Spec{"port": b.ID})
+	return a.change(x, nil, wire.Spec{"port": b.ID})
 }
 
-func (a api) disassociate(x *keystone.Exchange) error {
-	return a.change(x, nil, keystone.Spec{"port": ""})
+func (a api) disassociate(x *wire.Exchange) error {
+	return a.change(x, nil, wire.Spec{"port": ""})
 }
 
-func (a api) attach(x *keystone.Exchange) error {
+func (a api) attach(x *wire.Exchange) error {
 	var b struct {
 		ID string `json:"bandwidth_id"`
 	}
 	if err := networks.Body(x, "publicip", &b); err != nil {
 		return err
 	}
-	return a.change(x, nil, keystone.Spec{"bandwidth": b.ID})
+	return a.change(x, nil, wire.Spec{"bandwidth": b.ID})
 }
 
-func (a api) detach(x *keystone.Exchange) error {
+func (a api) detach(x *wire.Exchange) error {
 	var b struct {
 		Size   *int    `json:"bandwidth_size"`
 		Charge *string `json:"bandwidth_charge_mode"`
@@ -269,14 +269,14 @@ func (a api) detach(x *keystone.Exchange) error {
 	if err := networks.Body(x, "publicip", &b); err != nil {
 		return err
 	}
-	s := keystone.Spec{"bandwidth": ""}
-	keystone.Set(s, "mbit", b.Size)
+	s := wire.Spec{"bandwidth": ""}
+	wire.Set(s, "mbit", b.Size)
 	setCharge(s, b.Charge)
 	return a.change(x, nil, s)
 }
 
 // pools, common pools and types are the operator's pools: no secret, but for who may see addresses.
-func (a api) pools(x *keystone.Exchange) error {
+func (a api) pools(x *wire.Exchange) error {
 	return a.listed(x, func() []any {
 		out := []any{}
 		for _, p := range a.n.Public {
@@ -286,7 +286,7 @@ func (a api) pools(x *keystone.Exchange) error {
 	}, "publicip_pools")
 }
 
-func (a api) commonPools(x *keystone.Exchange) error {
+func (a api) commonPools(x *wire.Exchange) error {
 	return a.listed(x, func() []any {
 		out := []any{}
 		for _, t := range types {
@@ -296,7 +296,7 @@ func (a api) commonPools(x *keystone.Exchange) error {
 	}, "common_pools")
 }
 
-func (a api) types(x *keystone.Exchange) error {
+func (a api) types(x *wire.Exchange) error {
 	return a.listed(x, func() []any {
 		out := []any{}
 		for _, t := range types {
@@ -307,8 +307,8 @@ func (a api) types(x *keystone.Exchange) error {
 }
 
 // listed answers what every project has alike, to who may list public addresses.
-func (a api) listed(x *keystone.Exchange, items func() []any, word string) error {
-	if _, _, err := keystone.Rows(x, a.n.PublicIP, "", kind.Filter{Limit: 1}); err != nil {
+func (a api) listed(x *wire.Exchange, items func() []any, word string) error {
+	if _, _, err := wire.Rows(x, a.n.PublicIP, "", kind.Filter{Limit: 1}); err != nil {
 		return err
 	}
 	all := items()
@@ -318,8 +318,8 @@ func (a api) listed(x *keystone.Exchange, items func() []any, word string) error
 	return networks.One(x, http.StatusOK, word, all)
 }
 
-func (a api) count(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, a.n.PublicIP, "", kind.Filter{})
+func (a api) count(x *wire.Exchange) error {
+	rows, _, err := wire.Rows(x, a.n.PublicIP, "", kind.Filter{})
 	if err != nil {
 		return err
 	}

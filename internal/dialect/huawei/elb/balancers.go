@@ -6,8 +6,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -57,10 +56,10 @@ func (a *API) writeBalancer(_ *exchange, raw json.RawMessage, row kind.AnyRow, c
 			return fail.Field("availability_zone_list", "there is no availability zone %q", z).Then("this cloud has one, %s", a.zone())
 		}
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	b.apply(c, s)
-	keystone.Set(s, "l4_flavor", b.L4)
-	keystone.Set(s, "l7_flavor", b.L7)
+	wire.Set(s, "l4_flavor", b.L4)
+	wire.Set(s, "l7_flavor", b.L7)
 	if row != nil {
 		old := row.(*balancerRow)
 		if b.Address != nil && *b.Address != old.Status.Address || b.Subnet != nil && rest.ID(*b.Subnet) != rest.ID(old.Status.IPv4Subnet) {
@@ -69,8 +68,8 @@ func (a *API) writeBalancer(_ *exchange, raw json.RawMessage, row kind.AnyRow, c
 		c.Spec = s.JSON()
 		return nil
 	}
-	keystone.Set(s, "address", b.Address)
-	keystone.Set(s, "vpc", b.VPC)
+	wire.Set(s, "address", b.Address)
+	wire.Set(s, "vpc", b.VPC)
 	switch {
 	case b.Subnet != nil && *b.Subnet != "":
 		s["subnet"] = *b.Subnet
@@ -301,6 +300,6 @@ func (a *API) statuses(x *exchange) error {
 		items = append(items, v)
 	}
 	tree["listeners"], tree["pools"] = items, all
-	token.Write(x.W, http.StatusOK, map[string]any{"statuses": map[string]any{"loadbalancer": tree}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"statuses": map[string]any{"loadbalancer": tree}})
 	return nil
 }

@@ -15,8 +15,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -26,19 +25,19 @@ import (
 
 // Options are what the API stands on.
 type Options struct {
-	keystone.Options
+	wire.Options
 	Balancer *balancer.Service
 }
 
 // API serves the routes.
 type API struct {
-	*keystone.API
+	*wire.API
 	b *balancer.Service
 }
 
 type (
-	exchange       = keystone.Exchange
-	route          = keystone.Route
+	exchange       = wire.Exchange
+	route          = wire.Route
 	balancerRow    = kind.Row[balancer.BalancerSpec, balancer.BalancerStatus]
 	listenerRow    = kind.Row[balancer.ListenerSpec, balancer.ListenerStatus]
 	certificateRow = kind.Row[balancer.CertificateSpec, balancer.CertificateStatus]
@@ -57,7 +56,7 @@ const base = "/v3/{project_id}/elb"
 func New(o Options) *API {
 	o.Dialect, o.Fail = "huawei", Fail
 	o.Options.Enter = func(x *exchange) error { x.Call.Project = x.Param("project_id"); return nil }
-	a := &API{API: keystone.Bare(o.Options), b: o.Balancer}
+	a := &API{API: wire.New(o.Options), b: o.Balancer}
 	for _, r := range []*resource{a.balancers(), a.listeners(), a.pools(), a.members(), a.monitors(), a.certificates(), a.policies(), a.rules(), a.groups()} {
 		for _, rt := range r.routes() {
 			a.Add(rt)
@@ -100,7 +99,7 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := *fail.From(err)
 	e.Field = strings.TrimPrefix(e.Field, "spec.")
 	status, code := codes.Of(e.Kind)
-	token.Write(w, status, map[string]any{"error_code": code, "error_msg": e.Public(), "request_id": front.From(r.Context()).RequestID})
+	wire.Write(w, status, map[string]any{"error_code": code, "error_msg": e.Public(), "request_id": front.From(r.Context()).RequestID})
 }
 
 // resource is what is alike in all of the API's resources.
@@ -133,9 +132,9 @@ func (r *resource) routes() []route {
 
 // body reads {singular: …}; nothing reads as an empty object.
 func body(x *exchange, singular string) (json.RawMessage, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody))
+	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
 	if err != nil {
-		return nil, fail.New(fail.TooLarge, "the body is larger than %d bytes", keystone.MaxBody)
+		return nil, fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
 	}
 	outer := map[string]json.RawMessage{}
 	if len(b) > 0 {
@@ -212,7 +211,7 @@ func (r *resource) answer(x *exchange, status int, target string) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, status, map[string]any{r.singular: v, "request_id": front.From(x.R.Context()).RequestID})
+	wire.Write(x.W, status, map[string]any{r.singular: v, "request_id": front.From(x.R.Context()).RequestID})
 	return nil
 }
 
@@ -341,7 +340,7 @@ func (r *resource) list(x *exchange) error {
 	if marker != "" && len(items) > 0 {
 		info["previous_marker"] = items[0].(map[string]any)["id"]
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{r.plural: items, "page_info": info, "request_id": front.From(x.R.Context()).RequestID})
+	wire.Write(x.W, http.StatusOK, map[string]any{r.plural: items, "page_info": info, "request_id": front.From(x.R.Context()).RequestID})
 	return nil
 }
 
@@ -397,9 +396,9 @@ type words struct {
 }
 
 // apply puts them into a call and its spec.
-func (w *words) apply(c *call.Call, s keystone.Spec) {
-	keystone.Set(s, "description", w.Description)
-	keystone.Not(s, "disabled", w.Up)
+func (w *words) apply(c *call.Call, s wire.Spec) {
+	wire.Set(s, "description", w.Description)
+	wire.Not(s, "disabled", w.Up)
 	switch {
 	case w.Name != nil && *w.Name != "":
 		c.Name = w.Name
@@ -419,7 +418,7 @@ func (w *words) apply(c *call.Call, s keystone.Spec) {
 }
 
 // seconds puts a number of seconds as a span.
-func seconds(s keystone.Spec, name string, n *int) {
+func seconds(s wire.Spec, name string, n *int) {
 	if n != nil {
 		s[name] = (time.Duration(*n) * time.Second).String()
 	}

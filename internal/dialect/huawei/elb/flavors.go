@@ -11,8 +11,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/front"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -89,14 +88,14 @@ func (a *API) listFlavors(x *exchange) error {
 			items = append(items, v)
 		}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"flavors": items, "page_info": map[string]any{"current_count": len(items)}, "request_id": front.From(x.R.Context()).RequestID})
+	wire.Write(x.W, http.StatusOK, map[string]any{"flavors": items, "page_info": map[string]any{"current_count": len(items)}, "request_id": front.From(x.R.Context()).RequestID})
 	return nil
 }
 
 func (a *API) showFlavor(x *exchange) error {
 	for _, f := range flavors() {
 		if f.id() == x.Param("flavor_id") {
-			token.Write(x.W, http.StatusOK, map[string]any{"flavor": f.view()})
+			wire.Write(x.W, http.StatusOK, map[string]any{"flavor": f.view()})
 			return nil
 		}
 	}
@@ -105,7 +104,7 @@ func (a *API) showFlavor(x *exchange) error {
 
 func (a *API) zones(x *exchange) error {
 	one := map[string]any{"code": a.zone(), "state": "ACTIVE", "protocol": []string{"L4", "L7"}, "public_border_group": "center", "category": 0}
-	token.Write(x.W, http.StatusOK, map[string]any{"availability_zones": []any{[]any{one}}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"availability_zones": []any{[]any{one}}})
 	return nil
 }
 
@@ -124,7 +123,7 @@ func (a *API) quotas(x *exchange) error {
 			v[w] = q.Limit
 		}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"quota": v})
+	wire.Write(x.W, http.StatusOK, map[string]any{"quota": v})
 	return nil
 }
 
@@ -155,7 +154,7 @@ func (a *API) tagRoutes() (out []route) {
 					if err != nil {
 						return err
 					}
-					token.Write(x.W, http.StatusOK, map[string]any{"tags": tagsView(r.M().Tags)})
+					wire.Write(x.W, http.StatusOK, map[string]any{"tags": tagsView(r.M().Tags)})
 					return nil
 				}},
 				route{Method: "POST", Path: all + "/action", Kind: t.k, Verb: call.Update, Do: func(x *exchange) error { return retag(x, t.k, x.Param(t.param)) }})
@@ -170,7 +169,7 @@ func retag(x *exchange, k *kind.Def, target string) error {
 		Action string `json:"action"`
 		Tags   []tag  `json:"tags"`
 	}
-	err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody)).Decode(&b)
+	err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody)).Decode(&b)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fail.New(fail.Invalid, "the body is not the JSON that is wanted here: %v", err)
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -86,11 +86,11 @@ func writeListener(_ *exchange, raw json.RawMessage, row kind.AnyRow, c *call.Ca
 		refuse("insert_headers.X-Forwarded-TLS-Cipher", on(h.TLSCipher)), refuse("insert_headers.X-Forwarded-TLS-Protocol", on(h.TLSProto))); err != nil {
 		return err
 	}
-	s, foreign := keystone.Spec{}, map[string]string{}
+	s, foreign := wire.Spec{}, map[string]string{}
 	b.apply(c, s)
 	if row == nil {
-		keystone.Set(s, "balancer", b.Balancer)
-		keystone.Set(s, "port", b.Port)
+		wire.Set(s, "balancer", b.Balancer)
+		wire.Set(s, "port", b.Port)
 		if b.Protocol != nil {
 			p := strings.TrimPrefix(strings.ToLower(*b.Protocol), "terminated_")
 			if p == "quic" || p == "ip" {
@@ -99,20 +99,20 @@ func writeListener(_ *exchange, raw json.RawMessage, row kind.AnyRow, c *call.Ca
 			s["protocol"] = p
 		}
 	}
-	keystone.Set(s, "pool", b.Pool)
-	keystone.Set(s, "certificate", b.Certificate)
-	keystone.Set(s, "certificates", b.Certificates)
-	keystone.Set(s, "client_ca", b.ClientCA)
-	keystone.Set(s, "http2", b.HTTP2)
-	keystone.Set(s, "proxy_protocol", b.Proxy)
+	wire.Set(s, "pool", b.Pool)
+	wire.Set(s, "certificate", b.Certificate)
+	wire.Set(s, "certificates", b.Certificates)
+	wire.Set(s, "client_ca", b.ClientCA)
+	wire.Set(s, "http2", b.HTTP2)
+	wire.Set(s, "proxy_protocol", b.Proxy)
 	seconds(s, "idle_timeout", b.Idle)
 	seconds(s, "request_timeout", b.Request)
 	seconds(s, "response_timeout", b.Response)
-	keystone.Set(s, "forward_host", h.Host)
-	keystone.Set(s, "forward_port", h.Port)
-	keystone.Set(s, "forward_client_port", h.ClientPort)
-	keystone.Set(s, "real_ip", h.RealIP)
-	keystone.Set(s, "forward_proto", h.Proto)
+	wire.Set(s, "forward_host", h.Host)
+	wire.Set(s, "forward_port", h.Port)
+	wire.Set(s, "forward_client_port", h.ClientPort)
+	wire.Set(s, "real_ip", h.RealIP)
+	wire.Set(s, "forward_proto", h.Proto)
 	if b.Ciphers != nil && *b.Ciphers != "" {
 		v := ciphers()[*b.Ciphers]
 		if v == "" {
@@ -121,8 +121,8 @@ func writeListener(_ *exchange, raw json.RawMessage, row kind.AnyRow, c *call.Ca
 		s["tls"] = v
 	}
 	if g := b.Group; g != nil {
-		keystone.Set(s, "ip_group", g.ID)
-		keystone.Not(s, "ip_group_off", g.On)
+		wire.Set(s, "ip_group", g.ID)
+		wire.Not(s, "ip_group_off", g.On)
 		if g.Type != nil {
 			s["ip_group_deny"] = *g.Type == "black"
 		}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
@@ -36,21 +36,21 @@ func writeMonitor(_ *exchange, raw json.RawMessage, row kind.AnyRow, c *call.Cal
 	if err := decode(raw, &b); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	b.apply(c, s)
 	delete(s, "description")
-	keystone.Not(s, "disabled", b.State)
+	wire.Not(s, "disabled", b.State)
 	if row == nil {
-		keystone.Set(s, "pool", b.Pool)
+		wire.Set(s, "pool", b.Pool)
 	}
 	if b.Type != nil {
 		s["type"] = strings.TrimSuffix(strings.ToLower(*b.Type), "_connect")
 	}
 	seconds(s, "delay", b.Delay)
 	seconds(s, "timeout", b.Timeout)
-	keystone.Set(s, "up", b.Up)
-	keystone.Set(s, "down", b.Down)
-	keystone.Set(s, "port", b.Port)
+	wire.Set(s, "up", b.Up)
+	wire.Set(s, "down", b.Down)
+	wire.Set(s, "port", b.Port)
 	for name, v := range map[string]*string{"path": b.Path, "host": b.Host, "codes": b.Codes, "method": b.Method} {
 		if v != nil && (*v != "" || name == "host") {
 			s[name] = *v
@@ -102,14 +102,14 @@ func writeCertificate(_ *exchange, raw json.RawMessage, row kind.AnyRow, c *call
 	if err := first(refuse("scm_certificate_id", b.SCM != ""), refuse("enc_certificate", b.Enc != "")); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	b.apply(c, s)
 	delete(s, "disabled")
 	if row == nil {
-		keystone.Set(s, "type", b.Type)
+		wire.Set(s, "type", b.Type)
 	}
-	keystone.Set(s, "certificate", b.Certificate)
-	keystone.Set(s, "key", b.Key)
+	wire.Set(s, "certificate", b.Certificate)
+	wire.Set(s, "key", b.Key)
 	if b.Domain != nil {
 		names := []string{}
 		for _, n := range strings.Split(*b.Domain, ",") {
@@ -152,7 +152,7 @@ func writeGroup(_ *exchange, raw json.RawMessage, _ kind.AnyRow, c *call.Call) e
 	if err := decode(raw, &b); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	b.apply(c, s)
 	delete(s, "disabled")
 	if b.List != nil {

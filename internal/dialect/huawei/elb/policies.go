@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -77,19 +77,19 @@ func writePolicy(_ *exchange, raw json.RawMessage, row kind.AnyRow, c *call.Call
 	if err := first(refuse("redirect_pools_config", len(b.Pools) > 0), refuse("redirect_pools_extend_config", b.Extend != nil)); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	b.apply(c, s)
 	if row == nil {
-		keystone.Set(s, "listener", b.Listener)
+		wire.Set(s, "listener", b.Listener)
 		if b.Action != nil {
 			if s["action"] = actions()[*b.Action]; s["action"] == "" {
 				return fail.Field("action", "%q is not one of REDIRECT_TO_POOL, REDIRECT_TO_LISTENER, REDIRECT_TO_URL and FIXED_RESPONSE", *b.Action)
 			}
 		}
 	}
-	keystone.Set(s, "priority", b.Priority)
-	keystone.Set(s, "pool", b.Pool)
-	keystone.Set(s, "to_listener", b.To)
+	wire.Set(s, "priority", b.Priority)
+	wire.Set(s, "pool", b.Pool)
+	wire.Set(s, "to_listener", b.To)
 	if u := b.URL; u != nil {
 		if err := first(refuse("redirect_url_config.insert_headers_config", u.Insert != nil), refuse("redirect_url_config.remove_headers_config", u.Remove != nil)); err != nil {
 			return err
@@ -229,7 +229,7 @@ func (a *API) rules() *resource {
 // put writes a rule into a call; policy is told at its creation only. Values come alone or as conditions, whose keys are
 // all the same, and go back as they came.
 func (b *ruleBody) put(c *call.Call, policy string) error {
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	b.apply(c, s)
 	delete(s, "description")
 	delete(s, "disabled")
@@ -246,8 +246,8 @@ func (b *ruleBody) put(c *call.Call, policy string) error {
 			return fail.Field("compare_type", "%q is not one of EQUAL_TO, STARTS_WITH, ENDS_WITH, CONTAINS and REGEX", *b.Compare)
 		}
 	}
-	keystone.Set(s, "invert", b.Invert)
-	keystone.Set(s, "key", b.Key)
+	wire.Set(s, "invert", b.Invert)
+	wire.Set(s, "key", b.Key)
 	if len(b.Conditions) > 0 {
 		values := []string{}
 		for i, x := range b.Conditions {

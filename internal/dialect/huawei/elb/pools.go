@@ -8,8 +8,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -60,12 +59,12 @@ func (a *API) writePool(x *exchange, raw json.RawMessage, row kind.AnyRow, c *ca
 	if err := first(refuse("any_port_enable", on(b.AnyPort)), refuse("protection_status", b.Protected == "consoleProtection"), refuse("az_affinity", b.Affinity != nil)); err != nil {
 		return err
 	}
-	s, foreign := keystone.Spec{}, map[string]string{}
+	s, foreign := wire.Spec{}, map[string]string{}
 	b.apply(c, s)
 	delete(s, "disabled")
 	if row == nil {
-		keystone.Set(s, "vpc", b.VPC)
-		keystone.Set(s, "balancer", b.Balancer)
+		wire.Set(s, "vpc", b.VPC)
+		wire.Set(s, "balancer", b.Balancer)
 		if b.Listener != nil && *b.Listener != "" {
 			l, err := get(x, a.b.Listener.D, *b.Listener)
 			if err != nil {
@@ -124,7 +123,7 @@ func (a *API) poolMade(x *exchange, raw json.RawMessage, row kind.AnyRow) error 
 		return err
 	}
 	_, err := do(x, a.b.Listener.D, call.Update, *b.Listener, func(c *call.Call) error {
-		c.Spec = keystone.Spec{"pool": row.M().ID}.JSON()
+		c.Spec = wire.Spec{"pool": row.M().ID}.JSON()
 		return nil
 	})
 	return err
@@ -143,7 +142,7 @@ func (a *API) poolLeaves(x *exchange, row kind.AnyRow) error {
 	}
 	for _, l := range listeners {
 		_, err := do(x, a.b.Listener.D, call.Update, string(l.M().ID), func(c *call.Call) error {
-			c.Spec = keystone.Spec{"pool": ""}.JSON()
+			c.Spec = wire.Spec{"pool": ""}.JSON()
 			return nil
 		})
 		if err != nil {
@@ -226,17 +225,17 @@ func (a *API) writeMember(x *exchange, raw json.RawMessage, row kind.AnyRow, c *
 }
 
 func (b *memberBody) put(c *call.Call, fresh bool, pool string) {
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	b.apply(c, s)
 	delete(s, "disabled")
 	delete(s, "description")
 	if fresh {
 		s["pool"] = pool
-		keystone.Set(s, "address", b.Address)
-		keystone.Set(s, "port", b.Port)
-		keystone.Set(s, "subnet", b.Subnet)
+		wire.Set(s, "address", b.Address)
+		wire.Set(s, "port", b.Port)
+		wire.Set(s, "subnet", b.Subnet)
 	}
-	keystone.Set(s, "weight", b.Weight)
+	wire.Set(s, "weight", b.Weight)
 	c.Spec = s.JSON()
 }
 
@@ -317,7 +316,7 @@ func (a *API) many(x *exchange, status int, verb string, edit func(b *memberBody
 		}
 		items = append(items, v)
 	}
-	token.Write(x.W, status, map[string]any{"members": items, "request_id": front.From(x.R.Context()).RequestID})
+	wire.Write(x.W, status, map[string]any{"members": items, "request_id": front.From(x.R.Context()).RequestID})
 	return nil
 }
 

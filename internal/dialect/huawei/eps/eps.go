@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/resources"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -28,10 +27,10 @@ const (
 )
 
 // Routes are the paths of the service.
-func Routes(a *keystone.API) []keystone.Route {
+func Routes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.Enterprise.D, "/v1.0/enterprise-projects"
 	one := all + "/{enterprise_project_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: list},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: create},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: show},
@@ -62,8 +61,8 @@ func view(r *row) map[string]any {
 }
 
 // standard is the enterprise project of what belongs to no other: it is as old as its account.
-func standard(x *keystone.Exchange) (map[string]any, error) {
-	d, err := keystone.Get(x, x.API.Kinds.Domain, cmp.Or(x.Call.Domain, string(x.Who.Domain)))
+func standard(x *wire.Exchange) (map[string]any, error) {
+	d, err := wire.Get(x, x.API.Kinds.Domain, cmp.Or(x.Call.Domain, string(x.Who.Domain)))
 	made := time.Time{}
 	switch {
 	case err == nil:
@@ -75,8 +74,8 @@ func standard(x *keystone.Exchange) (map[string]any, error) {
 		"type": "prod", "created_at": stamp(made), "updated_at": stamp(made), "delete_flag": false}, nil
 }
 
-func list(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Enterprise, "", kind.Filter{})
+func list(x *wire.Exchange) error {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Enterprise, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -112,7 +111,7 @@ func list(x *keystone.Exchange) error {
 		return err
 	}
 	from, to := resources.Slice(len(items), offset, limit, 1000)
-	token.Write(x.W, http.StatusOK, map[string]any{"enterprise_projects": items[from:to], "total_count": len(items)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"enterprise_projects": items[from:to], "total_count": len(items)})
 	return nil
 }
 
@@ -126,13 +125,13 @@ type body struct {
 }
 
 func (b *body) apply(c *call.Call) {
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
-	keystone.Set(s, "type", b.Type)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
+	wire.Set(s, "type", b.Type)
 	c.Name, c.Spec = b.Name, s.JSON()
 }
 
-func create(x *keystone.Exchange) error {
+func create(x *wire.Exchange) error {
 	var b body
 	if err := x.Plain(&b); err != nil {
 		return err
@@ -144,7 +143,7 @@ func create(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "enterprise_project", view(r.(*row)))
 }
 
-func show(x *keystone.Exchange) error {
+func show(x *wire.Exchange) error {
 	if x.Param("enterprise_project_id") == ident.DefaultEnterprise {
 		if err := ask(x, call.Get); err != nil {
 			return err
@@ -155,21 +154,21 @@ func show(x *keystone.Exchange) error {
 		}
 		return x.One(http.StatusOK, "enterprise_project", v)
 	}
-	r, err := keystone.Get(x, x.API.Kinds.Enterprise, x.Param("enterprise_project_id"))
+	r, err := wire.Get(x, x.API.Kinds.Enterprise, x.Param("enterprise_project_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "enterprise_project", view(r))
 }
 
-func ask(x *keystone.Exchange, verb string) error {
+func ask(x *wire.Exchange, verb string) error {
 	c := x.Call
 	_, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.Enterprise.D, verb, "*")
 	return err
 }
 
 // changeable gives the id of one that can be changed: the default one cannot.
-func changeable(x *keystone.Exchange, verb string) (string, error) {
+func changeable(x *wire.Exchange, verb string) (string, error) {
 	ep := x.Param("enterprise_project_id")
 	if ep != ident.DefaultEnterprise {
 		return ep, nil
@@ -180,7 +179,7 @@ func changeable(x *keystone.Exchange, verb string) (string, error) {
 	return "", fail.New(fail.Precondition, "the default enterprise project cannot be changed").Then("make one of your own")
 }
 
-func update(x *keystone.Exchange) error {
+func update(x *wire.Exchange) error {
 	var b body
 	if err := x.Plain(&b); err != nil {
 		return err
@@ -196,7 +195,7 @@ func update(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "enterprise_project", view(r.(*row)))
 }
 
-func remove(x *keystone.Exchange) error {
+func remove(x *wire.Exchange) error {
 	ep, err := changeable(x, call.Delete)
 	if err != nil {
 		return err
@@ -208,7 +207,7 @@ func remove(x *keystone.Exchange) error {
 }
 
 // act enables or disables one.
-func act(x *keystone.Exchange) error {
+func act(x *wire.Exchange) error {
 	var b struct {
 		Action string `json:"action"`
 	}
@@ -219,7 +218,7 @@ func act(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	if _, err := keystone.Get(x, x.API.Kinds.Enterprise, ep); err != nil {
+	if _, err := wire.Get(x, x.API.Kinds.Enterprise, ep); err != nil {
 		return err
 	}
 	if err := ask(x, call.Update); err != nil {
@@ -229,7 +228,7 @@ func act(x *keystone.Exchange) error {
 		return fail.Field("action", "%q is neither enable nor disable", b.Action)
 	}
 	_, err = x.Do(x.API.Kinds.Enterprise.D, call.Update, ep, func(c *call.Call) {
-		c.Spec = keystone.Spec{"disabled": b.Action == "disable"}.JSON()
+		c.Spec = wire.Spec{"disabled": b.Action == "disable"}.JSON()
 	})
 	if err != nil {
 		return err

@@ -6,8 +6,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/resources"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -15,12 +14,12 @@ import (
 )
 
 // target checks the enterprise project in the path, which the caller must see.
-func target(x *keystone.Exchange) (string, error) {
+func target(x *wire.Exchange) (string, error) {
 	ep := x.Param("enterprise_project_id")
 	if ep == ident.DefaultEnterprise {
 		return ep, ask(x, call.Get)
 	}
-	r, err := keystone.Get(x, x.API.Kinds.Enterprise, ep)
+	r, err := wire.Get(x, x.API.Kinds.Enterprise, ep)
 	if err != nil {
 		return "", err
 	}
@@ -28,7 +27,7 @@ func target(x *keystone.Exchange) (string, error) {
 }
 
 // filter lists the resources of an enterprise project.
-func filter(x *keystone.Exchange) error {
+func filter(x *wire.Exchange) error {
 	ep, err := target(x)
 	if err != nil {
 		return err
@@ -72,12 +71,12 @@ func filter(x *keystone.Exchange) error {
 			"project_id": m.Project, "project_name": r.Project, "resource_id": m.ID, "resource_name": m.Name, "resource_type": resources.TypeOf(r.Kind),
 			"resource_detail": nil})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"resources": items, "errors": refused, "total_count": len(found)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"resources": items, "errors": refused, "total_count": len(found)})
 	return nil
 }
 
 // migrate moves a resource into an enterprise project.
-func migrate(x *keystone.Exchange) error {
+func migrate(x *wire.Exchange) error {
 	ep, err := target(x)
 	if err != nil {
 		return err
@@ -110,42 +109,42 @@ func migrate(x *keystone.Exchange) error {
 }
 
 // associated tells which resources move along with one: here each moves alone.
-func associated(x *keystone.Exchange) error {
+func associated(x *wire.Exchange) error {
 	k, r, err := resources.Get(x, x.Query("resource_type"), x.Query("project_id"), x.Param("resource_id"))
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"id": r.M().ID, "name": r.M().Name, "type": resources.TypeOf(k), "associated_resources": []any{}, "errors": []any{}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"id": r.M().ID, "name": r.M().Name, "type": resources.TypeOf(k), "associated_resources": []any{}, "errors": []any{}})
 	return nil
 }
 
 // quotas counts the enterprise projects; there is no limit to them.
-func quotas(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Enterprise, "", kind.Filter{})
+func quotas(x *wire.Exchange) error {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Enterprise, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"quotas": map[string]any{"resources": []any{
+	wire.Write(x.W, http.StatusOK, map[string]any{"quotas": map[string]any{"resources": []any{
 		map[string]any{"type": "enterprise_project", "used": len(rows) + 1, "quota": -1}}}})
 	return nil
 }
 
-func configs(x *keystone.Exchange) error {
-	token.Write(x.W, http.StatusOK, map[string]any{"support_item": map[string]string{"delete_ep_support": "true"}})
+func configs(x *wire.Exchange) error {
+	wire.Write(x.W, http.StatusOK, map[string]any{"support_item": map[string]string{"delete_ep_support": "true"}})
 	return nil
 }
 
 // mapping names the service of each type.
-func mapping(x *keystone.Exchange) error {
+func mapping(x *wire.Exchange) error {
 	of := map[string]string{}
 	for _, k := range resources.Kinds(x) {
 		of[resources.TypeOf(k)] = k.Service
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"resource_mapping": of})
+	wire.Write(x.W, http.StatusOK, map[string]any{"resource_mapping": of})
 	return nil
 }
 
-func providers(x *keystone.Exchange) error {
+func providers(x *wire.Exchange) error {
 	all := resources.Providers(x, x.Query("provider"))
 	offset, err := resources.Number(x, "offset")
 	if err != nil {
@@ -156,18 +155,18 @@ func providers(x *keystone.Exchange) error {
 		return err
 	}
 	from, to := resources.Slice(len(all), offset, limit, 200)
-	token.Write(x.W, http.StatusOK, map[string]any{"providers": all[from:to], "total_count": len(all)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"providers": all[from:to], "total_count": len(all)})
 	return nil
 }
 
-func versionView(x *keystone.Exchange) map[string]any {
+func versionView(x *wire.Exchange) map[string]any {
 	return map[string]any{"id": "v1.0", "version": "", "min_version": "", "status": "CURRENT", "updated": "2018-06-25T00:00:00Z",
 		"links": []any{map[string]string{"rel": "self", "href": x.API.Base(x.R) + "/v1.0/"}}}
 }
 
-func versions(x *keystone.Exchange) error {
-	token.Write(x.W, http.StatusOK, map[string]any{"versions": []any{versionView(x)}})
+func versions(x *wire.Exchange) error {
+	wire.Write(x.W, http.StatusOK, map[string]any{"versions": []any{versionView(x)}})
 	return nil
 }
 
-func version(x *keystone.Exchange) error { return x.One(http.StatusOK, "version", versionView(x)) }
+func version(x *wire.Exchange) error { return x.One(http.StatusOK, "version", versionView(x)) }

@@ -11,7 +11,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/volume"
@@ -31,7 +31,7 @@ type Options struct {
 // API is the API.
 type API struct {
 	Options
-	rest *keystone.API
+	rest *wire.API
 }
 
 type (
@@ -54,7 +54,7 @@ func New(o Options) *API {
 }
 
 // Routes lists what it serves.
-func (a *API) Routes() []keystone.Route { return a.rest.Routes() }
+func (a *API) Routes() []wire.Route { return a.rest.Routes() }
 
 // Service is the API behind the listener.
 func (a *API) Service() front.Service {

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -31,7 +31,7 @@ func (a *API) typeView(r *volume.Type) map[string]any {
 }
 
 func (a *API) listTypes(x *exchange) error {
-	rows, _, err := keystone.Rows(x, a.Volumes.Types, "", kind.Filter{Where: func(r kind.AnyRow) bool { return r.(*volume.Type).Spec.For(x.Who.Project) }})
+	rows, _, err := wire.Rows(x, a.Volumes.Types, "", kind.Filter{Where: func(r kind.AnyRow) bool { return r.(*volume.Type).Spec.For(x.Who.Project) }})
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (a *API) listTypes(x *exchange) error {
 }
 
 func (a *API) showType(x *exchange) error {
-	r, err := keystone.Get(x, a.Volumes.Types, x.Param("type_id"))
+	r, err := wire.Get(x, a.Volumes.Types, x.Param("type_id"))
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (a *API) quotas(x *exchange) error {
 	}
 	set := map[string]any{"id": x.Param("target_project_id"), "volumes": dim("volume.volumes"), "gigabytes": dim("volume.gigabytes"), "snapshots": dim("volume.snapshots"),
 		"backups": line(0, 0), "backup_gigabytes": line(0, 0), "per_volume_gigabytes": line(32768, 0)}
-	rows, _, err := keystone.Rows(x, a.Volumes.Volumes, "", kind.Filter{})
+	rows, _, err := wire.Rows(x, a.Volumes.Volumes, "", kind.Filter{})
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/volume"
@@ -40,7 +39,7 @@ func (a *API) createSnapshot(x *exchange) error {
 		return rest.Refuse(x, k, call.Create, "*", err)
 	}
 	r, err := rest.Send(x, k, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{"volume": b.Snapshot.Volume, "description": b.Snapshot.Description}
+		s := wire.Spec{"volume": b.Snapshot.Volume, "description": b.Snapshot.Description}
 		if b.Snapshot.Metadata != nil {
 			s["metadata"] = b.Snapshot.Metadata
 		}
@@ -54,7 +53,7 @@ func (a *API) createSnapshot(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, map[string]any{"snapshot": v, "job_id": job})
+	wire.Write(x.W, http.StatusAccepted, map[string]any{"snapshot": v, "job_id": job})
 	return nil
 }
 
@@ -73,7 +72,7 @@ func (a *API) listSnapshots(x *exchange) error {
 		return (q.Get("status") == "" || strings.EqualFold(q.Get("status"), snapshotStatus(s))) && (q.Get("id") == "" || same(s.ID, q.Get("id"))) &&
 			(q.Get("availability_zone") == "" || q.Get("availability_zone") == a.Zone) && (q.Get("volume_id") == "" || dashed(s.Spec.Volume) == dashed(q.Get("volume_id")))
 	}}
-	rows, _, err := keystone.Rows(x, a.Volumes.Snapshots, "", f)
+	rows, _, err := wire.Rows(x, a.Volumes.Snapshots, "", f)
 	if err != nil {
 		return err
 	}
@@ -86,7 +85,7 @@ func (a *API) listSnapshots(x *exchange) error {
 }
 
 func (a *API) showSnapshot(x *exchange) error {
-	r, err := keystone.Get(x, a.Volumes.Snapshots, x.Param("snapshot_id"))
+	r, err := wire.Get(x, a.Volumes.Snapshots, x.Param("snapshot_id"))
 	if err != nil {
 		return err
 	}
@@ -104,8 +103,8 @@ func (a *API) updateSnapshot(x *exchange) error {
 	if err := rest.Body(x, &b); err != nil {
 		return rest.Refuse(x, k, call.Update, target, err)
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Snapshot.Description)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Snapshot.Description)
 	r, err := rest.Send(x, k, call.Update, target, func(c *call.Call) { c.Name, c.Spec = b.Snapshot.Name, s.JSON() })
 	if err != nil {
 		return err
@@ -123,7 +122,7 @@ func (a *API) deleteSnapshot(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, map[string]any{"job_id": job})
+	wire.Write(x.W, http.StatusAccepted, map[string]any{"job_id": job})
 	return nil
 }
 
@@ -141,7 +140,7 @@ func (a *API) rollback(x *exchange) error {
 	if err := rest.May(x, k, "revert", "*"); err != nil {
 		return err
 	}
-	s, err := keystone.Get(x, a.Volumes.Snapshots, x.Param("snapshot_id"))
+	s, err := wire.Get(x, a.Volumes.Snapshots, x.Param("snapshot_id"))
 	if err != nil {
 		return err
 	}
@@ -149,9 +148,9 @@ func (a *API) rollback(x *exchange) error {
 	if target == "" {
 		target = s.Spec.Volume
 	}
-	if _, err := rest.Send(x, k, "revert", target, func(c *call.Call) { c.In = keystone.Spec{"snapshot": string(s.ID)}.JSON() }); err != nil {
+	if _, err := rest.Send(x, k, "revert", target, func(c *call.Call) { c.In = wire.Spec{"snapshot": string(s.ID)}.JSON() }); err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, map[string]any{"rollback": map[string]any{"volume_id": dashed(target)}})
+	wire.Write(x.W, http.StatusAccepted, map[string]any{"rollback": map[string]any{"volume_id": dashed(target)}})
 	return nil
 }

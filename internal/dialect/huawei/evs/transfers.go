@@ -4,8 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/volume"
@@ -45,7 +44,7 @@ func (a *API) createTransfer(x *exchange) error {
 		return rest.Refuse(x, k, call.Create, "*", err)
 	}
 	r, err := rest.Send(x, k, call.Create, "", func(c *call.Call) {
-		c.Name, c.Spec = &b.Transfer.Name, keystone.Spec{"volume": b.Transfer.Volume}.JSON()
+		c.Name, c.Spec = &b.Transfer.Name, wire.Spec{"volume": b.Transfer.Volume}.JSON()
 	})
 	if err != nil {
 		return err
@@ -63,7 +62,7 @@ func (a *API) listTransfers(x *exchange) error {
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}
-	rows, _, err := keystone.Rows(x, a.Volumes.Transfers, "", kind.Filter{})
+	rows, _, err := wire.Rows(x, a.Volumes.Transfers, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -75,7 +74,7 @@ func (a *API) listTransfers(x *exchange) error {
 }
 
 func (a *API) showTransfer(x *exchange) error {
-	r, err := keystone.Get(x, a.Volumes.Transfers, x.Param("transfer_id"))
+	r, err := wire.Get(x, a.Volumes.Transfers, x.Param("transfer_id"))
 	if err != nil {
 		return err
 	}
@@ -86,7 +85,7 @@ func (a *API) deleteTransfer(x *exchange) error {
 	if _, err := rest.Send(x, a.Volumes.Transfers.D, call.Delete, x.Param("transfer_id"), nil); err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, struct{}{})
+	wire.Write(x.W, http.StatusAccepted, struct{}{})
 	return nil
 }
 
@@ -102,7 +101,7 @@ func (a *API) acceptTransfer(x *exchange) error {
 		return rest.Refuse(x, k, "accept", "*", err)
 	}
 	c := x.Call
-	c.Kind, c.Verb, c.In = k, "accept", keystone.Spec{"transfer": x.Param("transfer_id"), "auth_key": b.Accept.Key}.JSON()
+	c.Kind, c.Verb, c.In = k, "accept", wire.Spec{"transfer": x.Param("transfer_id"), "auth_key": b.Accept.Key}.JSON()
 	taken := ""
 	c.Stream = kind.Stream{Emit: func(v any) error {
 		if r, ok := v.(kind.AnyRow); ok {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -89,7 +89,7 @@ func (a *API) view(x *exchange, r *volume.Row) map[string]any {
 		"encrypted": r.Spec.Encrypted, "multiattach": false, "shareable": "false", "metadata": meta, "tags": r.Tags, "attachments": attachments,
 		"snapshot_id": dashed(r.Spec.Source.Snapshot), "source_volid": dashed(r.Spec.Source.Volume), "os-vol-tenant-attr:tenant_id": r.Project, "user_id": r.CreatedBy,
 		"enterprise_project_id": rest.Enterprise(&r.Meta), "service_type": "EVS", "wwn": string(r.ID), "serial_number": string(r.ID[:20]), "volume_image_metadata": imageMeta(r),
-		"links":                 []any{map[string]string{"rel": "self", "href": keystone.BaseOf(x.R) + "/v2/" + string(r.Project) + "/cloudvolumes/" + rest.ID(r.ID)}},
+		"links":                 []any{map[string]string{"rel": "self", "href": wire.BaseOf(x.R) + "/v2/" + string(r.Project) + "/cloudvolumes/" + rest.ID(r.ID)}},
 		"os-vol-host-attr:host": "", "replication_status": "disabled", "os-volume-replication:extended_status": "", "os-vol-mig-status-attr:migstat": "",
 		"os-vol-mig-status-attr:name_id": ""}
 	if r.Tags == nil {

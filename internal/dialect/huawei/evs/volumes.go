@@ -10,8 +10,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -74,7 +73,7 @@ func (b *volumeBody) refuse() error {
 	return nil
 }
 
-func (b *volumeBody) spec() keystone.Spec {
+func (b *volumeBody) spec() wire.Spec {
 	source := map[string]string{}
 	if b.Image != "" {
 		source["image"] = b.Image
@@ -82,7 +81,7 @@ func (b *volumeBody) spec() keystone.Spec {
 	if b.Snapshot != "" {
 		source["snapshot"] = b.Snapshot
 	}
-	s := keystone.Spec{"size": b.Size, "type": b.Type, "availability_zone": b.Zone, "description": b.Description, "source": source, "metadata": b.Metadata,
+	s := wire.Spec{"size": b.Size, "type": b.Type, "availability_zone": b.Zone, "description": b.Description, "source": source, "metadata": b.Metadata,
 		"scsi": b.Metadata[passthrough] == "true"}
 	if b.IOPS > 0 {
 		s["iops"] = b.IOPS
@@ -146,7 +145,7 @@ func (a *API) create(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusAccepted, map[string]any{"job_id": job, "volume_ids": ids})
+	wire.Write(x.W, http.StatusAccepted, map[string]any{"job_id": job, "volume_ids": ids})
 	return nil
 }
 
@@ -164,7 +163,7 @@ func (a *API) undo(x *exchange, made []call.Reply) error {
 
 // volume gives the path's volume; one in the trash is none here.
 func (a *API) volume(x *exchange) (*volume.Row, error) {
-	r, err := keystone.Get(x, a.Volumes.Volumes, x.Param("volume_id"))
+	r, err := wire.Get(x, a.Volumes.Volumes, x.Param("volume_id"))
 	if err == nil && r.State == kind.Trashed {
 		err = fail.New(fail.NotFound, "there is no volume %q", x.Param("volume_id"))
 	}
@@ -201,7 +200,7 @@ func (a *API) list(x *exchange) error {
 	if x.Query("sort_key") == "" && x.Query("sort_dir") != "desc" && limit > 0 { // in the order of their creation: only the page is read
 		f.Limit, f.Skip, f.Total, offset = limit, offset, &count, 0
 	}
-	rows, _, err := keystone.Rows(x, a.Volumes.Volumes, "", f)
+	rows, _, err := wire.Rows(x, a.Volumes.Volumes, "", f)
 	if err != nil {
 		return err
 	}
@@ -298,8 +297,8 @@ func (a *API) update(x *exchange) error {
 	if err := rest.Body(x, &b); err != nil {
 		return rest.Refuse(x, k, call.Update, target, err)
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Volume.Description)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Volume.Description)
 	r, err := rest.Send(x, k, call.Update, target, func(c *call.Call) { c.Name, c.Spec = b.Volume.Name, s.JSON() })
 	if err != nil {
 		return err
@@ -315,7 +314,7 @@ func (a *API) remove(x *exchange) error {
 		if err != nil {
 			return err
 		}
-		snaps, _, err := keystone.Rows(x, a.Volumes.Snapshots, "", kind.Filter{Index: "volume", Value: string(r.ID)})
+		snaps, _, err := wire.Rows(x, a.Volumes.Snapshots, "", kind.Filter{Index: "volume", Value: string(r.ID)})
 		if err != nil {
 			return err
 		}
@@ -341,7 +340,7 @@ func (a *API) begun(x *exchange, status int, typ, target string, r call.Reply) e
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, status, map[string]any{"job_id": job})
+	wire.Write(x.W, status, map[string]any{"job_id": job})
 	return nil
 }
 
@@ -358,7 +357,7 @@ func (a *API) extend(x *exchange) error {
 	if b.Extend == nil {
 		return rest.Refuse(x, k, "extend", target, fail.New(fail.Invalid, "the action is missing").Then(`send {"os-extend": {"new_size": 100}}`))
 	}
-	r, err := rest.Send(x, k, "extend", target, func(c *call.Call) { c.In = keystone.Spec{"size": b.Extend.Size}.JSON() })
+	r, err := rest.Send(x, k, "extend", target, func(c *call.Call) { c.In = wire.Spec{"size": b.Extend.Size}.JSON() })
 	if err != nil {
 		return err
 	}
@@ -378,7 +377,7 @@ func (a *API) retype(x *exchange) error {
 		return rest.Refuse(x, k, "retype", target, err)
 	}
 	r, err := rest.Send(x, k, "retype", target, func(c *call.Call) {
-		c.In = keystone.Spec{"type": b.Retype.Type, "iops": b.Retype.IOPS, "throughput": b.Retype.Throughput}.JSON()
+		c.In = wire.Spec{"type": b.Retype.Type, "iops": b.Retype.IOPS, "throughput": b.Retype.Throughput}.JSON()
 	})
 	if err != nil {
 		return err
@@ -397,8 +396,8 @@ func (a *API) qos(x *exchange) error {
 	if err := rest.Body(x, &b); err != nil {
 		return rest.Refuse(x, k, call.Update, target, err)
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "iops", b.QoS.IOPS)
+	s := wire.Spec{}
+	wire.Set(s, "iops", b.QoS.IOPS)
 	if t := b.QoS.Throughput; t != nil && *t > 0 {
 		s["throughput"] = *t
 	}

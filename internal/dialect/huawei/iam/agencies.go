@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -19,9 +19,9 @@ type agencyRow = kind.Row[ident.AgencySpec, ident.AgencyStatus]
 // servicePrefix begins the names by which version 3 trusts a service of the cloud in place of an account.
 const servicePrefix = "op_svc_"
 
-func agencyRoutes(a *keystone.API) []keystone.Route {
+func agencyRoutes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.Agency.D, "/v3.0/OS-AGENCY/agencies"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listAgencies},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createAgency},
 		{Method: "GET", Path: all + "/{agency_id}", Kind: k, Verb: call.Get, Do: showAgency},
@@ -58,8 +58,8 @@ type agencyBody struct {
 }
 
 func (b *agencyBody) apply(c *call.Call) {
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
 	if trust := cmp.Or(text(b.TrustDomainID), text(b.TrustDomainName), text(b.DelegatedDomain)); trust != "" {
 		s["trust_domain"], s["trust_service"] = trust, ""
 		if service, ok := strings.CutPrefix(trust, servicePrefix); ok {
@@ -72,9 +72,9 @@ func (b *agencyBody) apply(c *call.Call) {
 	c.Name, c.Spec = b.Name, s.JSON()
 }
 
-func listAgencies(x *keystone.Exchange) error {
+func listAgencies(x *wire.Exchange) error {
 	name, trust := x.Query("name"), x.Query("trust_domain_id")
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Agency, x.Query("domain_id"), kind.Filter{Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Agency, x.Query("domain_id"), kind.Filter{Where: func(r kind.AnyRow) bool {
 		return (name == "" || name == r.M().Name) && (trust == "" || trust == string(r.(*agencyRow).Status.TrustDomain))
 	}})
 	if err != nil {
@@ -88,11 +88,11 @@ func listAgencies(x *keystone.Exchange) error {
 	for _, r := range rows[from:to] {
 		items = append(items, agencyView(r))
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"agencies": items, "links": token.Links{Self: x.Self("/v3.0/OS-AGENCY/agencies").Self}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"agencies": items, "links": token.Links{Self: x.Self("/v3.0/OS-AGENCY/agencies").Self}})
 	return nil
 }
 
-func createAgency(x *keystone.Exchange) error {
+func createAgency(x *wire.Exchange) error {
 	var b agencyBody
 	if err := x.Body("agency", &b); err != nil {
 		return err
@@ -109,20 +109,20 @@ func createAgency(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "agency", agencyView(row.(*agencyRow)))
 }
 
-func showAgency(x *keystone.Exchange) error {
-	row, err := keystone.Get(x, x.API.Kinds.Agency, x.Param("agency_id"))
+func showAgency(x *wire.Exchange) error {
+	row, err := wire.Get(x, x.API.Kinds.Agency, x.Param("agency_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "agency", agencyView(row))
 }
 
-func updateAgency(x *keystone.Exchange) error {
+func updateAgency(x *wire.Exchange) error {
 	var b agencyBody
 	if err := x.Body("agency", &b); err != nil {
 		return err
 	}
-	if row, err := keystone.Get(x, x.API.Kinds.Agency, x.Param("agency_id")); err == nil && text(b.DelegatedDomain) == row.Status.TrustName {
+	if row, err := wire.Get(x, x.API.Kinds.Agency, x.Param("agency_id")); err == nil && text(b.DelegatedDomain) == row.Status.TrustName {
 		b.DelegatedDomain = nil // as it is: a name that is said again is not looked up again
 	}
 	row, err := x.Do(x.API.Kinds.Agency.D, call.Update, x.Param("agency_id"), b.apply)
@@ -132,7 +132,7 @@ func updateAgency(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "agency", agencyView(row.(*agencyRow)))
 }
 
-func deleteAgency(x *keystone.Exchange) error {
+func deleteAgency(x *wire.Exchange) error {
 	if _, err := x.Do(x.API.Kinds.Agency.D, call.Delete, x.Param("agency_id"), nil); err != nil {
 		return err
 	}

@@ -5,16 +5,16 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
 // enterpriseRoutes are what version 3 tells of permissions in enterprise projects, beside the grants of sites.
-func enterpriseRoutes(a *keystone.API) []keystone.Route {
+func enterpriseRoutes(a *wire.API) []wire.Route {
 	k, base, many := a.Kinds.Grant.D, "/v3.0/OS-PERMISSION", "/v3.0/OS-PERMISSION/subjects/agency/scopes/enterprise-project/role-assignments"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: base + "/enterprise-projects/{enterprise_project_id}/users", Kind: k, Verb: call.List, Do: usersOf},
 		{Method: "GET", Path: base + "/enterprise-projects/{enterprise_project_id}/groups", Kind: k, Verb: call.List, Do: groupsOf},
 		{Method: "GET", Path: base + "/users/{user_id}/enterprise-projects", Kind: k, Verb: call.List, Do: site{subject: "user"}.enterprises},
@@ -25,18 +25,18 @@ func enterpriseRoutes(a *keystone.API) []keystone.Route {
 }
 
 // within reads the grants of an enterprise project.
-func within(x *keystone.Exchange) ([]*keystone.GrantRow, error) {
+func within(x *wire.Exchange) ([]*keystone.GrantRow, error) {
 	ep, err := enterpriseID(x, x.Param("enterprise_project_id"))
 	if err != nil {
 		return nil, err
 	}
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Grant, "", kind.Filter{Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Grant, "", kind.Filter{Where: func(r kind.AnyRow) bool {
 		return r.(*keystone.GrantRow).Spec.EnterpriseProject == ep
 	}})
 	return rows, err
 }
 
-func usersOf(x *keystone.Exchange) error {
+func usersOf(x *wire.Exchange) error {
 	rows, err := within(x)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func usersOf(x *keystone.Exchange) error {
 		}
 		i, known := at[g.Spec.User]
 		if !known {
-			u, err := keystone.Get(x, x.API.Kinds.User, g.Spec.User)
+			u, err := wire.Get(x, x.API.Kinds.User, g.Spec.User)
 			if err != nil {
 				return err
 			}
@@ -60,11 +60,11 @@ func usersOf(x *keystone.Exchange) error {
 		items[i]["policy_num"] = items[i]["policy_num"].(int) + 1
 		items[i]["lastest_policy_time"] = g.Created.UnixMilli() // sic
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"users": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"users": items})
 	return nil
 }
 
-func groupsOf(x *keystone.Exchange) error {
+func groupsOf(x *wire.Exchange) error {
 	rows, err := within(x)
 	if err != nil {
 		return err
@@ -75,24 +75,24 @@ func groupsOf(x *keystone.Exchange) error {
 			continue
 		}
 		seen = append(seen, g.Spec.Group)
-		row, err := keystone.Get(x, x.API.Kinds.Group, g.Spec.Group)
+		row, err := wire.Get(x, x.API.Kinds.Group, g.Spec.Group)
 		if err != nil {
 			return err
 		}
 		items = append(items, map[string]any{"id": row.ID, "name": row.Name, "domainId": row.Domain, "description": row.Spec.Description,
 			"createTime": row.Created.UnixMilli()})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"groups": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"groups": items})
 	return nil
 }
 
 // enterprises lists the enterprise projects in which a user or a group has a policy.
-func (s site) enterprises(x *keystone.Exchange) error {
+func (s site) enterprises(x *wire.Exchange) error {
 	row, err := x.Do(s.kind(x), call.Get, x.Param(s.subject+"_id"), nil)
 	if err != nil {
 		return err
 	}
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Grant, string(row.M().Domain), kind.Filter{Index: "subject", Value: string(row.M().ID),
+	rows, _, err := wire.Rows(x, x.API.Kinds.Grant, string(row.M().Domain), kind.Filter{Index: "subject", Value: string(row.M().ID),
 		Where: func(r kind.AnyRow) bool { return r.(*keystone.GrantRow).Spec.EnterpriseProject != "" }})
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (s site) enterprises(x *keystone.Exchange) error {
 			items = append(items, map[string]string{"projectId": ep})
 		}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"enterprise-projects": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"enterprise-projects": items})
 	return nil
 }
 
@@ -116,7 +116,7 @@ type assignment struct {
 }
 
 // assignments reads what is to be given or taken. A list without entries is refused, to those who might.
-func assignments(x *keystone.Exchange, verb string) ([]assignment, error) {
+func assignments(x *wire.Exchange, verb string) ([]assignment, error) {
 	var b struct {
 		Assignments []assignment `json:"role_assignments"`
 	}
@@ -133,12 +133,12 @@ func assignments(x *keystone.Exchange, verb string) ([]assignment, error) {
 	return nil, fail.Field("role_assignments", "is required")
 }
 
-func (a assignment) spot(x *keystone.Exchange) (spot, error) {
+func (a assignment) spot(x *wire.Exchange) (spot, error) {
 	ep, err := enterpriseID(x, a.Enterprise)
 	if err != nil {
 		return spot{}, err
 	}
-	row, err := keystone.Get(x, x.API.Kinds.Agency, a.Agency)
+	row, err := wire.Get(x, x.API.Kinds.Agency, a.Agency)
 	if err != nil {
 		return spot{}, err
 	}
@@ -146,7 +146,7 @@ func (a assignment) spot(x *keystone.Exchange) (spot, error) {
 }
 
 // giveAgencies answers 200: to this PUT, Huawei's Terraform provider takes no 204.
-func giveAgencies(x *keystone.Exchange) error {
+func giveAgencies(x *wire.Exchange) error {
 	all, err := assignments(x, call.Create)
 	if err != nil {
 		return err
@@ -160,11 +160,11 @@ func giveAgencies(x *keystone.Exchange) error {
 			return err
 		}
 	}
-	token.Write(x.W, http.StatusOK, struct{}{})
+	wire.Write(x.W, http.StatusOK, struct{}{})
 	return nil
 }
 
-func takeAgencies(x *keystone.Exchange) error {
+func takeAgencies(x *wire.Exchange) error {
 	all, err := assignments(x, call.Delete)
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
@@ -59,5 +59,5 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.URL.Path == "/v3" || strings.HasPrefix(r.URL.Path, "/v3/") {
 		body["error"] = map[string]any{"code": a.status, "message": e.Public(), "title": http.StatusText(a.status)}
 	}
-	token.Write(w, a.status, body)
+	wire.Write(w, a.status, body)
 }

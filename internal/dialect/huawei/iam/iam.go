@@ -17,29 +17,30 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/sign"
 	"github.com/awancloud/awan/internal/dialect/huawei/tms"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 // Options are Keystone's; Dialect, Fail, Enter and Role are set here.
-type Options = keystone.Options
+type Options = wire.Options
 
 // IAM is the API with its sisters: enterprise projects, tags, and the service that gives out temporary keys.
-type IAM struct{ Identity, Enterprise, Tags, Tokens *keystone.API }
+type IAM struct{ Identity, Enterprise, Tags, Tokens *wire.API }
 
 // New makes the APIs.
 func New(o Options) *IAM {
 	o.Dialect, o.Fail, o.Enter, o.Role = "huawei", Fail, enter, roleView
-	i := &IAM{Identity: keystone.New(o), Enterprise: keystone.Bare(o), Tags: keystone.Bare(o), Tokens: keystone.Bare(o)}
-	for _, rs := range [][]keystone.Route{userRoutes(i.Identity), projectRoutes(i.Identity), keyRoutes(i.Identity), policyRoutes(i.Identity),
+	i := &IAM{Identity: keystone.New(o), Enterprise: wire.New(o), Tags: wire.New(o), Tokens: wire.New(o)}
+	for _, rs := range [][]wire.Route{userRoutes(i.Identity), projectRoutes(i.Identity), keyRoutes(i.Identity), policyRoutes(i.Identity),
 		permissionRoutes(i.Identity), agencyRoutes(i.Identity), siteRoutes(i.Identity), enterpriseRoutes(i.Identity),
 		securityRoutes(i.Identity), mfaRoutes(i.Identity), securityTokenRoutes(), quotaRoutes(i.Identity), iamv5.Routes(i.Identity)} {
 		for _, r := range rs {
 			i.Identity.Add(r)
 		}
 	}
-	for api, rs := range map[*keystone.API][]keystone.Route{i.Enterprise: eps.Routes(i.Enterprise), i.Tags: tms.Routes(i.Tags), i.Tokens: iamv5.TokenRoutes()} {
+	for api, rs := range map[*wire.API][]wire.Route{i.Enterprise: eps.Routes(i.Enterprise), i.Tags: tms.Routes(i.Tags), i.Tokens: iamv5.TokenRoutes()} {
 		for _, r := range rs {
 			api.Add(r)
 		}
@@ -48,7 +49,7 @@ func New(o Options) *IAM {
 }
 
 // Routes lists what all of them serve.
-func (i *IAM) Routes() []keystone.Route {
+func (i *IAM) Routes() []wire.Route {
 	return slices.Concat(i.Identity.Routes(), i.Enterprise.Routes(), i.Tags.Routes(), i.Tokens.Routes())
 }
 
@@ -67,7 +68,7 @@ func Ours(r *http.Request) bool {
 
 // enter reads the headers that Huawei's clients add. They need not be signed, so they are believed only where they name
 // what is the caller's anyhow.
-func enter(x *keystone.Exchange) error {
+func enter(x *wire.Exchange) error {
 	h := x.R.Header
 	domain, project := h.Get("X-Domain-Id"), h.Get("X-Project-Id")
 	if (domain == "" || domain == string(x.Who.Domain)) && project == "" {

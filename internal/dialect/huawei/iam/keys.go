@@ -5,16 +5,16 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
-func keyRoutes(a *keystone.API) []keystone.Route {
+func keyRoutes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.Key.D, "/v3.0/OS-CREDENTIAL/credentials"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createKey},
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listKeys},
 		{Method: "GET", Path: all + "/{access_key}", Kind: k, Verb: call.List, Do: showKey},
@@ -39,19 +39,19 @@ type keyBody struct {
 }
 
 // createKey makes a key; its answer is the only one that shows the secret.
-func createKey(x *keystone.Exchange) error {
+func createKey(x *wire.Exchange) error {
 	var b keyBody
 	if err := x.Body("credential", &b); err != nil {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.Key.D, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "user", b.UserID)
-		keystone.Set(s, "description", b.Description)
+		s := wire.Spec{}
+		wire.Set(s, "user", b.UserID)
+		wire.Set(s, "description", b.Description)
 		c.Spec = s.JSON()
 	})
 	if err != nil {
-		return keystone.Named(err)
+		return wire.Named(err)
 	}
 	r := row.(*keystone.KeyRow)
 	v := keyView(r)
@@ -61,8 +61,8 @@ func createKey(x *keystone.Exchange) error {
 }
 
 // listKeys lists a user's keys; the caller's own where none is named.
-func listKeys(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Key, "", kind.Filter{Index: "user", Value: cmp.Or(x.Query("user_id"), string(x.Who.User))})
+func listKeys(x *wire.Exchange) error {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Key, "", kind.Filter{Index: "user", Value: cmp.Or(x.Query("user_id"), string(x.Who.User))})
 	if err != nil {
 		return err
 	}
@@ -70,14 +70,14 @@ func listKeys(x *keystone.Exchange) error {
 	for i, r := range rows {
 		items[i] = keyView(r)
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"credentials": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"credentials": items})
 	return nil
 }
 
 // key finds the row of the access key in the path.
-func key(x *keystone.Exchange) (*keystone.KeyRow, error) {
+func key(x *wire.Exchange) (*keystone.KeyRow, error) {
 	access := x.Param("access_key")
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Key, "", kind.Filter{Index: "access", Value: access, Limit: 1})
+	rows, _, err := wire.Rows(x, x.API.Kinds.Key, "", kind.Filter{Index: "access", Value: access, Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func key(x *keystone.Exchange) (*keystone.KeyRow, error) {
 	return rows[0], nil
 }
 
-func showKey(x *keystone.Exchange) error {
+func showKey(x *wire.Exchange) error {
 	r, err := key(x)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func showKey(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "credential", v)
 }
 
-func updateKey(x *keystone.Exchange) error {
+func updateKey(x *wire.Exchange) error {
 	var b keyBody
 	if err := x.Body("credential", &b); err != nil {
 		return err
@@ -115,8 +115,8 @@ func updateKey(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
 	switch text(b.Status) {
 	case "":
 	case "active", "inactive":
@@ -131,7 +131,7 @@ func updateKey(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "credential", keyView(row.(*keystone.KeyRow)))
 }
 
-func deleteKey(x *keystone.Exchange) error {
+func deleteKey(x *wire.Exchange) error {
 	r, err := key(x)
 	if err != nil {
 		return err

@@ -4,15 +4,14 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
-func mfaRoutes(a *keystone.API) []keystone.Route {
+func mfaRoutes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.Device.D, "/v3.0/OS-MFA/virtual-mfa-devices"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listDevices},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createDevice},
 		{Method: "DELETE", Path: all, Kind: k, Verb: call.Delete, Do: deleteDevice},
@@ -26,7 +25,7 @@ func deviceView(r *iamv5.DeviceRow) map[string]any {
 	return map[string]any{"serial_number": iamv5.Serial(r), "user_id": r.Spec.User}
 }
 
-func listDevices(x *keystone.Exchange) error {
+func listDevices(x *wire.Exchange) error {
 	rows, err := iamv5.Devices(x, x.Query("user_id"))
 	if err != nil {
 		return err
@@ -35,15 +34,15 @@ func listDevices(x *keystone.Exchange) error {
 	for _, r := range rows {
 		items = append(items, deviceView(r))
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"virtual_mfa_devices": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"virtual_mfa_devices": items})
 	return nil
 }
 
 // showDevice is the user's device; the first one where there are several.
-func showDevice(x *keystone.Exchange) error {
+func showDevice(x *wire.Exchange) error {
 	user := x.Param("user_id")
 	if !iamv5.Own(x, user) {
-		if _, err := keystone.Get(x, x.API.Kinds.User, user); err != nil {
+		if _, err := wire.Get(x, x.API.Kinds.User, user); err != nil {
 			return err
 		}
 	}
@@ -57,7 +56,7 @@ func showDevice(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "virtual_mfa_device", deviceView(rows[0]))
 }
 
-func createDevice(x *keystone.Exchange) error {
+func createDevice(x *wire.Exchange) error {
 	var b struct {
 		Name string `json:"name"`
 		User string `json:"user_id"`
@@ -72,14 +71,14 @@ func createDevice(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "virtual_mfa_device", v)
 }
 
-func deleteDevice(x *keystone.Exchange) error {
+func deleteDevice(x *wire.Exchange) error {
 	if err := iamv5.RemoveDevice(x, x.Query("user_id"), x.Query("serial_number")); err != nil {
 		return err
 	}
 	return x.NoContent()
 }
 
-func bindDevice(x *keystone.Exchange) error {
+func bindDevice(x *wire.Exchange) error {
 	var b struct {
 		User   string `json:"user_id"`
 		Serial string `json:"serial_number"`
@@ -97,7 +96,7 @@ func bindDevice(x *keystone.Exchange) error {
 
 // unbindDevice takes the device away. The code that Huawei's console asks for is not: who may unbind a lost phone has
 // no code of it, and who is the user has logged in with one.
-func unbindDevice(x *keystone.Exchange) error {
+func unbindDevice(x *wire.Exchange) error {
 	var b struct {
 		User   string `json:"user_id"`
 		Code   string `json:"authentication_code"`

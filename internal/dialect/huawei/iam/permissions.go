@@ -4,19 +4,19 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
-func permissionRoutes(a *keystone.API) []keystone.Route {
-	return []keystone.Route{
+func permissionRoutes(a *wire.API) []wire.Route {
+	return []wire.Route{
 		{Method: "GET", Path: "/v3.0/OS-PERMISSION/role-assignments", Kind: a.Kinds.Grant.D, Verb: call.List, Do: listAssignments},
 	}
 }
 
 // listAssignments lists the account's grants.
-func listAssignments(x *keystone.Exchange) error {
+func listAssignments(x *wire.Exchange) error {
 	q := func(names ...string) (v string) {
 		for _, n := range names {
 			if v == "" {
@@ -30,13 +30,13 @@ func listAssignments(x *keystone.Exchange) error {
 	subject, scope, inherited := q("subject"), q("scope"), q("is_inherited")
 	account := q("domain_id", "scope.domain_id")
 	if project != "" {
-		row, err := keystone.Get(x, x.API.Kinds.Project, project)
+		row, err := wire.Get(x, x.API.Kinds.Project, project)
 		if err != nil {
 			return err
 		}
 		account = string(row.Domain)
 	}
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Grant, account, kind.Filter{Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Grant, account, kind.Filter{Where: func(r kind.AnyRow) bool {
 		g := r.(*keystone.GrantRow)
 		of, _, at, _ := parts(g)
 		fits := func(asked, is string) bool { return asked == "" || asked == is }
@@ -56,7 +56,7 @@ func listAssignments(x *keystone.Exchange) error {
 		of, who, at, where := parts(g)
 		items = append(items, map[string]any{of: ref(who), "role": ref(g.Spec.Policy), "scope": map[string]any{at: ref(where)}, "is_inherited": at == "domain"})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"role_assignments": items, "total_num": len(rows)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"role_assignments": items, "total_num": len(rows)})
 	return nil
 }
 
@@ -81,7 +81,7 @@ func parts(g *keystone.GrantRow) (of, who, at, where string) {
 func ref(row string) map[string]string { return map[string]string{"id": row} }
 
 // slice gives the part of a list that page and per_page ask for.
-func slice(x *keystone.Exchange, n int) (from, to int, err error) {
+func slice(x *wire.Exchange, n int) (from, to int, err error) {
 	skip, limit, err := keystone.Page(x.R.URL.Query())
 	if err != nil {
 		return 0, 0, err

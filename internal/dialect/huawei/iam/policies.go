@@ -7,6 +7,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
@@ -14,9 +15,9 @@ import (
 // typeTag keeps what a client said a policy is for: AX (global services) or XA (projects). Here the grant decides that.
 const typeTag = "huawei_role_type"
 
-func policyRoutes(a *keystone.API) []keystone.Route {
+func policyRoutes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.Policy.D, "/v3.0/OS-ROLE/roles"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: "/v3/roles", Kind: k, Verb: call.List, Do: listRoles},
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listPolicies},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createPolicy},
@@ -27,9 +28,9 @@ func policyRoutes(a *keystone.API) []keystone.Route {
 }
 
 // roleView is a policy as IAM shows it: the name people gave is the display name.
-func roleView(x *keystone.Exchange, r *keystone.PolicyRow) any { return policyView(x, r) }
+func roleView(x *wire.Exchange, r *keystone.PolicyRow) any { return policyView(x, r) }
 
-func policyView(x *keystone.Exchange, r *keystone.PolicyRow) map[string]any {
+func policyView(x *wire.Exchange, r *keystone.PolicyRow) map[string]any {
 	v := map[string]any{"id": r.ID, "display_name": r.Name, "name": "custom_" + string(r.ID), "catalog": "CUSTOMED", "type": "AX",
 		"description": r.Spec.Description, "description_cn": "", "domain_id": r.Domain, "policy": r.Spec.Document,
 		"created_time": strconv.FormatInt(r.Created.UnixMilli(), 10), "updated_time": strconv.FormatInt(r.Updated.UnixMilli(), 10),
@@ -44,7 +45,7 @@ func policyView(x *keystone.Exchange, r *keystone.PolicyRow) map[string]any {
 }
 
 // listRoles lists what may be granted; with a domain_id only what that domain made itself.
-func listRoles(x *keystone.Exchange) error {
+func listRoles(x *wire.Exchange) error {
 	q := x.R.URL.Query()
 	return keystone.List(x, x.API.Kinds.Policy, "roles", q.Get("domain_id"), kind.Filter{}, func(r *keystone.PolicyRow) bool {
 		v := policyView(x, r)
@@ -61,8 +62,8 @@ func listRoles(x *keystone.Exchange) error {
 }
 
 // listPolicies lists the domain's own.
-func listPolicies(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Policy, "", kind.Filter{Where: func(r kind.AnyRow) bool { return !r.(*keystone.PolicyRow).Spec.System }})
+func listPolicies(x *wire.Exchange) error {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Policy, "", kind.Filter{Where: func(r kind.AnyRow) bool { return !r.(*keystone.PolicyRow).Spec.System }})
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func listPolicies(x *keystone.Exchange) error {
 	for _, r := range rows[from:to] {
 		items = append(items, policyView(x, r))
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"roles": items, "total_number": len(rows), "links": token.Links{Self: x.Self("/v3.0/OS-ROLE/roles").Self}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"roles": items, "total_number": len(rows), "links": token.Links{Self: x.Self("/v3.0/OS-ROLE/roles").Self}})
 	return nil
 }
 
@@ -88,8 +89,8 @@ type policyBody struct {
 }
 
 func (b *policyBody) apply(c *call.Call) {
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
 	if len(b.Policy) > 0 {
 		s["document"] = b.Policy
 	}
@@ -99,7 +100,7 @@ func (b *policyBody) apply(c *call.Call) {
 	}
 }
 
-func createPolicy(x *keystone.Exchange) error {
+func createPolicy(x *wire.Exchange) error {
 	var b policyBody
 	if err := x.Body("role", &b); err != nil {
 		return err
@@ -112,10 +113,10 @@ func createPolicy(x *keystone.Exchange) error {
 }
 
 // policy answers with one, and how often it is granted.
-func policy(x *keystone.Exchange, status int, r *keystone.PolicyRow) error {
+func policy(x *wire.Exchange, status int, r *keystone.PolicyRow) error {
 	v := policyView(x, r)
 	if x.R.Method == http.MethodGet {
-		used, _, err := keystone.Rows(x, x.API.Kinds.Grant, string(r.Domain), kind.Filter{Index: "policy", Value: string(r.ID)})
+		used, _, err := wire.Rows(x, x.API.Kinds.Grant, string(r.Domain), kind.Filter{Index: "policy", Value: string(r.ID)})
 		if err == nil {
 			v["references"] = len(used) // who may not list grants sees the policy without
 		}
@@ -123,15 +124,15 @@ func policy(x *keystone.Exchange, status int, r *keystone.PolicyRow) error {
 	return x.One(status, "role", v)
 }
 
-func showPolicy(x *keystone.Exchange) error {
-	row, err := keystone.Get(x, x.API.Kinds.Policy, x.Param("role_id"))
+func showPolicy(x *wire.Exchange) error {
+	row, err := wire.Get(x, x.API.Kinds.Policy, x.Param("role_id"))
 	if err != nil {
 		return err
 	}
 	return policy(x, http.StatusOK, row)
 }
 
-func updatePolicy(x *keystone.Exchange) error {
+func updatePolicy(x *wire.Exchange) error {
 	var b policyBody
 	if err := x.Body("role", &b); err != nil {
 		return err
@@ -143,10 +144,10 @@ func updatePolicy(x *keystone.Exchange) error {
 	return policy(x, http.StatusOK, row.(*keystone.PolicyRow))
 }
 
-func deletePolicy(x *keystone.Exchange) error {
+func deletePolicy(x *wire.Exchange) error {
 	if _, err := x.Do(x.API.Kinds.Policy.D, call.Delete, x.Param("role_id"), nil); err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, struct{}{})
+	wire.Write(x.W, http.StatusOK, struct{}{})
 	return nil
 }

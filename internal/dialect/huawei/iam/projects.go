@@ -4,14 +4,14 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
-func projectRoutes(a *keystone.API) []keystone.Route {
+func projectRoutes(a *wire.API) []wire.Route {
 	k, one := a.Kinds.Project.D, "/v3-ext/projects/{project_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showProject},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: setProjectStatus},
 		{Method: "DELETE", Path: "/v3/projects/{project_id}", Kind: k, Verb: call.Delete, Do: deleteProject},
@@ -24,8 +24,8 @@ const (
 )
 
 // showProject is the project with its status.
-func showProject(x *keystone.Exchange) error {
-	row, err := keystone.Get(x, x.API.Kinds.Project, x.Param("project_id"))
+func showProject(x *wire.Exchange) error {
+	row, err := wire.Get(x, x.API.Kinds.Project, x.Param("project_id"))
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func showProject(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "project", v)
 }
 
-func setProjectStatus(x *keystone.Exchange) error {
+func setProjectStatus(x *wire.Exchange) error {
 	var b struct {
 		Status string `json:"status"`
 	}
@@ -50,7 +50,7 @@ func setProjectStatus(x *keystone.Exchange) error {
 		return fail.Field("project.status", "%q is neither normal nor suspended", b.Status)
 	}
 	_, err := x.Do(x.API.Kinds.Project.D, call.Update, x.Param("project_id"), func(c *call.Call) {
-		s := keystone.Spec{}
+		s := wire.Spec{}
 		if b.Status != "" {
 			s["disabled"] = b.Status == suspended
 		}
@@ -63,10 +63,10 @@ func setProjectStatus(x *keystone.Exchange) error {
 }
 
 // deleteProject answers 200, the one status for success that Huawei's Terraform provider takes here.
-func deleteProject(x *keystone.Exchange) error {
+func deleteProject(x *wire.Exchange) error {
 	if _, err := x.Do(x.API.Kinds.Project.D, call.Delete, x.Param("project_id"), nil); err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, struct{}{})
+	wire.Write(x.W, http.StatusOK, struct{}{})
 	return nil
 }

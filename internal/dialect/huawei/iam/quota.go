@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -13,8 +13,8 @@ import (
 // unlimited stands where clients want a limit and there is none.
 const unlimited = -1
 
-func quotaRoutes(a *keystone.API) []keystone.Route {
-	return []keystone.Route{
+func quotaRoutes(a *wire.API) []wire.Route {
+	return []wire.Route{
 		{Method: "GET", Path: "/v3.0/OS-QUOTA/domains/{domain_id}", Kind: a.Kinds.User.D, Verb: call.List, Do: domainQuota},
 		{Method: "GET", Path: "/v3.0/OS-QUOTA/projects/{project_id}", Kind: a.Kinds.Project.D, Verb: call.Get, Do: projectQuota},
 	}
@@ -24,13 +24,13 @@ func quota(of string, used int) map[string]any {
 	return map[string]any{"type": of, "used": used, "quota": unlimited, "min": 0, "max": unlimited}
 }
 
-func resources(x *keystone.Exchange, items []any) error {
-	token.Write(x.W, http.StatusOK, map[string]any{"quotas": map[string]any{"resources": items}})
+func resources(x *wire.Exchange, items []any) error {
+	wire.Write(x.W, http.StatusOK, map[string]any{"quotas": map[string]any{"resources": items}})
 	return nil
 }
 
 // domainQuota counts what an account has; there is no limit to it.
-func domainQuota(x *keystone.Exchange) error {
+func domainQuota(x *wire.Exchange) error {
 	k, domain := x.API.Kinds, x.Param("domain_id")
 	custom := func(r kind.AnyRow) bool { return !r.(*keystone.PolicyRow).Spec.System }
 	to := func(of string, in func(*keystone.GrantRow) bool) func() (int, error) {
@@ -75,14 +75,14 @@ func domainQuota(x *keystone.Exchange) error {
 	return resources(x, items)
 }
 
-func count[S, T any](x *keystone.Exchange, t kind.Table[S, T], domain string, where func(kind.AnyRow) bool) (int, error) {
-	rows, _, err := keystone.Rows(x, t, domain, kind.Filter{Where: where})
+func count[S, T any](x *wire.Exchange, t kind.Table[S, T], domain string, where func(kind.AnyRow) bool) (int, error) {
+	rows, _, err := wire.Rows(x, t, domain, kind.Filter{Where: where})
 	return len(rows), err
 }
 
 // projectQuota counts the projects of the account that a project is of, which are all on one level.
-func projectQuota(x *keystone.Exchange) error {
-	row, err := keystone.Get(x, x.API.Kinds.Project, x.Param("project_id"))
+func projectQuota(x *wire.Exchange) error {
+	row, err := wire.Get(x, x.API.Kinds.Project, x.Param("project_id"))
 	if err != nil {
 		return err
 	}

@@ -4,22 +4,22 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 )
 
 // securityRoutes are what an account demands of log-ins and passwords: one row, seen by parts.
-func securityRoutes(a *keystone.API) []keystone.Route {
+func securityRoutes(a *wire.API) []wire.Route {
 	k, base, compliance := a.Kinds.Rules.D, "/v3.0/OS-SECURITYPOLICY/domains/{domain_id}/", "/v3/domains/{domain_id}/config/security_compliance"
-	out := []keystone.Route{
+	out := []wire.Route{
 		{Method: "GET", Path: compliance, Kind: k, Verb: call.Get, Do: showCompliance},
 		{Method: "GET", Path: compliance + "/{option}", Kind: k, Verb: call.Get, Do: showComplianceOption},
 	}
 	for _, p := range parts3() {
-		out = append(out, keystone.Route{Method: "GET", Path: base + p.path, Kind: k, Verb: call.Get, Do: p.get},
-			keystone.Route{Method: "PUT", Path: base + p.path, Kind: k, Verb: call.Update, Do: p.put})
+		out = append(out, wire.Route{Method: "GET", Path: base + p.path, Kind: k, Verb: call.Get, Do: p.get},
+			wire.Route{Method: "PUT", Path: base + p.path, Kind: k, Verb: call.Update, Do: p.put})
 	}
 	return out
 }
@@ -28,20 +28,20 @@ func securityRoutes(a *keystone.API) []keystone.Route {
 type part struct {
 	path, name string
 	view       func(ident.RulesSpec) any
-	read       func(*keystone.Exchange, *keystone.Spec) error // the body, into a patch of the rules
+	read       func(*wire.Exchange, *wire.Spec) error // the body, into a patch of the rules
 }
 
 func parts3() []part {
 	return []part{
 		{"password-policy", "password_policy", func(r ident.RulesSpec) any { return passwordView(r.Password) }, readPassword},
 		{"login-policy", "login_policy", func(r ident.RulesSpec) any { return loginView(r.Login) }, readLogin},
-		{"console-acl-policy", "console_acl_policy", func(r ident.RulesSpec) any { return iamv5.ACLOf(r.Console).Six() }, func(x *keystone.Exchange, s *keystone.Spec) error {
+		{"console-acl-policy", "console_acl_policy", func(r ident.RulesSpec) any { return iamv5.ACLOf(r.Console).Six() }, func(x *wire.Exchange, s *wire.Spec) error {
 			var b iamv5.ACL
 			err := x.Body("console_acl_policy", &b)
 			(*s)["console_networks"] = b.Networks()
 			return err
 		}},
-		{"api-acl-policy", "api_acl_policy", func(r ident.RulesSpec) any { return iamv5.ACLOf(r.API).Four() }, func(x *keystone.Exchange, s *keystone.Spec) error {
+		{"api-acl-policy", "api_acl_policy", func(r ident.RulesSpec) any { return iamv5.ACLOf(r.API).Four() }, func(x *wire.Exchange, s *wire.Spec) error {
 			var b struct {
 				iamv5.ACL
 				Endpoints []map[string]any `json:"allow_vpc_endpoints"`
@@ -59,11 +59,11 @@ func parts3() []part {
 	}
 }
 
-func rules(x *keystone.Exchange) (ident.RulesSpec, error) {
+func rules(x *wire.Exchange) (ident.RulesSpec, error) {
 	return iamv5.Rules(x, x.Param("domain_id"))
 }
 
-func (p part) get(x *keystone.Exchange) error {
+func (p part) get(x *wire.Exchange) error {
 	r, err := rules(x)
 	if err != nil {
 		return err
@@ -71,11 +71,11 @@ func (p part) get(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, p.name, p.view(r))
 }
 
-func (p part) put(x *keystone.Exchange) error {
+func (p part) put(x *wire.Exchange) error {
 	if err := iamv5.MayChangeRules(x, x.Param("domain_id")); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	if err := p.read(x, &s); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func passwordView(r ident.PasswordRules) map[string]any {
 	return v
 }
 
-func readPassword(x *keystone.Exchange, s *keystone.Spec) error {
+func readPassword(x *wire.Exchange, s *wire.Spec) error {
 	var b struct {
 		iamv5.PasswordBody
 		Reuse *int64 `json:"number_of_recent_passwords_disallowed"`
@@ -103,7 +103,7 @@ func readPassword(x *keystone.Exchange, s *keystone.Spec) error {
 		return err
 	}
 	p := b.Spec()
-	keystone.Set(p, "reuse", b.Reuse)
+	wire.Set(p, "reuse", b.Reuse)
 	(*s)["password"] = p
 	return nil
 }
@@ -115,7 +115,7 @@ func loginView(r ident.LoginRules) map[string]any {
 	return v
 }
 
-func readLogin(x *keystone.Exchange, s *keystone.Spec) error {
+func readLogin(x *wire.Exchange, s *wire.Spec) error {
 	var b struct {
 		iamv5.LoginBody
 		Validity *int64 `json:"account_validity_period"`
@@ -124,7 +124,7 @@ func readLogin(x *keystone.Exchange, s *keystone.Spec) error {
 		return err
 	}
 	l := b.Spec()
-	keystone.Set(l, "validity_days", b.Validity)
+	wire.Set(l, "validity_days", b.Validity)
 	(*s)["login"] = l
 	return nil
 }
@@ -136,7 +136,7 @@ func protectView() map[string]any {
 }
 
 // readProtect takes a no for an answer.
-func readProtect(x *keystone.Exchange, _ *keystone.Spec) error {
+func readProtect(x *wire.Exchange, _ *wire.Spec) error {
 	var b struct {
 		Protection bool             `json:"operation_protection"`
 		Admin      string           `json:"admin_check"`
@@ -161,7 +161,7 @@ func readProtect(x *keystone.Exchange, _ *keystone.Spec) error {
 }
 
 // showCompliance tells what passwords must look like, as a regular expression.
-func showCompliance(x *keystone.Exchange) error {
+func showCompliance(x *wire.Exchange) error {
 	r, err := rules(x)
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func showCompliance(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "config", map[string]any{"security_compliance": compliance(r.Password)})
 }
 
-func showComplianceOption(x *keystone.Exchange) error {
+func showComplianceOption(x *wire.Exchange) error {
 	r, err := rules(x)
 	if err != nil {
 		return err

@@ -8,12 +8,12 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
 	"github.com/awancloud/awan/internal/dialect/login"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
-func securityTokenRoutes() []keystone.Route {
-	return []keystone.Route{{Method: "POST", Path: "/v3.0/OS-CREDENTIAL/securitytokens", Do: createSecurityToken}}
+func securityTokenRoutes() []wire.Route {
+	return []wire.Route{{Method: "POST", Path: "/v3.0/OS-CREDENTIAL/securitytokens", Do: createSecurityToken}}
 }
 
 // securityTokenBody asks for temporary keys: by a token, the caller's own where it names none, or through an agency.
@@ -37,7 +37,7 @@ type securityTokenBody struct {
 	} `json:"identity"`
 }
 
-func createSecurityToken(x *keystone.Exchange) error {
+func createSecurityToken(x *wire.Exchange) error {
 	var b securityTokenBody
 	if err := x.Body("auth", &b); err != nil {
 		return err

@@ -3,6 +3,7 @@ package iam
 import (
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -39,19 +40,19 @@ func sites() []site {
 	}
 }
 
-func siteRoutes(a *keystone.API) []keystone.Route {
+func siteRoutes(a *wire.API) []wire.Route {
 	k := a.Kinds.Grant.D
-	var out []keystone.Route
+	var out []wire.Route
 	for _, s := range sites() {
 		all, one := s.all, s.all+"/{role_id}"
 		if s.where == "inherited" {
 			all, one = all+"/inherited_to_projects", one+"/inherited_to_projects"
 		}
 		out = append(out,
-			keystone.Route{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: s.list},
-			keystone.Route{Method: "GET", Path: one, Kind: k, Verb: call.List, Do: s.check},
-			keystone.Route{Method: "PUT", Path: one, Kind: k, Verb: call.Create, Do: s.give},
-			keystone.Route{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: s.take})
+			wire.Route{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: s.list},
+			wire.Route{Method: "GET", Path: one, Kind: k, Verb: call.List, Do: s.check},
+			wire.Route{Method: "PUT", Path: one, Kind: k, Verb: call.Create, Do: s.give},
+			wire.Route{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: s.take})
 	}
 	return out
 }
@@ -59,7 +60,7 @@ func siteRoutes(a *keystone.API) []keystone.Route {
 // spot is a site with its ids.
 type spot struct{ domain, subject, project, enterprise, called string }
 
-func (s site) kind(x *keystone.Exchange) *kind.Def {
+func (s site) kind(x *wire.Exchange) *kind.Def {
 	switch s.subject {
 	case "agency":
 		return x.API.Kinds.Agency.D
@@ -70,10 +71,10 @@ func (s site) kind(x *keystone.Exchange) *kind.Def {
 }
 
 // find reads the site's rows; those that the caller may not see are not there.
-func (s site) find(x *keystone.Exchange) (p spot, err error) {
+func (s site) find(x *wire.Exchange) (p spot, err error) {
 	switch s.where {
 	case "project":
-		row, err := keystone.Get(x, x.API.Kinds.Project, x.Param("project_id"))
+		row, err := wire.Get(x, x.API.Kinds.Project, x.Param("project_id"))
 		if err != nil {
 			return p, err
 		}
@@ -83,7 +84,7 @@ func (s site) find(x *keystone.Exchange) (p spot, err error) {
 			return p, err
 		}
 	default:
-		if _, err := keystone.Get(x, x.API.Kinds.Domain, x.Param("domain_id")); err != nil {
+		if _, err := wire.Get(x, x.API.Kinds.Domain, x.Param("domain_id")); err != nil {
 			return p, err
 		}
 	}
@@ -96,11 +97,11 @@ func (s site) find(x *keystone.Exchange) (p spot, err error) {
 }
 
 // enterpriseID checks the id of an enterprise project; the default one, 0, has no row.
-func enterpriseID(x *keystone.Exchange, ep string) (string, error) {
+func enterpriseID(x *wire.Exchange, ep string) (string, error) {
 	if ep == ident.DefaultEnterprise {
 		return ep, nil
 	}
-	row, err := keystone.Get(x, x.API.Kinds.Enterprise, ep)
+	row, err := wire.Get(x, x.API.Kinds.Enterprise, ep)
 	if err != nil {
 		return "", err
 	}
@@ -122,13 +123,13 @@ func (s site) holds(g *keystone.GrantRow, p spot) bool {
 	return true
 }
 
-func (s site) grants(x *keystone.Exchange, p spot) ([]*keystone.GrantRow, error) {
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Grant, p.domain, kind.Filter{Index: "subject", Value: p.subject,
+func (s site) grants(x *wire.Exchange, p spot) ([]*keystone.GrantRow, error) {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Grant, p.domain, kind.Filter{Index: "subject", Value: p.subject,
 		Where: func(r kind.AnyRow) bool { return s.holds(r.(*keystone.GrantRow), p) }})
 	return rows, err
 }
 
-func (s site) list(x *keystone.Exchange) error {
+func (s site) list(x *wire.Exchange) error {
 	p, err := s.find(x)
 	if err != nil {
 		return err
@@ -139,7 +140,7 @@ func (s site) list(x *keystone.Exchange) error {
 	}
 	items := make([]any, 0, len(rows))
 	for _, g := range rows {
-		role, err := keystone.Get(x, x.API.Kinds.Policy, g.Spec.Policy)
+		role, err := wire.Get(x, x.API.Kinds.Policy, g.Spec.Policy)
 		if err != nil {
 			return err
 		}
@@ -150,7 +151,7 @@ func (s site) list(x *keystone.Exchange) error {
 }
 
 // one finds the site's grant of the route's role.
-func (s site) one(x *keystone.Exchange) (*keystone.GrantRow, error) {
+func (s site) one(x *wire.Exchange) (*keystone.GrantRow, error) {
 	p, err := s.find(x)
 	if err != nil {
 		return nil, err
@@ -159,7 +160,7 @@ func (s site) one(x *keystone.Exchange) (*keystone.GrantRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	role, err := keystone.Get(x, x.API.Kinds.Policy, x.Param("role_id"))
+	role, err := wire.Get(x, x.API.Kinds.Policy, x.Param("role_id"))
 	if err != nil {
 		return nil, err
 	}
@@ -171,14 +172,14 @@ func (s site) one(x *keystone.Exchange) (*keystone.GrantRow, error) {
 	return nil, fail.New(fail.NotFound, "%s does not have the role %s there", p.called, role.Name)
 }
 
-func (s site) check(x *keystone.Exchange) error {
+func (s site) check(x *wire.Exchange) error {
 	if _, err := s.one(x); err != nil {
 		return err
 	}
 	return x.NoContent()
 }
 
-func (s site) give(x *keystone.Exchange) error {
+func (s site) give(x *wire.Exchange) error {
 	p, err := s.find(x)
 	if err != nil {
 		return err
@@ -190,10 +191,10 @@ func (s site) give(x *keystone.Exchange) error {
 }
 
 // grant gives a policy at a spot; giving it again changes nothing.
-func (s site) grant(x *keystone.Exchange, p spot, role string) error {
+func (s site) grant(x *wire.Exchange, p spot, role string) error {
 	by := map[string]string{"domain": inDomain, "inherited": inProjects}[s.where]
 	_, err := x.Do(x.API.Kinds.Grant.D, call.Create, "", func(c *call.Call) {
-		spec := keystone.Spec{"policy": role, s.subject: p.subject}
+		spec := wire.Spec{"policy": role, s.subject: p.subject}
 		if p.project != "" {
 			spec["project"] = p.project
 		}
@@ -206,12 +207,12 @@ func (s site) grant(x *keystone.Exchange, p spot, role string) error {
 		}
 	})
 	if !fail.Is(err, fail.Exists) {
-		return keystone.Named(err)
+		return wire.Named(err)
 	}
 	if by == "" {
 		return nil
 	}
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Grant, p.domain, kind.Filter{Index: "subject", Value: p.subject, Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Grant, p.domain, kind.Filter{Index: "subject", Value: p.subject, Where: func(r kind.AnyRow) bool {
 		g := r.(*keystone.GrantRow)
 		was := g.Tags[breadth]
 		return g.Spec.Policy == role && g.Spec.Project == "" && g.Spec.EnterpriseProject == "" && was != "" && was != by && was != inBoth
@@ -222,14 +223,14 @@ func (s site) grant(x *keystone.Exchange, p spot, role string) error {
 	return widen(x, rows[0], inBoth) // it was given by the other path before
 }
 
-func widen(x *keystone.Exchange, g *keystone.GrantRow, by string) error {
+func widen(x *wire.Exchange, g *keystone.GrantRow, by string) error {
 	_, err := x.Do(x.API.Kinds.Grant.D, call.Update, string(g.ID), func(c *call.Call) {
 		c.Domain, c.Tags = string(g.Domain), &map[string]string{breadth: by}
 	})
 	return err
 }
 
-func (s site) take(x *keystone.Exchange) error {
+func (s site) take(x *wire.Exchange) error {
 	g, err := s.one(x)
 	if err != nil {
 		return err

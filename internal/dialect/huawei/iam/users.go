@@ -7,16 +7,16 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
-func userRoutes(a *keystone.API) []keystone.Route {
+func userRoutes(a *wire.API) []wire.Route {
 	k, one := a.Kinds.User.D, "/v3.0/OS-USER/users/{user_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: "/v3.0/OS-USER/users", Kind: k, Verb: call.Create, Do: createUser},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showUser},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: updateUser},
@@ -61,13 +61,13 @@ func text(s *string) string {
 }
 
 func (b *userBody) apply(c *call.Call) {
-	s := keystone.Spec{}
-	keystone.Set(s, "password", b.Password)
-	keystone.Set(s, "email", b.Email)
-	keystone.Set(s, "description", b.Description)
-	keystone.Not(s, "disabled", b.Enabled)
-	keystone.Set(s, "password_reset", b.PwdStatus)
-	keystone.Set(s, "access_mode", b.AccessMode)
+	s := wire.Spec{}
+	wire.Set(s, "password", b.Password)
+	wire.Set(s, "email", b.Email)
+	wire.Set(s, "description", b.Description)
+	wire.Not(s, "disabled", b.Enabled)
+	wire.Set(s, "password_reset", b.PwdStatus)
+	wire.Set(s, "access_mode", b.AccessMode)
 	if b.Phone != nil {
 		s["phone"] = ""
 		if *b.Phone != "" {
@@ -77,7 +77,7 @@ func (b *userBody) apply(c *call.Call) {
 	c.Name, c.Spec = b.Name, s.JSON()
 }
 
-func userView(x *keystone.Exchange, r *keystone.UserRow) map[string]any {
+func userView(x *wire.Exchange, r *keystone.UserRow) map[string]any {
 	area, phone, _ := strings.Cut(r.Spec.Phone, "-")
 	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": r.Domain, "enabled": !r.Spec.Disabled, "description": r.Spec.Description,
 		"email": r.Spec.Email, "areacode": area, "phone": phone, "access_mode": cmp.Or(r.Spec.AccessMode, "default"), "pwd_status": r.Spec.PasswordReset, "is_domain_owner": false,
@@ -85,7 +85,7 @@ func userView(x *keystone.Exchange, r *keystone.UserRow) map[string]any {
 		"default_project_id": r.Spec.DefaultProject, "links": x.Self("/v3/users/" + string(r.ID))}
 }
 
-func createUser(x *keystone.Exchange) error {
+func createUser(x *wire.Exchange) error {
 	var b userBody
 	if err := x.Body("user", &b); err != nil {
 		return err
@@ -105,15 +105,15 @@ func createUser(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "user", userView(x, row.(*keystone.UserRow)))
 }
 
-func showUser(x *keystone.Exchange) error {
-	row, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+func showUser(x *wire.Exchange) error {
+	row, err := wire.Get(x, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "user", userView(x, row))
 }
 
-func updateUser(x *keystone.Exchange) error {
+func updateUser(x *wire.Exchange) error {
 	var b userBody
 	if err := x.Body("user", &b); err != nil {
 		return err
@@ -140,16 +140,16 @@ func loginProtectView(r *keystone.UserRow) map[string]any {
 }
 
 // showLoginProtect tells whether the user is always asked for a second factor.
-func showLoginProtect(x *keystone.Exchange) error {
-	row, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+func showLoginProtect(x *wire.Exchange) error {
+	row, err := wire.Get(x, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "login_protect", loginProtectView(row))
 }
 
-func listLoginProtects(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, x.API.Kinds.User, "", kind.Filter{})
+func listLoginProtects(x *wire.Exchange) error {
+	rows, _, err := wire.Rows(x, x.API.Kinds.User, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -157,11 +157,11 @@ func listLoginProtects(x *keystone.Exchange) error {
 	for _, r := range rows {
 		items = append(items, loginProtectView(r))
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"login_protects": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"login_protects": items})
 	return nil
 }
 
-func setLoginProtect(x *keystone.Exchange) error {
+func setLoginProtect(x *wire.Exchange) error {
 	var b struct {
 		Enabled bool   `json:"enabled"`
 		Method  string `json:"verification_method"`
@@ -173,7 +173,7 @@ func setLoginProtect(x *keystone.Exchange) error {
 		return fail.New(fail.Unsupported, "%q is no second factor of this cloud", b.Method).Then("use %s, an authenticator app", vmfa)
 	}
 	row, err := x.Do(x.API.Kinds.User.D, call.Update, x.Param("user_id"), func(c *call.Call) {
-		c.Spec = keystone.Spec{"login_protection": b.Enabled}.JSON()
+		c.Spec = wire.Spec{"login_protection": b.Enabled}.JSON()
 	})
 	if err != nil {
 		return err
@@ -182,7 +182,7 @@ func setLoginProtect(x *keystone.Exchange) error {
 }
 
 // updateInfo lets users change how they are reached. Of others, administrators change it.
-func updateInfo(x *keystone.Exchange) error {
+func updateInfo(x *wire.Exchange) error {
 	var b struct {
 		Email  *string `json:"email"`
 		Mobile *string `json:"mobile"`
@@ -192,9 +192,9 @@ func updateInfo(x *keystone.Exchange) error {
 	}
 	user := x.Param("user_id")
 	_, err := x.Do(x.API.Kinds.User.D, call.Update, user, func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "email", b.Email)
-		keystone.Set(s, "phone", b.Mobile)
+		s := wire.Spec{}
+		wire.Set(s, "email", b.Email)
+		wire.Set(s, "phone", b.Mobile)
 		if iamv5.Own(x, user) {
 			c.Principal, c.Domain = ident.OnBehalf(x.Who, "own address"), ""
 		}

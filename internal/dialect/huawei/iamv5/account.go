@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -15,20 +15,20 @@ import (
 // unlimited stands where clients want a limit and there is none.
 const unlimited = -1
 
-func accountRoutes(a *keystone.API) []keystone.Route {
-	return []keystone.Route{
+func accountRoutes(a *wire.API) []wire.Route {
+	return []wire.Route{
 		{Method: "GET", Path: "/v5/account-summary", Kind: a.Kinds.User.D, Verb: call.List, Do: summary},
 		{Method: "GET", Path: "/v5/features/{feature_name}", Do: feature},
 	}
 }
 
-func count[S, T any](x *keystone.Exchange, t kind.Table[S, T], where func(kind.AnyRow) bool) (int, error) {
-	rows, _, err := keystone.Rows(x, t, "", kind.Filter{Where: where})
+func count[S, T any](x *wire.Exchange, t kind.Table[S, T], where func(kind.AnyRow) bool) (int, error) {
+	rows, _, err := wire.Rows(x, t, "", kind.Filter{Where: where})
 	return len(rows), err
 }
 
 // summary counts what is in the account.
-func summary(x *keystone.Exchange) error {
+func summary(x *wire.Exchange) error {
 	k := x.API.Kinds
 	users, err := count(x, k.User, nil)
 	if err != nil {
@@ -46,7 +46,7 @@ func summary(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"users": users, "groups": groups, "policies": policies, "agencies": agencies,
+	wire.Write(x.W, http.StatusOK, map[string]any{"users": users, "groups": groups, "policies": policies, "agencies": agencies,
 		"users_quota": unlimited, "groups_quota": unlimited, "policies_quota": unlimited, "policy_size_quota": policy.MaxChars,
 		"agencies_quota": unlimited, "versions_per_policy_quota": ident.MaxPolicyVersions,
 		"attached_policies_per_user_quota": unlimited, "attached_policies_per_group_quota": unlimited,
@@ -55,10 +55,10 @@ func summary(x *keystone.Exchange) error {
 }
 
 // feature tells of parts of Huawei's own console and analyser, neither of which is here.
-func feature(x *keystone.Exchange) error {
+func feature(x *wire.Exchange) error {
 	switch name := x.Param("feature_name"); name {
 	case "v5_console", "access_analyzer":
-		token.Write(x.W, http.StatusOK, map[string]string{"feature_status": "off"})
+		wire.Write(x.W, http.StatusOK, map[string]string{"feature_status": "off"})
 		return nil
 	default:
 		return fail.New(fail.NotFound, "there is no feature %q", name).Then("ask for v5_console or access_analyzer")

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -24,10 +24,10 @@ const (
 	session = 3600
 )
 
-func agencyRoutes(a *keystone.API) []keystone.Route {
+func agencyRoutes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.Agency.D, "/v5/agencies"
 	one := all + "/{agency_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listAgencies},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createAgency},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showAgency},
@@ -54,13 +54,13 @@ func agencyView(r *agencyRow) map[string]any {
 	return v
 }
 
-func listAgencies(x *keystone.Exchange) error {
+func listAgencies(x *wire.Exchange) error {
 	path := x.Query("path_prefix")
 	f := kind.Filter{Where: func(r kind.AnyRow) bool { return strings.HasPrefix(r.M().Tags[pathTag], path) }}
 	return list(x, x.API.Kinds.Agency, "agencies", "", f, func(r *agencyRow) (any, error) { return agencyView(r), nil })
 }
 
-func createAgency(x *keystone.Exchange) error {
+func createAgency(x *wire.Exchange) error {
 	var b struct {
 		Name        *string `json:"agency_name"`
 		Path        *string `json:"path"`
@@ -76,9 +76,9 @@ func createAgency(x *keystone.Exchange) error {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.Agency.D, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{"max_session": session}
-		keystone.Set(s, "description", b.Description)
-		keystone.Set(s, "max_session", b.Session)
+		s := wire.Spec{"max_session": session}
+		wire.Set(s, "description", b.Description)
+		wire.Set(s, "max_session", b.Session)
 		applyTrust(s, account, service)
 		tags := map[string]string{trustTag: account + service}
 		if text(b.Path) != "" {
@@ -92,8 +92,8 @@ func createAgency(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "agency", agencyView(row.(*agencyRow)))
 }
 
-func showAgency(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, x.API.Kinds.Agency, x.Param("agency_id"))
+func showAgency(x *wire.Exchange) error {
+	r, err := wire.Get(x, x.API.Kinds.Agency, x.Param("agency_id"))
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func showAgency(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "agency", v)
 }
 
-func updateAgency(x *keystone.Exchange) error {
+func updateAgency(x *wire.Exchange) error {
 	var b struct {
 		Session     *int64  `json:"max_session_duration"`
 		Description *string `json:"description"`
@@ -111,9 +111,9 @@ func updateAgency(x *keystone.Exchange) error {
 		return err
 	}
 	_, err := x.Do(x.API.Kinds.Agency.D, call.Update, x.Param("agency_id"), func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "description", b.Description)
-		keystone.Set(s, "max_session", b.Session)
+		s := wire.Spec{}
+		wire.Set(s, "description", b.Description)
+		wire.Set(s, "max_session", b.Session)
 		c.Spec = s.JSON()
 	})
 	if err != nil {
@@ -122,8 +122,8 @@ func updateAgency(x *keystone.Exchange) error {
 	return done(x)
 }
 
-func updateTrust(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, x.API.Kinds.Agency, x.Param("agency_id"))
+func updateTrust(x *wire.Exchange) error {
+	r, err := wire.Get(x, x.API.Kinds.Agency, x.Param("agency_id"))
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func updateTrust(x *keystone.Exchange) error {
 		return err
 	}
 	_, err = x.Do(x.API.Kinds.Agency.D, call.Update, string(r.ID), func(c *call.Call) {
-		s, tags := keystone.Spec{}, maps.Clone(r.Tags)
+		s, tags := wire.Spec{}, maps.Clone(r.Tags)
 		if tags == nil {
 			tags = map[string]string{}
 		}
@@ -158,7 +158,7 @@ func updateTrust(x *keystone.Exchange) error {
 	return done(x)
 }
 
-func deleteAgency(x *keystone.Exchange) error {
+func deleteAgency(x *wire.Exchange) error {
 	if _, err := x.Do(x.API.Kinds.Agency.D, call.Delete, x.Param("agency_id"), nil); err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func deleteAgency(x *keystone.Exchange) error {
 }
 
 // createLinked makes the agency by which a service acts in the account. It may do what is then granted to it.
-func createLinked(x *keystone.Exchange) error {
+func createLinked(x *wire.Exchange) error {
 	var b struct {
 		Service     string  `json:"service_principal"`
 		Description *string `json:"description"`
@@ -179,8 +179,8 @@ func createLinked(x *keystone.Exchange) error {
 	}
 	name := "ServiceLinkedAgencyFor" + strings.TrimPrefix(b.Service, "service.")
 	row, err := x.Do(x.API.Kinds.Agency.D, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{"max_session": session}
-		keystone.Set(s, "description", b.Description)
+		s := wire.Spec{"max_session": session}
+		wire.Set(s, "description", b.Description)
 		applyTrust(s, "", b.Service)
 		c.Name, c.Spec, c.Tags = &name, s.JSON(), &map[string]string{trustTag: b.Service, pathTag: linkedPath}
 	})

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -19,7 +19,7 @@ type subject struct {
 	of   func(*keystone.GrantRow) string
 }
 
-func subjects(a *keystone.API) []subject {
+func subjects(a *wire.API) []subject {
 	return []subject{
 		{"user", "users", a.Kinds.User.D, func(g *keystone.GrantRow) string { return g.Spec.User }},
 		{"group", "groups", a.Kinds.Group.D, func(g *keystone.GrantRow) string { return g.Spec.Group }},
@@ -27,22 +27,22 @@ func subjects(a *keystone.API) []subject {
 	}
 }
 
-func attachRoutes(a *keystone.API) []keystone.Route {
+func attachRoutes(a *wire.API) []wire.Route {
 	k, one := a.Kinds.Grant.D, "/v5/policies/{policy_id}"
-	out := []keystone.Route{{Method: "GET", Path: one + "/attached-entities", Kind: k, Verb: call.List, Do: listEntities}}
+	out := []wire.Route{{Method: "GET", Path: one + "/attached-entities", Kind: k, Verb: call.List, Do: listEntities}}
 	for _, s := range subjects(a) {
 		out = append(out,
-			keystone.Route{Method: "POST", Path: one + "/attach-" + s.name, Kind: k, Verb: call.Create, Do: s.attach},
-			keystone.Route{Method: "POST", Path: one + "/detach-" + s.name, Kind: k, Verb: call.Delete, Do: s.detach},
-			keystone.Route{Method: "GET", Path: "/v5/" + s.all + "/{" + s.name + "_id}/attached-policies", Kind: k, Verb: call.List, Do: s.list})
+			wire.Route{Method: "POST", Path: one + "/attach-" + s.name, Kind: k, Verb: call.Create, Do: s.attach},
+			wire.Route{Method: "POST", Path: one + "/detach-" + s.name, Kind: k, Verb: call.Delete, Do: s.detach},
+			wire.Route{Method: "GET", Path: "/v5/" + s.all + "/{" + s.name + "_id}/attached-policies", Kind: k, Verb: call.List, Do: s.list})
 	}
 	return out
 }
 
 // attached reads the grants of a domain ("" = the caller's) that hold in the whole of it.
-func attached(x *keystone.Exchange, domain string, f kind.Filter) ([]*keystone.GrantRow, error) {
+func attached(x *wire.Exchange, domain string, f kind.Filter) ([]*keystone.GrantRow, error) {
 	f.Where = wholeDomain
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Grant, domain, f)
+	rows, _, err := wire.Rows(x, x.API.Kinds.Grant, domain, f)
 	return rows, err
 }
 
@@ -52,12 +52,12 @@ func wholeDomain(r kind.AnyRow) bool {
 }
 
 // pair reads which policy and which subject a request is about, and what is granted to it.
-func (s subject) pair(x *keystone.Exchange, verb string) (p *keystone.PolicyRow, who kind.AnyRow, err error) {
+func (s subject) pair(x *wire.Exchange, verb string) (p *keystone.PolicyRow, who kind.AnyRow, err error) {
 	b := map[string]string{}
 	if err := x.Plain(&b); err != nil {
 		return nil, nil, err
 	}
-	if p, err = keystone.Get(x, x.API.Kinds.Policy, x.Param("policy_id")); err != nil {
+	if p, err = wire.Get(x, x.API.Kinds.Policy, x.Param("policy_id")); err != nil {
 		return nil, nil, err
 	}
 	field := s.name + "_id"
@@ -69,21 +69,21 @@ func (s subject) pair(x *keystone.Exchange, verb string) (p *keystone.PolicyRow,
 }
 
 // attach gives a policy; giving it again changes nothing.
-func (s subject) attach(x *keystone.Exchange) error {
+func (s subject) attach(x *wire.Exchange) error {
 	p, who, err := s.pair(x, call.Create)
 	if err != nil {
 		return err
 	}
 	_, err = x.Do(x.API.Kinds.Grant.D, call.Create, "", func(c *call.Call) {
-		c.Domain, c.Spec = string(p.Domain), keystone.Spec{"policy": p.ID, s.name: who.M().ID}.JSON()
+		c.Domain, c.Spec = string(p.Domain), wire.Spec{"policy": p.ID, s.name: who.M().ID}.JSON()
 	})
 	if err != nil && !fail.Is(err, fail.Exists) {
-		return keystone.Named(err)
+		return wire.Named(err)
 	}
 	return done(x)
 }
 
-func (s subject) detach(x *keystone.Exchange) error {
+func (s subject) detach(x *wire.Exchange) error {
 	p, who, err := s.pair(x, call.Delete)
 	if err != nil {
 		return err
@@ -104,20 +104,20 @@ func (s subject) detach(x *keystone.Exchange) error {
 }
 
 // done answers with an empty object: to a POST, clients take no 204.
-func done(x *keystone.Exchange) error {
-	token.Write(x.W, http.StatusOK, struct{}{})
+func done(x *wire.Exchange) error {
+	wire.Write(x.W, http.StatusOK, struct{}{})
 	return nil
 }
 
 // list lists the policies that are attached to the path's user, group or agency.
-func (s subject) list(x *keystone.Exchange) error {
+func (s subject) list(x *wire.Exchange) error {
 	who, err := x.Do(s.kind, call.Get, x.Param(s.name+"_id"), nil)
 	if err != nil {
 		return err
 	}
 	f := kind.Filter{Index: "subject", Value: string(who.M().ID), Where: wholeDomain}
 	return list(x, x.API.Kinds.Grant, "attached_policies", string(who.M().Domain), f, func(g *keystone.GrantRow) (any, error) {
-		p, err := keystone.Get(x, x.API.Kinds.Policy, g.Spec.Policy)
+		p, err := wire.Get(x, x.API.Kinds.Policy, g.Spec.Policy)
 		if err != nil {
 			return nil, err
 		}
@@ -126,8 +126,8 @@ func (s subject) list(x *keystone.Exchange) error {
 }
 
 // listEntities lists to whom a policy is attached; a page counts users, groups and agencies together.
-func listEntities(x *keystone.Exchange) error {
-	p, err := keystone.Get(x, x.API.Kinds.Policy, x.Param("policy_id"))
+func listEntities(x *wire.Exchange) error {
+	p, err := wire.Get(x, x.API.Kinds.Policy, x.Param("policy_id"))
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func listEntities(x *keystone.Exchange) error {
 		}
 	}
 	out["page_info"] = info
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }
 

@@ -5,13 +5,14 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
-func groupRoutes(a *keystone.API) []keystone.Route {
+func groupRoutes(a *wire.API) []wire.Route {
 	k, u, all, one := a.Kinds.Group.D, a.Kinds.User.D, "/v5/groups", "/v5/groups/{group_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listGroups},
 		{Method: "GET", Path: "/v5/groups-summary", Kind: k, Verb: call.List, Do: listGroupSummaries},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createGroup},
@@ -29,10 +30,10 @@ func groupView(r *keystone.GroupRow) map[string]any {
 }
 
 // groups lists the account's groups, or those that a user is in.
-func groups(x *keystone.Exchange, view func(*keystone.GroupRow) (any, error)) error {
+func groups(x *wire.Exchange, view func(*keystone.GroupRow) (any, error)) error {
 	f, domain := kind.Filter{}, ""
 	if who := x.Query("user_id"); who != "" {
-		user, err := keystone.Get(x, x.API.Kinds.User, who)
+		user, err := wire.Get(x, x.API.Kinds.User, who)
 		if err != nil {
 			return err
 		}
@@ -42,21 +43,21 @@ func groups(x *keystone.Exchange, view func(*keystone.GroupRow) (any, error)) er
 	return list(x, x.API.Kinds.Group, "groups", domain, f, view)
 }
 
-func listGroups(x *keystone.Exchange) error {
+func listGroups(x *wire.Exchange) error {
 	return groups(x, func(r *keystone.GroupRow) (any, error) { return groupView(r), nil })
 }
 
 // listGroupSummaries lists groups with how many users are in each.
-func listGroupSummaries(x *keystone.Exchange) error {
+func listGroupSummaries(x *wire.Exchange) error {
 	return groups(x, func(r *keystone.GroupRow) (any, error) {
-		members, _, err := keystone.Rows(x, x.API.Kinds.User, string(r.Domain), kind.Filter{Index: "group", Value: string(r.ID)})
+		members, _, err := wire.Rows(x, x.API.Kinds.User, string(r.Domain), kind.Filter{Index: "group", Value: string(r.ID)})
 		v := groupView(r)
 		v["user_count"] = len(members)
 		return v, err
 	})
 }
 
-func createGroup(x *keystone.Exchange) error {
+func createGroup(x *wire.Exchange) error {
 	var b struct {
 		Name        *string `json:"group_name"`
 		Description *string `json:"description"`
@@ -65,8 +66,8 @@ func createGroup(x *keystone.Exchange) error {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.Group.D, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "description", b.Description)
+		s := wire.Spec{}
+		wire.Set(s, "description", b.Description)
 		c.Name, c.Spec = b.Name, s.JSON()
 	})
 	if err != nil {
@@ -75,15 +76,15 @@ func createGroup(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "group", groupView(row.(*keystone.GroupRow)))
 }
 
-func showGroup(x *keystone.Exchange) error {
-	row, err := keystone.Get(x, x.API.Kinds.Group, x.Param("group_id"))
+func showGroup(x *wire.Exchange) error {
+	row, err := wire.Get(x, x.API.Kinds.Group, x.Param("group_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "group", groupView(row))
 }
 
-func updateGroup(x *keystone.Exchange) error {
+func updateGroup(x *wire.Exchange) error {
 	var b struct {
 		Name        *string `json:"new_group_name"`
 		Description *string `json:"new_group_description"`
@@ -92,8 +93,8 @@ func updateGroup(x *keystone.Exchange) error {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.Group.D, call.Update, x.Param("group_id"), func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "description", b.Description)
+		s := wire.Spec{}
+		wire.Set(s, "description", b.Description)
 		c.Name, c.Spec = b.Name, s.JSON()
 	})
 	if err != nil {
@@ -102,7 +103,7 @@ func updateGroup(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "group", groupView(row.(*keystone.GroupRow)))
 }
 
-func deleteGroup(x *keystone.Exchange) error {
+func deleteGroup(x *wire.Exchange) error {
 	if _, err := x.Do(x.API.Kinds.Group.D, call.Delete, x.Param("group_id"), nil); err != nil {
 		return err
 	}
@@ -110,21 +111,21 @@ func deleteGroup(x *keystone.Exchange) error {
 }
 
 // member reads which user a change of a group is about.
-func member(x *keystone.Exchange) (user, group string, err error) {
+func member(x *wire.Exchange) (user, group string, err error) {
 	var b struct {
 		UserID string `json:"user_id"`
 	}
 	if err := x.Plain(&b); err != nil {
 		return "", "", err
 	}
-	g, err := keystone.Get(x, x.API.Kinds.Group, x.Param("group_id"))
+	g, err := wire.Get(x, x.API.Kinds.Group, x.Param("group_id"))
 	if err != nil {
 		return "", "", err
 	}
 	return b.UserID, string(g.ID), must(x, x.API.Kinds.User.D, call.Update, g.Domain, "user_id", b.UserID)
 }
 
-func addUser(x *keystone.Exchange) error {
+func addUser(x *wire.Exchange) error {
 	user, group, err := member(x)
 	if err != nil {
 		return err
@@ -135,7 +136,7 @@ func addUser(x *keystone.Exchange) error {
 	return done(x)
 }
 
-func removeUser(x *keystone.Exchange) error {
+func removeUser(x *wire.Exchange) error {
 	user, group, err := member(x)
 	if err != nil {
 		return err

@@ -11,8 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -29,9 +28,9 @@ const (
 const Hidden = "huawei_"
 
 // Routes are the paths below /v5.
-func Routes(a *keystone.API) []keystone.Route {
-	var out []keystone.Route
-	for _, rs := range [][]keystone.Route{userRoutes(a), groupRoutes(a), keyRoutes(a), profileRoutes(a), policyRoutes(a), versionRoutes(a),
+func Routes(a *wire.API) []wire.Route {
+	var out []wire.Route
+	for _, rs := range [][]wire.Route{userRoutes(a), groupRoutes(a), keyRoutes(a), profileRoutes(a), policyRoutes(a), versionRoutes(a),
 		attachRoutes(a), agencyRoutes(a), mfaRoutes(a), ruleRoutes(a), tagRoutes(a), accountRoutes(a), schemaRoutes(a)} {
 		out = append(out, rs...)
 	}
@@ -59,7 +58,7 @@ type pageInfo struct {
 }
 
 // paging reads limit and marker.
-func paging(x *keystone.Exchange) (limit int, after string, err error) {
+func paging(x *wire.Exchange) (limit int, after string, err error) {
 	limit = defaultPage
 	if s := x.Query("limit"); s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxPage {
@@ -70,16 +69,16 @@ func paging(x *keystone.Exchange) (limit int, after string, err error) {
 }
 
 // page answers with one page of items under their plural name.
-func page(x *keystone.Exchange, plural string, items []any, next string) error {
+func page(x *wire.Exchange, plural string, items []any, next string) error {
 	if items == nil {
 		items = []any{}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{plural: items, "page_info": pageInfo{next, len(items)}})
+	wire.Write(x.W, http.StatusOK, map[string]any{plural: items, "page_info": pageInfo{next, len(items)}})
 	return nil
 }
 
 // list answers with a page of rows of a domain ("" = the caller's); their ids are the markers.
-func list[S, T any](x *keystone.Exchange, t kind.Table[S, T], plural, domain string, f kind.Filter, view func(*kind.Row[S, T]) (any, error)) error {
+func list[S, T any](x *wire.Exchange, t kind.Table[S, T], plural, domain string, f kind.Filter, view func(*kind.Row[S, T]) (any, error)) error {
 	limit, after, err := paging(x)
 	if err != nil {
 		return err
@@ -92,7 +91,7 @@ func list[S, T any](x *keystone.Exchange, t kind.Table[S, T], plural, domain str
 		f.After = row
 	}
 	f.Limit = limit
-	rows, more, err := keystone.Rows(x, t, domain, f)
+	rows, more, err := wire.Rows(x, t, domain, f)
 	if err != nil {
 		return err
 	}
@@ -112,7 +111,7 @@ func list[S, T any](x *keystone.Exchange, t kind.Table[S, T], plural, domain str
 }
 
 // slice answers with a page of a list that is at hand whole; the markers are positions in it.
-func slice(x *keystone.Exchange, plural string, items []any) error {
+func slice(x *wire.Exchange, plural string, items []any) error {
 	limit, after, err := paging(x)
 	if err != nil {
 		return err
@@ -155,7 +154,7 @@ func text(s *string) string {
 }
 
 // ask asks the policies whether the caller may do verb on a kind in a domain at all.
-func ask(x *keystone.Exchange, k *kind.Def, verb string, domain id.ID) error {
+func ask(x *wire.Exchange, k *kind.Def, verb string, domain id.ID) error {
 	c := x.Call
 	c.Domain = string(domain)
 	_, _, err := x.API.Door.Permit(x.R.Context(), &c, k, verb, "*")
@@ -164,7 +163,7 @@ func ask(x *keystone.Exchange, k *kind.Def, verb string, domain id.ID) error {
 
 // must wants an id that the body has to name. Without one the caller is first asked whether they may do this at all:
 // who may not learns nothing of how it is done.
-func must(x *keystone.Exchange, k *kind.Def, verb string, domain id.ID, field, value string) error {
+func must(x *wire.Exchange, k *kind.Def, verb string, domain id.ID, field, value string) error {
 	if value != "" {
 		return nil
 	}

@@ -5,16 +5,17 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
-func keyRoutes(a *keystone.API) []keystone.Route {
+func keyRoutes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.Key.D, "/v5/users/{user_id}/access-keys"
 	one := all + "/{access_key_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listKeys},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createKey},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: updateKey},
@@ -31,8 +32,8 @@ func keyView(r *keystone.KeyRow) map[string]any {
 	return map[string]any{"user_id": r.Spec.User, "access_key_id": r.Status.Access, "created_at": stamp(r.Created), "status": status}
 }
 
-func listKeys(x *keystone.Exchange) error {
-	u, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+func listKeys(x *wire.Exchange) error {
+	u, err := wire.Get(x, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
@@ -41,16 +42,16 @@ func listKeys(x *keystone.Exchange) error {
 }
 
 // createKey makes a key; its answer is the only one that shows the secret.
-func createKey(x *keystone.Exchange) error {
-	u, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+func createKey(x *wire.Exchange) error {
+	u, err := wire.Get(x, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.Key.D, call.Create, "", func(c *call.Call) {
-		c.Domain, c.Spec = string(u.Domain), keystone.Spec{"user": u.ID}.JSON()
+		c.Domain, c.Spec = string(u.Domain), wire.Spec{"user": u.ID}.JSON()
 	})
 	if err != nil {
-		return keystone.Named(err)
+		return wire.Named(err)
 	}
 	r := row.(*keystone.KeyRow)
 	v := keyView(r)
@@ -60,13 +61,13 @@ func createKey(x *keystone.Exchange) error {
 }
 
 // key finds the user's key in the path.
-func key(x *keystone.Exchange) (*keystone.KeyRow, error) {
-	u, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+func key(x *wire.Exchange) (*keystone.KeyRow, error) {
+	u, err := wire.Get(x, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return nil, err
 	}
 	access := x.Param("access_key_id")
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Key, string(u.Domain), kind.Filter{Index: "access", Value: access, Limit: 1})
+	rows, _, err := wire.Rows(x, x.API.Kinds.Key, string(u.Domain), kind.Filter{Index: "access", Value: access, Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func key(x *keystone.Exchange) (*keystone.KeyRow, error) {
 	return rows[0], nil
 }
 
-func updateKey(x *keystone.Exchange) error {
+func updateKey(x *wire.Exchange) error {
 	var b struct {
 		Status *string `json:"status"`
 	}
@@ -87,7 +88,7 @@ func updateKey(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	switch text(b.Status) {
 	case "":
 	case "active", "inactive":
@@ -102,7 +103,7 @@ func updateKey(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "access_key", keyView(row.(*keystone.KeyRow)))
 }
 
-func deleteKey(x *keystone.Exchange) error {
+func deleteKey(x *wire.Exchange) error {
 	r, err := key(x)
 	if err != nil {
 		return err
@@ -114,7 +115,7 @@ func deleteKey(x *keystone.Exchange) error {
 }
 
 // showKeyUse tells when a key was last used, to a minute.
-func showKeyUse(x *keystone.Exchange) error {
+func showKeyUse(x *wire.Exchange) error {
 	r, err := key(x)
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@ package iamv5
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -13,9 +13,9 @@ import (
 // DeviceRow is a second factor.
 type DeviceRow = kind.Row[ident.DeviceSpec, ident.DeviceStatus]
 
-func mfaRoutes(a *keystone.API) []keystone.Route {
+func mfaRoutes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.Device.D, "/v5/virtual-mfa-devices"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: "/v5/mfa-devices", Kind: k, Verb: call.List, Do: listDevices},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createDevice},
 		{Method: "DELETE", Path: all, Kind: k, Verb: call.Delete, Do: deleteDevice},
@@ -29,13 +29,13 @@ func Serial(r *DeviceRow) string { return "iam:" + string(r.Domain) + ":mfa/" + 
 
 // Own tells whether a user is the caller, who manages second factors of their own without a policy. Keys and agencies
 // are not the person: what they may do, policies say.
-func Own(x *keystone.Exchange, user string) bool {
+func Own(x *wire.Exchange, user string) bool {
 	p := x.Who
 	return user == string(p.User) && (p.Method == ident.ByToken || p.Method == ident.ByPassword) && p.Whole()
 }
 
 // as lets the call be the caller's own business where it is.
-func as(x *keystone.Exchange, user string) func(*call.Call) {
+func as(x *wire.Exchange, user string) func(*call.Call) {
 	return func(c *call.Call) {
 		if Own(x, user) {
 			c.Principal, c.Domain = ident.OnBehalf(x.Who, "own second factor"), ""
@@ -44,19 +44,19 @@ func as(x *keystone.Exchange, user string) func(*call.Call) {
 }
 
 // Devices lists the second factors of a user ("" = of everybody).
-func Devices(x *keystone.Exchange, user string) ([]*DeviceRow, error) {
+func Devices(x *wire.Exchange, user string) ([]*DeviceRow, error) {
 	y := *x
 	f := kind.Filter{}
 	if user != "" {
 		f.Index, f.Value = "user", user
 		as(x, user)(&y.Call)
 	}
-	rows, _, err := keystone.Rows(&y, x.API.Kinds.Device, "", f)
+	rows, _, err := wire.Rows(&y, x.API.Kinds.Device, "", f)
 	return rows, err
 }
 
 // FindDevice finds a user's device by its serial number.
-func FindDevice(x *keystone.Exchange, verb, user, serial string) (*DeviceRow, error) {
+func FindDevice(x *wire.Exchange, verb, user, serial string) (*DeviceRow, error) {
 	if err := must(x, x.API.Kinds.Device.D, verb, "", "user_id", user); err != nil {
 		return nil, err
 	}
@@ -73,16 +73,16 @@ func FindDevice(x *keystone.Exchange, verb, user, serial string) (*DeviceRow, er
 }
 
 // CreateDevice makes a device; its answer is the only one that shows the secret.
-func CreateDevice(x *keystone.Exchange, user, name string) (map[string]any, error) {
+func CreateDevice(x *wire.Exchange, user, name string) (map[string]any, error) {
 	row, err := x.Do(x.API.Kinds.Device.D, call.Create, "", func(c *call.Call) {
 		as(x, user)(c)
-		c.Spec = keystone.Spec{"user": user}.JSON()
+		c.Spec = wire.Spec{"user": user}.JSON()
 		if name != "" {
 			c.Name = &name
 		}
 	})
 	if err != nil {
-		return nil, keystone.Named(err)
+		return nil, wire.Named(err)
 	}
 	r := row.(*DeviceRow)
 	x.W.Header().Set("Cache-Control", "no-store")
@@ -90,20 +90,20 @@ func CreateDevice(x *keystone.Exchange, user, name string) (map[string]any, erro
 }
 
 // ConfirmDevice makes a device work, by two codes that it shows one after the other.
-func ConfirmDevice(x *keystone.Exchange, user, serial, first, second string) error {
+func ConfirmDevice(x *wire.Exchange, user, serial, first, second string) error {
 	r, err := FindDevice(x, "confirm", user, serial)
 	if err != nil {
 		return err
 	}
 	_, err = x.Do(x.API.Kinds.Device.D, "confirm", string(r.ID), func(c *call.Call) {
 		as(x, user)(c)
-		c.In = keystone.Spec{"code": first, "next_code": second}.JSON()
+		c.In = wire.Spec{"code": first, "next_code": second}.JSON()
 	})
 	return err
 }
 
 // RemoveDevice takes a device away.
-func RemoveDevice(x *keystone.Exchange, user, serial string) error {
+func RemoveDevice(x *wire.Exchange, user, serial string) error {
 	r, err := FindDevice(x, call.Delete, user, serial)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func RemoveDevice(x *keystone.Exchange, user, serial string) error {
 	return err
 }
 
-func listDevices(x *keystone.Exchange) error {
+func listDevices(x *wire.Exchange) error {
 	rows, err := Devices(x, x.Query("user_id"))
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func listDevices(x *keystone.Exchange) error {
 	return slice(x, "mfa_devices", items)
 }
 
-func createDevice(x *keystone.Exchange) error {
+func createDevice(x *wire.Exchange) error {
 	var b struct {
 		Name string `json:"virtual_mfa_device_name"`
 		User string `json:"user_id"`
@@ -139,14 +139,14 @@ func createDevice(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "virtual_mfa_device", v)
 }
 
-func deleteDevice(x *keystone.Exchange) error {
+func deleteDevice(x *wire.Exchange) error {
 	if err := RemoveDevice(x, x.Query("user_id"), x.Query("serial_number")); err != nil {
 		return err
 	}
 	return x.NoContent()
 }
 
-func enableDevice(x *keystone.Exchange) error {
+func enableDevice(x *wire.Exchange) error {
 	var b struct {
 		User   string `json:"user_id"`
 		Serial string `json:"serial_number"`
@@ -163,7 +163,7 @@ func enableDevice(x *keystone.Exchange) error {
 }
 
 // disableDevice takes the device away: one that is there and is not asked for would be of no use to anybody.
-func disableDevice(x *keystone.Exchange) error {
+func disableDevice(x *wire.Exchange) error {
 	var b struct {
 		User   string `json:"user_id"`
 		Serial string `json:"serial_number"`

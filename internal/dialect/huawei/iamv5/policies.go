@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -16,9 +17,9 @@ import (
 // pathTag keeps the path that a client gave a policy or an agency; it is a label, nothing is decided by it.
 const pathTag = Hidden + "path"
 
-func policyRoutes(a *keystone.API) []keystone.Route {
+func policyRoutes(a *wire.API) []wire.Route {
 	k, all, one := a.Kinds.Policy.D, "/v5/policies", "/v5/policies/{policy_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listPolicies},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createPolicy},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showPolicy},
@@ -41,7 +42,7 @@ type about struct {
 }
 
 // learn reads it, of one policy or of all of a domain's. Who may not see grants or versions sees policies without.
-func learn(x *keystone.Exchange, domain, policy string) (about, error) {
+func learn(x *wire.Exchange, domain, policy string) (about, error) {
 	a := about{attached: map[string]int{}, version: map[string]string{}}
 	f := kind.Filter{}
 	if policy != "" {
@@ -56,7 +57,7 @@ func learn(x *keystone.Exchange, domain, policy string) (about, error) {
 		a.attached[g.Spec.Policy]++
 	}
 	f.Where = func(r kind.AnyRow) bool { return r.(*versionRow).Spec.Default }
-	all, _, err := keystone.Rows(x, x.API.Kinds.Version, domain, f)
+	all, _, err := wire.Rows(x, x.API.Kinds.Version, domain, f)
 	if err != nil && !fail.Is(err, fail.Denied) {
 		return a, err
 	}
@@ -80,7 +81,7 @@ func policyView(r *keystone.PolicyRow, a about) map[string]any {
 	return v
 }
 
-func listPolicies(x *keystone.Exchange) error {
+func listPolicies(x *wire.Exchange) error {
 	of, path, only := x.Query("policy_type"), x.Query("path_prefix"), x.Query("only_attached") == "true"
 	if of != "" && of != "system" && of != "custom" {
 		return fail.Field("policy_type", "%q is neither system nor custom", of)
@@ -111,7 +112,7 @@ func document(field string, s *string) (json.RawMessage, error) {
 	return json.RawMessage(*s), nil
 }
 
-func createPolicy(x *keystone.Exchange) error {
+func createPolicy(x *wire.Exchange) error {
 	var b struct {
 		Name        *string `json:"policy_name"`
 		Path        *string `json:"path"`
@@ -126,8 +127,8 @@ func createPolicy(x *keystone.Exchange) error {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.Policy.D, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "description", b.Description)
+		s := wire.Spec{}
+		wire.Set(s, "description", b.Description)
 		if doc != nil {
 			s["document"] = doc
 		}
@@ -142,7 +143,7 @@ func createPolicy(x *keystone.Exchange) error {
 	return showOne(x, http.StatusCreated, row.(*keystone.PolicyRow))
 }
 
-func showOne(x *keystone.Exchange, status int, r *keystone.PolicyRow) error {
+func showOne(x *wire.Exchange, status int, r *keystone.PolicyRow) error {
 	a, err := learn(x, string(r.Domain), string(r.ID))
 	if err != nil {
 		return err
@@ -150,15 +151,15 @@ func showOne(x *keystone.Exchange, status int, r *keystone.PolicyRow) error {
 	return x.One(status, "policy", policyView(r, a))
 }
 
-func showPolicy(x *keystone.Exchange) error {
-	row, err := keystone.Get(x, x.API.Kinds.Policy, x.Param("policy_id"))
+func showPolicy(x *wire.Exchange) error {
+	row, err := wire.Get(x, x.API.Kinds.Policy, x.Param("policy_id"))
 	if err != nil {
 		return err
 	}
 	return showOne(x, http.StatusOK, row)
 }
 
-func deletePolicy(x *keystone.Exchange) error {
+func deletePolicy(x *wire.Exchange) error {
 	if _, err := x.Do(x.API.Kinds.Policy.D, call.Delete, x.Param("policy_id"), nil); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -11,9 +12,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
-func profileRoutes(a *keystone.API) []keystone.Route {
+func profileRoutes(a *wire.API) []wire.Route {
 	k, one := a.Kinds.User.D, "/v5/users/{user_id}/login-profile"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showProfile},
 		{Method: "POST", Path: one, Kind: k, Verb: call.Update, Do: createProfile},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: updateProfile},
@@ -23,7 +24,7 @@ func profileRoutes(a *keystone.API) []keystone.Route {
 }
 
 // profileView is a log-in profile: that a user has a password. It is as old as the password.
-func profileView(x *keystone.Exchange, r *keystone.UserRow) (map[string]any, error) {
+func profileView(x *wire.Exchange, r *keystone.UserRow) (map[string]any, error) {
 	st, err := state(x, r.ID)
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func profileView(x *keystone.Exchange, r *keystone.UserRow) (map[string]any, err
 	return v, err
 }
 
-func answerProfile(x *keystone.Exchange, status int, r *keystone.UserRow) error {
+func answerProfile(x *wire.Exchange, status int, r *keystone.UserRow) error {
 	v, err := profileView(x, r)
 	if err != nil {
 		return err
@@ -56,8 +57,8 @@ func noProfile(r *keystone.UserRow) error {
 	return fail.New(fail.NotFound, "user %s has no log-in profile", r.Name).Then("make one: POST /v5/users/%s/login-profile", r.ID)
 }
 
-func showProfile(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+func showProfile(x *wire.Exchange) error {
+	r, err := wire.Get(x, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
@@ -69,9 +70,9 @@ func showProfile(x *keystone.Exchange) error {
 
 // setPassword changes a user whose password is there already, or is not, as the caller wants it to be; again where
 // somebody else changed the user meanwhile.
-func setPassword(x *keystone.Exchange, spec keystone.Spec, was func(*keystone.UserRow) error) (*keystone.UserRow, error) {
+func setPassword(x *wire.Exchange, spec wire.Spec, was func(*keystone.UserRow) error) (*keystone.UserRow, error) {
 	for try := 0; ; try++ {
-		r, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+		r, err := wire.Get(x, x.API.Kinds.User, x.Param("user_id"))
 		if err != nil {
 			return nil, err
 		}
@@ -91,7 +92,7 @@ func setPassword(x *keystone.Exchange, spec keystone.Spec, was func(*keystone.Us
 	}
 }
 
-func createProfile(x *keystone.Exchange) error {
+func createProfile(x *wire.Exchange) error {
 	var b struct {
 		Password *string `json:"password"`
 		Reset    *bool   `json:"password_reset_required"`
@@ -99,9 +100,9 @@ func createProfile(x *keystone.Exchange) error {
 	if err := x.Plain(&b); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "password", b.Password)
-	keystone.Set(s, "password_reset", b.Reset)
+	s := wire.Spec{}
+	wire.Set(s, "password", b.Password)
+	wire.Set(s, "password_reset", b.Reset)
 	r, err := setPassword(x, s, func(r *keystone.UserRow) error {
 		switch {
 		case r.Spec.Password != "":
@@ -117,7 +118,7 @@ func createProfile(x *keystone.Exchange) error {
 	return answerProfile(x, http.StatusCreated, r)
 }
 
-func updateProfile(x *keystone.Exchange) error {
+func updateProfile(x *wire.Exchange) error {
 	var b struct {
 		Password *string `json:"password"`
 		Reset    *bool   `json:"password_reset_required"`
@@ -125,9 +126,9 @@ func updateProfile(x *keystone.Exchange) error {
 	if err := x.Plain(&b); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "password", b.Password)
-	keystone.Set(s, "password_reset", b.Reset)
+	s := wire.Spec{}
+	wire.Set(s, "password", b.Password)
+	wire.Set(s, "password_reset", b.Reset)
 	r, err := setPassword(x, s, func(r *keystone.UserRow) error {
 		switch {
 		case r.Spec.Password == "":
@@ -143,8 +144,8 @@ func updateProfile(x *keystone.Exchange) error {
 	return answerProfile(x, http.StatusOK, r)
 }
 
-func deleteProfile(x *keystone.Exchange) error {
-	_, err := setPassword(x, keystone.Spec{"password": "", "password_reset": false}, func(r *keystone.UserRow) error {
+func deleteProfile(x *wire.Exchange) error {
+	_, err := setPassword(x, wire.Spec{"password": "", "password_reset": false}, func(r *keystone.UserRow) error {
 		if r.Spec.Password == "" {
 			return noProfile(r)
 		}
@@ -157,7 +158,7 @@ func deleteProfile(x *keystone.Exchange) error {
 }
 
 // changePassword lets users change their own password: whoever knows the old one may.
-func changePassword(x *keystone.Exchange) error {
+func changePassword(x *wire.Exchange) error {
 	var b struct {
 		New *string `json:"new_password"`
 		Old *string `json:"old_password"`

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -16,9 +16,9 @@ import (
 // MaxPassword is how long a password may be, in characters.
 const MaxPassword = 255
 
-func ruleRoutes(a *keystone.API) []keystone.Route {
+func ruleRoutes(a *wire.API) []wire.Route {
 	k := a.Kinds.Rules.D
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: "/v5/password-policy", Kind: k, Verb: call.Get, Do: showPasswordPolicy},
 		{Method: "PUT", Path: "/v5/password-policy", Kind: k, Verb: call.Update, Do: updatePasswordPolicy},
 		{Method: "GET", Path: "/v5/login-policy", Kind: k, Verb: call.Get, Do: showLoginPolicy},
@@ -29,7 +29,7 @@ func ruleRoutes(a *keystone.API) []keystone.Route {
 type rulesRow = kind.Row[ident.RulesSpec, ident.None]
 
 // Rules reads what a domain ("" = the caller's) demands of log-ins and passwords.
-func Rules(x *keystone.Exchange, domain string) (ident.RulesSpec, error) {
+func Rules(x *wire.Exchange, domain string) (ident.RulesSpec, error) {
 	row, err := x.Do(x.API.Kinds.Rules.D, call.Get, ident.RulesName, func(c *call.Call) { in(c, domain) })
 	if err != nil {
 		return ident.RulesSpec{}, err
@@ -38,7 +38,7 @@ func Rules(x *keystone.Exchange, domain string) (ident.RulesSpec, error) {
 }
 
 // MayChangeRules asks the policies before a body is read.
-func MayChangeRules(x *keystone.Exchange, domain string) error {
+func MayChangeRules(x *wire.Exchange, domain string) error {
 	c := x.Call
 	in(&c, domain)
 	_, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.Rules.D, call.Update, ident.RulesName)
@@ -46,7 +46,7 @@ func MayChangeRules(x *keystone.Exchange, domain string) error {
 }
 
 // ChangeRules changes them by a patch.
-func ChangeRules(x *keystone.Exchange, domain string, patch keystone.Spec) (ident.RulesSpec, error) {
+func ChangeRules(x *wire.Exchange, domain string, patch wire.Spec) (ident.RulesSpec, error) {
 	row, err := x.Do(x.API.Kinds.Rules.D, call.Update, ident.RulesName, func(c *call.Call) { in(c, domain); c.Spec = patch.JSON() })
 	if err != nil {
 		return ident.RulesSpec{}, err
@@ -88,18 +88,18 @@ type PasswordBody struct {
 }
 
 // Spec is the body as a patch of the rules for passwords.
-func (b *PasswordBody) Spec() keystone.Spec {
-	s := keystone.Spec{}
-	keystone.Set(s, "max_repeat", b.MaxRepeat)
-	keystone.Set(s, "min_age_minutes", b.MinAge)
-	keystone.Set(s, "min_length", b.MinLength)
-	keystone.Set(s, "not_user_name", b.NotUserName)
-	keystone.Set(s, "max_age_days", b.MaxAge)
-	keystone.Set(s, "classes", b.Classes)
+func (b *PasswordBody) Spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "max_repeat", b.MaxRepeat)
+	wire.Set(s, "min_age_minutes", b.MinAge)
+	wire.Set(s, "min_length", b.MinLength)
+	wire.Set(s, "not_user_name", b.NotUserName)
+	wire.Set(s, "max_age_days", b.MaxAge)
+	wire.Set(s, "classes", b.Classes)
 	return s
 }
 
-func showPasswordPolicy(x *keystone.Exchange) error {
+func showPasswordPolicy(x *wire.Exchange) error {
 	r, err := Rules(x, "")
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func showPasswordPolicy(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "password_policy", PasswordView(r.Password))
 }
 
-func updatePasswordPolicy(x *keystone.Exchange) error {
+func updatePasswordPolicy(x *wire.Exchange) error {
 	if err := MayChangeRules(x, ""); err != nil {
 		return err
 	}
@@ -123,8 +123,8 @@ func updatePasswordPolicy(x *keystone.Exchange) error {
 		return fail.Field("allow_user_to_change_password", "cannot be forbidden here").Then("leave it true")
 	}
 	s := b.Spec()
-	keystone.Set(s, "reuse", b.Reuse)
-	r, err := ChangeRules(x, "", keystone.Spec{"password": s})
+	wire.Set(s, "reuse", b.Reuse)
+	r, err := ChangeRules(x, "", wire.Spec{"password": s})
 	if err != nil {
 		return err
 	}
@@ -149,14 +149,14 @@ type LoginBody struct {
 }
 
 // Spec is the body as a patch of the rules for log-ins.
-func (b *LoginBody) Spec() keystone.Spec {
-	s := keystone.Spec{}
-	keystone.Set(s, "notice", b.Notice)
-	keystone.Set(s, "lock_for", b.LockFor)
-	keystone.Set(s, "lock_after", b.LockAfter)
-	keystone.Set(s, "lock_window", b.LockWindow)
-	keystone.Set(s, "session_minutes", b.Session)
-	keystone.Set(s, "show_recent", b.ShowRecent)
+func (b *LoginBody) Spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "notice", b.Notice)
+	wire.Set(s, "lock_for", b.LockFor)
+	wire.Set(s, "lock_after", b.LockAfter)
+	wire.Set(s, "lock_window", b.LockWindow)
+	wire.Set(s, "session_minutes", b.Session)
+	wire.Set(s, "show_recent", b.ShowRecent)
 	return s
 }
 
@@ -166,7 +166,7 @@ func loginPolicy(r ident.RulesSpec) map[string]any {
 	return v
 }
 
-func showLoginPolicy(x *keystone.Exchange) error {
+func showLoginPolicy(x *wire.Exchange) error {
 	r, err := Rules(x, "")
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func showLoginPolicy(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "login_policy", loginPolicy(r))
 }
 
-func updateLoginPolicy(x *keystone.Exchange) error {
+func updateLoginPolicy(x *wire.Exchange) error {
 	if err := MayChangeRules(x, ""); err != nil {
 		return err
 	}
@@ -187,8 +187,8 @@ func updateLoginPolicy(x *keystone.Exchange) error {
 		return err
 	}
 	s := b.LoginBody.Spec()
-	keystone.Set(s, "validity_days", b.Validity)
-	patch := keystone.Spec{"login": s}
+	wire.Set(s, "validity_days", b.Validity)
+	patch := wire.Spec{"login": s}
 	if b.Masks != nil || b.Ranges != nil || b.Masks6 != nil || b.Ranges6 != nil {
 		patch["console_networks"] = b.Networks()
 	}

@@ -4,23 +4,22 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/policy"
 )
 
-func schemaRoutes(*keystone.API) []keystone.Route {
-	return []keystone.Route{
+func schemaRoutes(*wire.API) []wire.Route {
+	return []wire.Route{
 		{Method: "GET", Path: "/v5/authorization-schemas/registered-services", Do: listServices},
 		{Method: "GET", Path: "/v5/authorization-schemas/services/{service_code}", Do: showSchema},
 	}
 }
 
 // listServices lists the services that policies can speak of.
-func listServices(x *keystone.Exchange) error {
+func listServices(x *wire.Exchange) error {
 	var names []string
 	for _, k := range x.API.Door.Kinds {
 		names = append(names, k.Service)
@@ -39,7 +38,7 @@ type words struct {
 }
 
 // showSchema tells what policies can say of a service: it is read from the descriptions of its resources.
-func showSchema(x *keystone.Exchange) error {
+func showSchema(x *wire.Exchange) error {
 	service := x.Param("service_code")
 	actions, resources := []any{}, []any{}
 	for _, k := range x.API.Door.Kinds {
@@ -61,7 +60,7 @@ func showSchema(x *keystone.Exchange) error {
 	for _, key := range policy.GlobalKeys() {
 		conditions = append(conditions, map[string]any{"key": key, "value_type": "string", "multi_valued": key == "g:TagKeys", "description": words{key, key}})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"version": "v1", "actions": actions, "resources": resources, "conditions": conditions, "operations": []any{}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"version": "v1", "actions": actions, "resources": resources, "conditions": conditions, "operations": []any{}})
 	return nil
 }
 

@@ -7,38 +7,37 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/login"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 )
 
 // TokenRoutes are those of Huawei's STS (https://support.huaweicloud.com/intl/en-us/api-sts/).
-func TokenRoutes() []keystone.Route {
-	return []keystone.Route{
+func TokenRoutes() []wire.Route {
+	return []wire.Route{
 		{Method: "GET", Path: "/v5/caller-identity", Do: caller},
 		{Method: "POST", Path: "/v5/agencies/assume", Do: assumeAgency},
 	}
 }
 
 // caller tells who the caller is.
-func caller(x *keystone.Exchange) error {
+func caller(x *wire.Exchange) error {
 	p, what := x.Who, "user"
 	if p.Agency != "" {
 		what = "agency"
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"account_id": p.Domain, "principal_id": p.User, "principal_urn": urn(p.Domain, what, p.UserName)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"account_id": p.Domain, "principal_id": p.User, "principal_urn": urn(p.Domain, what, p.UserName)})
 	return nil
 }
 
 // From says where a request comes from, for the audit log.
-func From(x *keystone.Exchange) login.From {
+func From(x *wire.Exchange) login.From {
 	c := x.Call
 	return login.From{Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, RequestID: c.RequestID}
 }
 
 // assumeAgency gives out temporary keys that act through an agency.
-func assumeAgency(x *keystone.Exchange) error {
+func assumeAgency(x *wire.Exchange) error {
 	var b struct {
 		URN      string   `json:"agency_urn"`
 		Session  string   `json:"agency_session_name"`
@@ -66,13 +65,13 @@ func assumeAgency(x *keystone.Exchange) error {
 		return err
 	}
 	x.W.Header().Set("Cache-Control", "no-store")
-	token.Write(x.W, http.StatusCreated, map[string]any{"source_identity": "", "assumed_agency": map[string]string{"urn": "sts::" + part[2] + ":assumed-agency:" + name + "/" + b.Session,
+	wire.Write(x.W, http.StatusCreated, map[string]any{"source_identity": "", "assumed_agency": map[string]string{"urn": "sts::" + part[2] + ":assumed-agency:" + name + "/" + b.Session,
 		"id": name + ":" + b.Session}, "credentials": map[string]any{"access_key_id": keys.Access, "secret_access_key": keys.Secret,
 		"security_token": keys.Token, "expiration": stamp(keys.Expires)}})
 	return nil
 }
 
-func temporary(x *keystone.Exchange, a login.Agency, seconds *int64, narrow json.RawMessage) (ident.Temporary, error) {
+func temporary(x *wire.Exchange, a login.Agency, seconds *int64, narrow json.RawMessage) (ident.Temporary, error) {
 	life := time.Duration(session) * time.Second
 	if seconds != nil {
 		life = time.Duration(*seconds) * time.Second

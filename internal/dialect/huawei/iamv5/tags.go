@@ -4,16 +4,15 @@ import (
 	"maps"
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
-func tagRoutes(a *keystone.API) []keystone.Route {
+func tagRoutes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.User.D, "/v5/{resource_type}/{resource_id}/tags"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.Get, Do: listTags},
 		{Method: "POST", Path: all + "/create", Kind: k, Verb: call.Update, Do: setTags},
 		{Method: "DELETE", Path: all + "/delete", Kind: k, Verb: call.Update, Do: removeTags},
@@ -22,7 +21,7 @@ func tagRoutes(a *keystone.API) []keystone.Route {
 }
 
 // tagged reads the row whose tags are asked for.
-func tagged(x *keystone.Exchange) (*kind.Def, kind.AnyRow, error) {
+func tagged(x *wire.Exchange) (*kind.Def, kind.AnyRow, error) {
 	of := x.Param("resource_type")
 	for _, s := range subjects(x.API) {
 		if s.name == of && s.name != "group" {
@@ -33,17 +32,17 @@ func tagged(x *keystone.Exchange) (*kind.Def, kind.AnyRow, error) {
 	return nil, nil, fail.New(fail.NotFound, "nothing of the type %q has tags here", of).Then("use user or agency")
 }
 
-func listTags(x *keystone.Exchange) error {
+func listTags(x *wire.Exchange) error {
 	_, row, err := tagged(x)
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"tags": tagsOf(row.M())})
+	wire.Write(x.W, http.StatusOK, map[string]any{"tags": tagsOf(row.M())})
 	return nil
 }
 
 // changeTags edits the tags of the path's row, again where somebody else changed it meanwhile.
-func changeTags(x *keystone.Exchange, edit func(map[string]string) error) (kind.AnyRow, error) {
+func changeTags(x *wire.Exchange, edit func(map[string]string) error) (kind.AnyRow, error) {
 	for try := 0; ; try++ {
 		k, row, err := tagged(x)
 		if err != nil {
@@ -63,7 +62,7 @@ func changeTags(x *keystone.Exchange, edit func(map[string]string) error) (kind.
 	}
 }
 
-func setTags(x *keystone.Exchange) error {
+func setTags(x *wire.Exchange) error {
 	var b struct {
 		Tags []tag `json:"tags"`
 	}
@@ -82,7 +81,7 @@ func setTags(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusCreated, map[string]any{"tags": tagsOf(row.M())})
+	wire.Write(x.W, http.StatusCreated, map[string]any{"tags": tagsOf(row.M())})
 	return nil
 }
 
@@ -94,7 +93,7 @@ func plainKey(key string) error {
 }
 
 // removeTags takes a list of keys; keys that are not there are no fault.
-func removeTags(x *keystone.Exchange) error {
+func removeTags(x *wire.Exchange) error {
 	k, row, err := tagged(x)
 	if err != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
@@ -85,7 +85,7 @@ func trustText(w trustPrincipal) string {
 }
 
 // applyTrust puts whom an agency trusts into its spec.
-func applyTrust(s keystone.Spec, account, service string) {
+func applyTrust(s wire.Spec, account, service string) {
 	if account != "" {
 		s["trust_domain"], s["trust_service"] = account, ""
 	} else if service != "" {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -11,9 +12,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
-func userRoutes(a *keystone.API) []keystone.Route {
+func userRoutes(a *wire.API) []wire.Route {
 	k, all, one := a.Kinds.User.D, "/v5/users", "/v5/users/{user_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listUsers},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createUser},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: showUser},
@@ -30,10 +31,10 @@ func userView(r *keystone.UserRow) map[string]any {
 }
 
 // listUsers lists the account's users, or a group's.
-func listUsers(x *keystone.Exchange) error {
+func listUsers(x *wire.Exchange) error {
 	f, domain := kind.Filter{}, ""
 	if g := x.Query("group_id"); g != "" {
-		group, err := keystone.Get(x, x.API.Kinds.Group, g)
+		group, err := wire.Get(x, x.API.Kinds.Group, g)
 		if err != nil {
 			return err
 		}
@@ -42,7 +43,7 @@ func listUsers(x *keystone.Exchange) error {
 	return list(x, x.API.Kinds.User, "users", domain, f, func(r *keystone.UserRow) (any, error) { return userView(r), nil })
 }
 
-func createUser(x *keystone.Exchange) error {
+func createUser(x *wire.Exchange) error {
 	var b struct {
 		Name        *string `json:"name"`
 		Description *string `json:"description"`
@@ -52,9 +53,9 @@ func createUser(x *keystone.Exchange) error {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.User.D, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "description", b.Description)
-		keystone.Not(s, "disabled", b.Enabled)
+		s := wire.Spec{}
+		wire.Set(s, "description", b.Description)
+		wire.Not(s, "disabled", b.Enabled)
 		c.Name, c.Spec = b.Name, s.JSON()
 	})
 	if err != nil {
@@ -63,8 +64,8 @@ func createUser(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "user", userView(row.(*keystone.UserRow)))
 }
 
-func showUser(x *keystone.Exchange) error {
-	row, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+func showUser(x *wire.Exchange) error {
+	row, err := wire.Get(x, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func showUser(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "user", v)
 }
 
-func updateUser(x *keystone.Exchange) error {
+func updateUser(x *wire.Exchange) error {
 	var b struct {
 		Name        *string `json:"new_user_name"`
 		Description *string `json:"new_description"`
@@ -83,9 +84,9 @@ func updateUser(x *keystone.Exchange) error {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.User.D, call.Update, x.Param("user_id"), func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "description", b.Description)
-		keystone.Not(s, "disabled", b.Enabled)
+		s := wire.Spec{}
+		wire.Set(s, "description", b.Description)
+		wire.Not(s, "disabled", b.Enabled)
 		c.Name, c.Spec = b.Name, s.JSON()
 	})
 	if err != nil {
@@ -94,7 +95,7 @@ func updateUser(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "user", userView(row.(*keystone.UserRow)))
 }
 
-func deleteUser(x *keystone.Exchange) error {
+func deleteUser(x *wire.Exchange) error {
 	if _, err := x.Do(x.API.Kinds.User.D, call.Delete, x.Param("user_id"), nil); err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func deleteUser(x *keystone.Exchange) error {
 }
 
 // state reads what happened to a user's log-in.
-func state(x *keystone.Exchange, user id.ID) (st ident.UserState, err error) {
+func state(x *wire.Exchange, user id.ID) (st ident.UserState, err error) {
 	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
 		st, err = ident.State(tx, user)
 		return err
@@ -110,8 +111,8 @@ func state(x *keystone.Exchange, user id.ID) (st ident.UserState, err error) {
 	return st, err
 }
 
-func showLastLogin(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, x.API.Kinds.User, x.Param("user_id"))
+func showLastLogin(x *wire.Exchange) error {
+	r, err := wire.Get(x, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -16,10 +17,10 @@ type versionRow = kind.Row[ident.VersionSpec, ident.VersionStatus]
 // TooMany is the code by which clients know that a version must go before another can be made.
 const TooMany = "PAP5.0028"
 
-func versionRoutes(a *keystone.API) []keystone.Route {
+func versionRoutes(a *wire.API) []wire.Route {
 	k, all := a.Kinds.Version.D, "/v5/policies/{policy_id}/versions"
 	one := all + "/{version_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: listVersions},
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: createVersion},
 		{Method: "GET", Path: one, Kind: k, Verb: call.List, Do: showVersion},
@@ -34,8 +35,8 @@ func versionView(r *versionRow) map[string]any {
 
 // versions reads a policy with its versions, the newest first. A policy that was never changed has none stored: what
 // it says is then its first.
-func versions(x *keystone.Exchange) (*keystone.PolicyRow, []*versionRow, error) {
-	p, err := keystone.Get(x, x.API.Kinds.Policy, x.Param("policy_id"))
+func versions(x *wire.Exchange) (*keystone.PolicyRow, []*versionRow, error) {
+	p, err := wire.Get(x, x.API.Kinds.Policy, x.Param("policy_id"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,8 +44,8 @@ func versions(x *keystone.Exchange) (*keystone.PolicyRow, []*versionRow, error) 
 	return p, rows, err
 }
 
-func versionsOf(x *keystone.Exchange, p *keystone.PolicyRow) ([]*versionRow, error) {
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Version, string(p.Domain), kind.Filter{Index: "policy", Value: string(p.ID)})
+func versionsOf(x *wire.Exchange, p *keystone.PolicyRow) ([]*versionRow, error) {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Version, string(p.Domain), kind.Filter{Index: "policy", Value: string(p.ID)})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func versionsOf(x *keystone.Exchange, p *keystone.PolicyRow) ([]*versionRow, err
 	return rows, nil
 }
 
-func listVersions(x *keystone.Exchange) error {
+func listVersions(x *wire.Exchange) error {
 	_, rows, err := versions(x)
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func listVersions(x *keystone.Exchange) error {
 	return slice(x, "versions", items)
 }
 
-func version(x *keystone.Exchange) (*versionRow, error) {
+func version(x *wire.Exchange) (*versionRow, error) {
 	p, rows, err := versions(x)
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func version(x *keystone.Exchange) (*versionRow, error) {
 	return nil, fail.New(fail.NotFound, "policy %s has no version %q", p.Name, x.Param("version_id"))
 }
 
-func showVersion(x *keystone.Exchange) error {
+func showVersion(x *wire.Exchange) error {
 	r, err := version(x)
 	if err != nil {
 		return err
@@ -91,8 +92,8 @@ func showVersion(x *keystone.Exchange) error {
 	return x.One(http.StatusOK, "policy_version", versionView(r))
 }
 
-func createVersion(x *keystone.Exchange) error {
-	p, err := keystone.Get(x, x.API.Kinds.Policy, x.Param("policy_id"))
+func createVersion(x *wire.Exchange) error {
+	p, err := wire.Get(x, x.API.Kinds.Policy, x.Param("policy_id"))
 	if err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func createVersion(x *keystone.Exchange) error {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.Version.D, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{"policy": p.ID, "default": b.Default}
+		s := wire.Spec{"policy": p.ID, "default": b.Default}
 		if doc != nil {
 			s["document"] = doc
 		}
@@ -123,7 +124,7 @@ func createVersion(x *keystone.Exchange) error {
 	return x.One(http.StatusCreated, "policy_version", versionView(row.(*versionRow)))
 }
 
-func deleteVersion(x *keystone.Exchange) error {
+func deleteVersion(x *wire.Exchange) error {
 	r, err := version(x)
 	if err != nil {
 		return err
@@ -140,7 +141,7 @@ func deleteVersion(x *keystone.Exchange) error {
 	return x.NoContent()
 }
 
-func setDefault(x *keystone.Exchange) error {
+func setDefault(x *wire.Exchange) error {
 	r, err := version(x)
 	if err != nil {
 		return err
@@ -152,7 +153,7 @@ func setDefault(x *keystone.Exchange) error {
 		return done(x)
 	}
 	_, err = x.Do(x.API.Kinds.Version.D, call.Update, string(r.ID), func(c *call.Call) {
-		c.Domain, c.Spec = string(r.Domain), keystone.Spec{"default": true}.JSON()
+		c.Domain, c.Spec = string(r.Domain), wire.Spec{"default": true}.JSON()
 	})
 	if err != nil {
 		return err

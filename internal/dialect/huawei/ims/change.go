@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -33,14 +33,14 @@ type change struct {
 func (a *API) patch(x *exchange) error {
 	var changes []change
 	k, target := a.Images.Images.D, x.Param("image_id")
-	raw, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody))
+	raw, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
 	if err == nil && len(raw) > 0 {
 		err = json.Unmarshal(raw, &changes)
 	}
 	if err != nil || len(changes) == 0 {
 		return rest.Refuse(x, k, call.Update, target, fail.New(fail.Invalid, "the body is no list of changes").Then(`send [{"op": "replace", "path": "/name", "value": "new"}]`))
 	}
-	s, props := keystone.Spec{}, map[string]any{}
+	s, props := wire.Spec{}, map[string]any{}
 	var name *string
 	for _, c := range changes {
 		if err := c.apply(s, props, &name); err != nil {
@@ -57,7 +57,7 @@ func (a *API) patch(x *exchange) error {
 	return rest.OK(x, a.view(r.Row.(*row), r.Row.M().Project))
 }
 
-func (c *change) apply(s keystone.Spec, props map[string]any, name **string) error {
+func (c *change) apply(s wire.Spec, props map[string]any, name **string) error {
 	field := strings.TrimPrefix(c.Path, "/")
 	if c.Op != "add" && c.Op != "replace" && c.Op != "remove" {
 		return fail.Field("op", "%q is none of add, replace and remove", c.Op)

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/compute"
@@ -73,7 +73,7 @@ func (a *API) create(x *exchange) error {
 	if b.Instance == "" && b.Volume == "" && b.URL == "" && len(b.Data) == 0 {
 		return rest.Refuse(x, k, call.Create, "*", fail.New(fail.Invalid, "nothing is named to make the image of").Then("give instance_id, volume_id, image_url (BUCKET:OBJECT) or data_images"))
 	}
-	s := keystone.Spec{"description": b.Description}
+	s := wire.Spec{"description": b.Description}
 	props := map[string]string{}
 	var err error
 	switch {
@@ -100,7 +100,7 @@ func (a *API) create(x *exchange) error {
 		replies = append(replies, r)
 	}
 	for _, d := range b.Data {
-		r, err := a.send(x, d.Name, b.Enterprise, tagsOf(d.ImageTags, d.Tags), keystone.Spec{"description": d.Description, "source": map[string]string{"volume": d.Volume}},
+		r, err := a.send(x, d.Name, b.Enterprise, tagsOf(d.ImageTags, d.Tags), wire.Spec{"description": d.Description, "source": map[string]string{"volume": d.Volume}},
 			map[string]string{origin: "volume," + d.Volume, imageKind: dataImage})
 		if err != nil {
 			return err
@@ -119,7 +119,7 @@ func (a *API) begun(x *exchange, replies ...call.Reply) error {
 	return rest.OK(x, map[string]any{"job_id": job})
 }
 
-func (a *API) send(x *exchange, name, enterprise string, tags map[string]string, s keystone.Spec, props map[string]string) (call.Reply, error) {
+func (a *API) send(x *exchange, name, enterprise string, tags map[string]string, s wire.Spec, props map[string]string) (call.Reply, error) {
 	s["properties"] = props
 	return rest.Send(x, a.Images.Images.D, call.Create, "", func(c *call.Call) {
 		c.Name, c.Tags, c.Spec = &name, &tags, s.JSON()
@@ -130,7 +130,7 @@ func (a *API) send(x *exchange, name, enterprise string, tags map[string]string,
 }
 
 // describe adds what the client knows of the image.
-func (b *imageBody) describe(s keystone.Spec, props map[string]string) {
+func (b *imageBody) describe(s wire.Spec, props map[string]string) {
 	if b.OSVersion != "" {
 		s["os_version"] = b.OSVersion
 		os, _, _ := strings.Cut(b.OSVersion, " ")
@@ -167,8 +167,8 @@ func toText(v any) string {
 }
 
 // ofServer makes an image of the disk that a server boots from, like the one that it was made of.
-func (a *API) ofServer(x *exchange, b *imageBody, s keystone.Spec, props map[string]string) error {
-	r, err := keystone.Get(x, a.Compute.Server, b.Instance)
+func (a *API) ofServer(x *exchange, b *imageBody, s wire.Spec, props map[string]string) error {
+	r, err := wire.Get(x, a.Compute.Server, b.Instance)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (a *API) ofServer(x *exchange, b *imageBody, s keystone.Spec, props map[str
 }
 
 // ofObject makes an image of a file in a bucket.
-func ofObject(b *imageBody, s keystone.Spec, props map[string]string) error {
+func ofObject(b *imageBody, s wire.Spec, props map[string]string) error {
 	bucket, object, ok := strings.Cut(b.URL, ":")
 	if !ok || bucket == "" || object == "" {
 		return fail.Field("image_url", "%q is not BUCKET:OBJECT", b.URL)
@@ -209,7 +209,7 @@ func (a *API) createData(x *exchange) error {
 	if err := rest.Body(x, &b); err != nil {
 		return rest.Refuse(x, k, call.Create, "*", err)
 	}
-	s, props := keystone.Spec{"description": b.Description}, map[string]string{imageKind: dataImage}
+	s, props := wire.Spec{"description": b.Description}, map[string]string{imageKind: dataImage}
 	if err := ofObject(&b, s, props); err != nil {
 		return rest.Refuse(x, k, call.Create, "*", err)
 	}

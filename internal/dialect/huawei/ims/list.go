@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -113,7 +113,7 @@ func (a *API) list(x *exchange) error {
 	for _, r := range rest.Cut(rows, 0, limit) {
 		out = append(out, a.view(r, project))
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"images": out})
+	wire.Write(x.W, http.StatusOK, map[string]any{"images": out})
 	return nil
 }
 

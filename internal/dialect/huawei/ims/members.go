@@ -2,7 +2,7 @@ package ims
 
 import (
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -43,7 +43,7 @@ func (a *API) share(x *exchange, verb string) error {
 	var replies []call.Reply
 	for _, i := range b.Images {
 		for _, p := range b.Projects {
-			r, err := rest.Send(x, k, verb, i, func(c *call.Call) { c.In = keystone.Spec{"project": p}.JSON() })
+			r, err := rest.Send(x, k, verb, i, func(c *call.Call) { c.In = wire.Spec{"project": p}.JSON() })
 			if err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ func (a *API) answer(x *exchange) error {
 	var replies []call.Reply
 	for _, i := range b.Images {
 		want, _ := id.Parse(i)
-		offers, _, err := keystone.Rows(x, a.Images.Offers, "", kind.Filter{Index: "image", Value: string(want)})
+		offers, _, err := wire.Rows(x, a.Images.Offers, "", kind.Filter{Index: "image", Value: string(want)})
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func memberView(r *row, m image.Member) map[string]any {
 }
 
 func (a *API) listMembers(x *exchange) error {
-	r, err := keystone.Get(x, a.Images.Images, x.Param("image_id"))
+	r, err := wire.Get(x, a.Images.Images, x.Param("image_id"))
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (a *API) listMembers(x *exchange) error {
 }
 
 func (a *API) showMember(x *exchange) error {
-	r, err := keystone.Get(x, a.Images.Images, x.Param("image_id"))
+	r, err := wire.Get(x, a.Images.Images, x.Param("image_id"))
 	if err != nil {
 		return err
 	}

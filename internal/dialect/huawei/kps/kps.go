@@ -13,7 +13,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -31,7 +31,7 @@ type Options struct {
 // API is the API.
 type API struct {
 	Options
-	rest *keystone.API
+	rest *wire.API
 }
 
 type (
@@ -48,7 +48,7 @@ func New(o Options) *API {
 }
 
 // Routes lists what it serves.
-func (a *API) Routes() []keystone.Route { return a.rest.Routes() }
+func (a *API) Routes() []wire.Route { return a.rest.Routes() }
 
 // Service is the API behind the listener. Terraform's provider asks for it where it asks for keys, "kms".
 func (a *API) Service() front.Service {
@@ -117,7 +117,7 @@ func (b *body) make(x *exchange, k *kind.Def) (*row, error) {
 		return nil, rest.Refuse(x, k, call.Create, "*", err)
 	}
 	r, err := x.Do(k, call.Create, "", func(c *call.Call) {
-		c.Name, c.Spec = b.Name, keystone.Spec{"public_key": b.PublicKey}.JSON()
+		c.Name, c.Spec = b.Name, wire.Spec{"public_key": b.PublicKey}.JSON()
 	})
 	if err != nil {
 		return nil, err
@@ -224,7 +224,7 @@ func (a *API) list(x *exchange) error {
 		}
 		f.After = r.M().ID
 	}
-	rows, more, err := keystone.Rows(x, kind.TableOf[keypair.Spec, keypair.Status](a.KeyPair), "", f)
+	rows, more, err := wire.Rows(x, kind.TableOf[keypair.Spec, keypair.Status](a.KeyPair), "", f)
 	if err != nil {
 		return err
 	}
@@ -250,8 +250,8 @@ func (a *API) update(x *exchange) error {
 	if err := rest.Body(x, &b); err != nil {
 		return rest.Refuse(x, a.KeyPair, call.Update, x.Param("keypair_name"), err)
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.KeyPair.Description)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.KeyPair.Description)
 	if _, err := x.Do(a.KeyPair, call.Update, x.Param("keypair_name"), func(c *call.Call) { c.Spec = s.JSON() }); err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/keypair"
@@ -38,7 +38,7 @@ func (a *API) novaCreate(x *exchange) error {
 }
 
 func (a *API) novaList(x *exchange) error {
-	rows, _, err := keystone.Rows(x, kind.TableOf[keypair.Spec, keypair.Status](a.KeyPair), "", kind.Filter{})
+	rows, _, err := wire.Rows(x, kind.TableOf[keypair.Spec, keypair.Status](a.KeyPair), "", kind.Filter{})
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -49,16 +48,16 @@ var codes = rest.Codes{
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := fail.From(err)
 	status, code := codes.Of(e.Kind)
-	token.Write(w, status, map[string]any{"code": code, "message": e.Public(), "error_code": code, "error_msg": e.Public(),
+	wire.Write(w, status, map[string]any{"code": code, "message": e.Public(), "error_code": code, "error_msg": e.Public(),
 		"request_id": front.From(r.Context()).RequestID, "NeutronError": map[string]string{"type": string(e.Kind), "message": e.Public(), "detail": ""}})
 }
 
 // Body reads {singular: {…}} into v, or the bare object where singular is "". What is missing the kinds find.
-func Body(x *keystone.Exchange, singular string, v any) error {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody))
+func Body(x *wire.Exchange, singular string, v any) error {
+	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
-		return fail.New(fail.TooLarge, "the body is larger than %d bytes", keystone.MaxBody)
+		return fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
 	}
 	if err != nil {
 		return fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
@@ -90,7 +89,7 @@ func Body(x *keystone.Exchange, singular string, v any) error {
 }
 
 // Create sends a create of a row with a spec.
-func Create(x *keystone.Exchange, k *kind.Def, name, enterprise string, spec keystone.Spec) (kind.AnyRow, error) {
+func Create(x *wire.Exchange, k *kind.Def, name, enterprise string, spec wire.Spec) (kind.AnyRow, error) {
 	return x.Do(k, call.Create, "", func(c *call.Call) {
 		c.Name, c.Spec = &name, spec.JSON()
 		if enterprise != "" {
@@ -100,12 +99,12 @@ func Create(x *keystone.Exchange, k *kind.Def, name, enterprise string, spec key
 }
 
 // Update sends a change of a row; name may be nil.
-func Update(x *keystone.Exchange, k *kind.Def, target string, name *string, spec keystone.Spec) (kind.AnyRow, error) {
+func Update(x *wire.Exchange, k *kind.Def, target string, name *string, spec wire.Spec) (kind.AnyRow, error) {
 	return x.Do(k, call.Update, target, func(c *call.Call) { c.Name, c.Spec = name, spec.JSON() })
 }
 
 // Delete sends a delete and answers 204.
-func Delete(x *keystone.Exchange, k *kind.Def, target string) error {
+func Delete(x *wire.Exchange, k *kind.Def, target string) error {
 	if _, err := x.Do(k, call.Delete, target, nil); err != nil {
 		return err
 	}
@@ -136,7 +135,7 @@ func PlainT(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05") }
 
 // List answers with the rows that fit, as far as limit and marker go. links says that the list has no page_info, as in the
 // older versions.
-func List[S, T any](x *keystone.Exchange, t kind.Table[S, T], plural string, f kind.Filter, match func(*kind.Row[S, T]) bool, view func(*kind.Row[S, T]) any) error {
+func List[S, T any](x *wire.Exchange, t kind.Table[S, T], plural string, f kind.Filter, match func(*kind.Row[S, T]) bool, view func(*kind.Row[S, T]) any) error {
 	rows, more, err := Rows(x, t, f, match)
 	if err != nil {
 		return err
@@ -157,12 +156,12 @@ func List[S, T any](x *keystone.Exchange, t kind.Table[S, T], plural string, f k
 		out["page_info"], out["request_id"] = info, front.From(x.R.Context()).RequestID
 		out["total_count"] = len(items)
 	}
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }
 
 // Rows reads the rows that fit, as far as limit and marker go.
-func Rows[S, T any](x *keystone.Exchange, t kind.Table[S, T], f kind.Filter, match func(*kind.Row[S, T]) bool) ([]*kind.Row[S, T], bool, error) {
+func Rows[S, T any](x *wire.Exchange, t kind.Table[S, T], f kind.Filter, match func(*kind.Row[S, T]) bool) ([]*kind.Row[S, T], bool, error) {
 	limit, err := Number(x, "limit")
 	if err != nil {
 		return nil, false, err
@@ -187,10 +186,10 @@ func Rows[S, T any](x *keystone.Exchange, t kind.Table[S, T], f kind.Filter, mat
 		}
 		return match == nil || match(r.(*kind.Row[S, T]))
 	}
-	return keystone.Rows(x, t, "", f)
+	return wire.Rows(x, t, "", f)
 }
 
-func anyOf(x *keystone.Exchange, name string) map[string]bool {
+func anyOf(x *wire.Exchange, name string) map[string]bool {
 	out := map[string]bool{}
 	for _, v := range x.Queries()[name] {
 		for s := range strings.SplitSeq(v, ",") {
@@ -214,7 +213,7 @@ func contains(list []string, s string) bool {
 }
 
 // Number reads a number of the query; 0 when there is none.
-func Number(x *keystone.Exchange, name string) (int, error) {
+func Number(x *wire.Exchange, name string) (int, error) {
 	s := x.Query(name)
 	if s == "" {
 		return 0, nil
@@ -227,7 +226,7 @@ func Number(x *keystone.Exchange, name string) (int, error) {
 }
 
 // Same tells whether the query asks for no value of this name, or for this one. Ids are compared in either form.
-func Same(x *keystone.Exchange, name, value string) bool {
+func Same(x *wire.Exchange, name, value string) bool {
 	q, there := x.Queries()[name]
 	if !there {
 		return true
@@ -243,18 +242,18 @@ func Same(x *keystone.Exchange, name, value string) bool {
 }
 
 // One answers {singular: item}.
-func One(x *keystone.Exchange, status int, singular string, item any) error {
+func One(x *wire.Exchange, status int, singular string, item any) error {
 	out := map[string]any{singular: item}
 	if strings.HasPrefix(x.R.URL.Path, "/v3/") {
 		out["request_id"] = front.From(x.R.Context()).RequestID
 	}
-	token.Write(x.W, status, out)
+	wire.Write(x.W, status, out)
 	return nil
 }
 
 // Many answers a version 3 list that has no pages.
-func Many(x *keystone.Exchange, plural string, items []any) error {
-	token.Write(x.W, http.StatusOK, map[string]any{plural: items, "page_info": map[string]any{"current_count": len(items)}, "total_count": len(items),
+func Many(x *wire.Exchange, plural string, items []any) error {
+	wire.Write(x.W, http.StatusOK, map[string]any{plural: items, "page_info": map[string]any{"current_count": len(items)}, "total_count": len(items),
 		"request_id": front.From(x.R.Context()).RequestID})
 	return nil
 }

@@ -6,8 +6,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -29,11 +28,11 @@ func Tags(m *kind.Meta) []Tag {
 }
 
 // TagRoutes are version 2.0's paths about the tags of one type of resource.
-func TagRoutes(k *kind.Def, typ string) []keystone.Route {
+func TagRoutes(k *kind.Def, typ string) []wire.Route {
 	all := "/v2.0/{project_id}/" + typ
 	one := all + "/{resource_id}/tags"
 	t := tags{k}
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: t.show},
 		{Method: "POST", Path: one, Kind: k, Verb: call.Update, Do: t.add},
 		{Method: "POST", Path: one + "/action", Kind: k, Verb: call.Update, Do: t.action},
@@ -45,17 +44,17 @@ func TagRoutes(k *kind.Def, typ string) []keystone.Route {
 
 type tags struct{ k *kind.Def }
 
-func (t tags) show(x *keystone.Exchange) error {
+func (t tags) show(x *wire.Exchange) error {
 	r, err := x.Do(t.k, call.Get, x.Param("resource_id"), nil)
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"tags": Tags(r.M())})
+	wire.Write(x.W, http.StatusOK, map[string]any{"tags": Tags(r.M())})
 	return nil
 }
 
 // change edits the tags of a row, as long as nobody else does at the same time.
-func (t tags) change(x *keystone.Exchange, f func(map[string]string) error) error {
+func (t tags) change(x *wire.Exchange, f func(map[string]string) error) error {
 	for try := 0; ; try++ {
 		r, err := x.Do(t.k, call.Get, x.Param("resource_id"), nil)
 		if err != nil {
@@ -78,7 +77,7 @@ func (t tags) change(x *keystone.Exchange, f func(map[string]string) error) erro
 	}
 }
 
-func (t tags) add(x *keystone.Exchange) error {
+func (t tags) add(x *wire.Exchange) error {
 	var b Tag
 	if err := Body(x, "tag", &b); err != nil {
 		return err
@@ -86,7 +85,7 @@ func (t tags) add(x *keystone.Exchange) error {
 	return t.change(x, func(now map[string]string) error { now[b.Key] = b.Value; return nil })
 }
 
-func (t tags) remove(x *keystone.Exchange) error {
+func (t tags) remove(x *wire.Exchange) error {
 	return t.change(x, func(now map[string]string) error {
 		if _, there := now[x.Param("key")]; !there {
 			return fail.New(fail.NotFound, "there is no tag %q", x.Param("key"))
@@ -96,7 +95,7 @@ func (t tags) remove(x *keystone.Exchange) error {
 	})
 }
 
-func (t tags) action(x *keystone.Exchange) error {
+func (t tags) action(x *wire.Exchange) error {
 	var b struct {
 		Action string `json:"action"`
 		Tags   []Tag  `json:"tags"`
@@ -119,7 +118,7 @@ func (t tags) action(x *keystone.Exchange) error {
 	})
 }
 
-func (t tags) rows(x *keystone.Exchange, f kind.Filter) ([]kind.AnyRow, error) {
+func (t tags) rows(x *wire.Exchange, f kind.Filter) ([]kind.AnyRow, error) {
 	f.Limit = call.MaxPage
 	c := x.Call
 	c.Kind, c.Verb, c.Filter = t.k, call.List, f
@@ -128,7 +127,7 @@ func (t tags) rows(x *keystone.Exchange, f kind.Filter) ([]kind.AnyRow, error) {
 }
 
 // all lists every tag that some resource has, with its values.
-func (t tags) all(x *keystone.Exchange) error {
+func (t tags) all(x *wire.Exchange) error {
 	rows, err := t.rows(x, kind.Filter{})
 	if err != nil {
 		return err
@@ -146,12 +145,12 @@ func (t tags) all(x *keystone.Exchange) error {
 	for _, k := range slices.Sorted(maps.Keys(values)) {
 		out = append(out, map[string]any{"key": k, "values": slices.Sorted(maps.Keys(values[k]))})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"tags": out})
+	wire.Write(x.W, http.StatusOK, map[string]any{"tags": out})
 	return nil
 }
 
 // search finds or counts resources by tags and name.
-func (t tags) search(x *keystone.Exchange) error {
+func (t tags) search(x *wire.Exchange) error {
 	var b struct {
 		Action string `json:"action"`
 		Tags   []struct {
@@ -188,6 +187,6 @@ func (t tags) search(x *keystone.Exchange) error {
 		}
 		out["resources"] = items
 	}
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }

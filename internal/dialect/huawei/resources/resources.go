@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -18,7 +19,7 @@ import (
 func TypeOf(k *kind.Def) string { return k.Service + "." + k.Name }
 
 // Kinds lists what belongs to projects.
-func Kinds(x *keystone.Exchange) (out []*kind.Def) {
+func Kinds(x *wire.Exchange) (out []*kind.Def) {
 	for _, k := range x.API.Door.Kinds {
 		if k.Scope == kind.InProject {
 			out = append(out, k)
@@ -28,7 +29,7 @@ func Kinds(x *keystone.Exchange) (out []*kind.Def) {
 }
 
 // Kind finds a kind by its type.
-func Kind(x *keystone.Exchange, field, of string) (*kind.Def, error) {
+func Kind(x *wire.Exchange, field, of string) (*kind.Def, error) {
 	var all []string
 	for _, k := range Kinds(x) {
 		if TypeOf(k) == of {
@@ -40,7 +41,7 @@ func Kind(x *keystone.Exchange, field, of string) (*kind.Def, error) {
 }
 
 // Get reads one resource.
-func Get(x *keystone.Exchange, of, project, row string) (*kind.Def, kind.AnyRow, error) {
+func Get(x *wire.Exchange, of, project, row string) (*kind.Def, kind.AnyRow, error) {
 	k, err := Kind(x, "resource_type", of)
 	if err != nil {
 		return nil, nil, err
@@ -76,7 +77,7 @@ const most = 10_000
 
 // Search lists the resources of projects (none: all that the caller sees) and types (none: all) that fit. Where the
 // caller may not look is said, and no error.
-func Search(x *keystone.Exchange, projects, types []string, f kind.Filter) (out []Found, refused []Refused, err error) {
+func Search(x *wire.Exchange, projects, types []string, f kind.Filter) (out []Found, refused []Refused, err error) {
 	refused, out = []Refused{}, []Found{}
 	kinds := Kinds(x)
 	if len(types) > 0 {
@@ -111,13 +112,13 @@ func Search(x *keystone.Exchange, projects, types []string, f kind.Filter) (out 
 	return out, refused, nil
 }
 
-func projectsOf(x *keystone.Exchange, named []string) (out []*keystone.ProjectRow, err error) {
+func projectsOf(x *wire.Exchange, named []string) (out []*keystone.ProjectRow, err error) {
 	if len(named) == 0 {
-		out, _, err = keystone.Rows(x, x.API.Kinds.Project, "", kind.Filter{})
+		out, _, err = wire.Rows(x, x.API.Kinds.Project, "", kind.Filter{})
 		return out, err
 	}
 	for _, n := range named {
-		row, err := keystone.Get(x, x.API.Kinds.Project, n)
+		row, err := wire.Get(x, x.API.Kinds.Project, n)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +127,7 @@ func projectsOf(x *keystone.Exchange, named []string) (out []*keystone.ProjectRo
 	return out, nil
 }
 
-func all(x *keystone.Exchange, k *kind.Def, project string, f kind.Filter) (out []kind.AnyRow, err error) {
+func all(x *wire.Exchange, k *kind.Def, project string, f kind.Filter) (out []kind.AnyRow, err error) {
 	for {
 		c := x.Call
 		c.Kind, c.Verb, c.Project, c.Filter = k, call.List, project, f
@@ -153,7 +154,7 @@ func Slice(n, offset, limit, fallback int) (from, to int) {
 }
 
 // Number reads a number of the query; 0 when there is none.
-func Number(x *keystone.Exchange, name string) (int, error) {
+func Number(x *wire.Exchange, name string) (int, error) {
 	s := x.Query(name)
 	if s == "" {
 		return 0, nil
@@ -166,7 +167,7 @@ func Number(x *keystone.Exchange, name string) (int, error) {
 }
 
 // Providers lists the services with the types of resources they have, those of one provider where it is named.
-func Providers(x *keystone.Exchange, only string) []any {
+func Providers(x *wire.Exchange, only string) []any {
 	var names []string
 	types := map[string][]any{}
 	for _, k := range Kinds(x) {

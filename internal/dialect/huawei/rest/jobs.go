@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -48,7 +48,7 @@ func ShowJob(code func(*fail.Error) (int, string), looks map[string]Look) func(*
 		if p := x.Param("project_id"); p != "" && p != string(b.Project) {
 			return fail.New(fail.NotFound, "there is no job %q", x.Param("job_id"))
 		}
-		token.Write(x.W, http.StatusOK, jobView(x, b, jobs, code, looks[b.Kind]))
+		wire.Write(x.W, http.StatusOK, jobView(x, b, jobs, code, looks[b.Kind]))
 		return nil
 	}
 }

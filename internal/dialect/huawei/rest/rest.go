@@ -14,8 +14,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/sign"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -23,7 +22,7 @@ import (
 )
 
 // Exchange is one request on its way to the door.
-type Exchange = keystone.Exchange
+type Exchange = wire.Exchange
 
 // Route is a line of an API's table. Alias are the names that Huawei's documents give the action, which policies may say.
 type Route struct {
@@ -45,11 +44,11 @@ type Style struct {
 }
 
 // New makes an API of routes.
-func New(door *call.Door, a *auth.Authenticator, region string, style Style, routes ...[]Route) *keystone.API {
-	api := keystone.Bare(keystone.Options{Door: door, Auth: a, Region: region, Dialect: "huawei", Fail: style.fail, Enter: Enter})
+func New(door *call.Door, a *auth.Authenticator, region string, style Style, routes ...[]Route) *wire.API {
+	api := wire.New(wire.Options{Door: door, Auth: a, Region: region, Dialect: "huawei", Fail: style.fail, Enter: Enter})
 	for _, rs := range routes {
 		for _, r := range rs {
-			api.Add(keystone.Route{Method: r.Method, Path: r.Path, Kind: r.Kind, Verb: r.Verb, Do: func(x *Exchange) error {
+			api.Add(wire.Route{Method: r.Method, Path: r.Path, Kind: r.Kind, Verb: r.Verb, Do: func(x *Exchange) error {
 				x.Call.Alias = r.Alias
 				return r.Do(x)
 			}})
@@ -87,10 +86,10 @@ func (s Style) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	request := front.From(r.Context()).RequestID
 	if s.Flat {
-		token.Write(w, status, map[string]any{"error_code": code, "error_msg": e.Public(), "request_id": request})
+		wire.Write(w, status, map[string]any{"error_code": code, "error_msg": e.Public(), "request_id": request})
 		return
 	}
-	token.Write(w, status, map[string]any{"error": map[string]any{"code": code, "message": e.Public()}, "request_id": request})
+	wire.Write(w, status, map[string]any{"error": map[string]any{"code": code, "message": e.Public()}, "request_id": request})
 }
 
 // Status is the HTTP status of a kind of failure, where an API's documents say nothing else.
@@ -108,10 +107,10 @@ func Status(k fail.Kind) int {
 
 // Body reads a request's body into v. Fields that v does not know are left alone, as these APIs do.
 func Body(x *Exchange, v any) error {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody))
+	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
-		return fail.New(fail.TooLarge, "the body is larger than %d bytes", keystone.MaxBody)
+		return fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
 	}
 	if err != nil {
 		return fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
@@ -153,7 +152,7 @@ func NotOffered(k *kind.Def, verb, why, next string) func(*Exchange) error {
 
 // OK answers 200 with v.
 func OK(x *Exchange, v any) error {
-	token.Write(x.W, http.StatusOK, v)
+	wire.Write(x.W, http.StatusOK, v)
 	return nil
 }
 

@@ -6,8 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -108,7 +107,7 @@ func ChangeTags(x *Exchange, k *kind.Def, target string, edit func(map[string]st
 // ProjectTags answers with every tag that the project's rows have, each key with all its values.
 func ProjectTags[S, T any](t kind.Table[S, T]) func(*Exchange) error {
 	return func(x *Exchange) error {
-		rows, _, err := keystone.Rows(x, t, "", kind.Filter{})
+		rows, _, err := wire.Rows(x, t, "", kind.Filter{})
 		if err != nil {
 			return err
 		}
@@ -165,7 +164,7 @@ func SearchByTags[S, T any](t kind.Table[S, T], detail func(*Exchange, *kind.Row
 		all := func(qs []tagQuery, tags map[string]string) bool {
 			return !slices.ContainsFunc(qs, func(q tagQuery) bool { return !q.fits(tags) })
 		}
-		rows, _, err := keystone.Rows(x, t, "", kind.Filter{Where: func(r kind.AnyRow) bool {
+		rows, _, err := wire.Rows(x, t, "", kind.Filter{Where: func(r kind.AnyRow) bool {
 			m := r.M()
 			for _, f := range b.Matches {
 				if f.Key == "resource_name" && !strings.Contains(m.Name, f.Value) {
@@ -188,7 +187,7 @@ func SearchByTags[S, T any](t kind.Table[S, T], detail func(*Exchange, *kind.Row
 		for _, r := range rows {
 			out = append(out, map[string]any{"resource_id": ID(r.ID), "resource_name": r.Name, "resource_detail": detail(x, r), "tags": Tags(r.Tags), "sys_tags": []Tag{}})
 		}
-		token.Write(x.W, http.StatusOK, map[string]any{"resources": out, "total_count": total})
+		wire.Write(x.W, http.StatusOK, map[string]any{"resources": out, "total_count": total})
 		return nil
 	}
 }

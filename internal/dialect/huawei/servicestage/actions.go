@@ -3,8 +3,7 @@ package servicestage
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -47,7 +46,7 @@ func (a *API) act(x *exchange) error {
 	if err := body(x, &b); err != nil {
 		return err
 	}
-	var in keystone.Spec
+	var in wire.Spec
 	verb := b.Action
 	switch b.Action {
 	case "start", "stop", "restart":
@@ -55,15 +54,15 @@ func (a *API) act(x *exchange) error {
 		if b.Parameters.Replica == nil {
 			return fail.Field("parameters.replica", "is required to scale").Then(`send {"action": "scale", "parameters": {"replica": 3}}`)
 		}
-		in = keystone.Spec{"replicas": *b.Parameters.Replica}
+		in = wire.Spec{"replicas": *b.Parameters.Replica}
 	case "rollback":
 		number, err := a.releaseOf(x, old, b.Parameters.Version)
 		if err != nil {
 			return err
 		}
-		in = keystone.Spec{}
+		in = wire.Spec{}
 		if number > 0 {
-			in = keystone.Spec{"release": number}
+			in = wire.Spec{"release": number}
 		}
 	case "check_gray_release":
 		return a.checkGray(x, old)
@@ -89,7 +88,7 @@ func (a *API) act(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }
 
@@ -101,7 +100,7 @@ func (a *API) refresh(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"component_id": r.ID, "status": a.statusOf(r)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"component_id": r.ID, "status": a.statusOf(r)})
 	return nil
 }
 
@@ -148,6 +147,6 @@ func (a *API) showJob(x *exchange) error {
 	if j.Error != nil {
 		v["job_desc"], v["error_message"] = j.Error.Message, j.Error.Err().Error()
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"job": v, "task_count": len(tasks), "tasks": tasks})
+	wire.Write(x.W, http.StatusOK, map[string]any{"job": v, "task_count": len(tasks), "tasks": tasks})
 	return nil
 }

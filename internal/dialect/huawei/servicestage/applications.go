@@ -3,8 +3,7 @@ package servicestage
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
@@ -40,15 +39,15 @@ func (a *API) writeApplication(x *exchange, verb, target string) error {
 		return err
 	}
 	row, err := x.Do(a.App.Application.D, verb, target, func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "description", b.Description)
+		s := wire.Spec{}
+		wire.Set(s, "description", b.Description)
 		c.Name, c.EnterpriseProject, c.Spec = b.Name, b.Enterprise, s.JSON()
 		tagsOf(c, b.Labels)
 	})
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.applicationView(row.(*applicationRow)))
+	wire.Write(x.W, http.StatusOK, a.applicationView(row.(*applicationRow)))
 	return nil
 }
 
@@ -59,7 +58,7 @@ func (a *API) updateApplication(x *exchange) error {
 }
 
 func (a *API) listApplications(x *exchange) error {
-	rows, _, err := keystone.Rows(x, a.App.Application, "", kind.Filter{Exact: x.Query("name"), Enterprise: enterpriseAsked(x)})
+	rows, _, err := wire.Rows(x, a.App.Application, "", kind.Filter{Exact: x.Query("name"), Enterprise: enterpriseAsked(x)})
 	if err != nil {
 		return err
 	}
@@ -71,11 +70,11 @@ func (a *API) listApplications(x *exchange) error {
 }
 
 func (a *API) showApplication(x *exchange) error {
-	r, err := keystone.Get(x, a.App.Application, x.Param("application_id"))
+	r, err := wire.Get(x, a.App.Application, x.Param("application_id"))
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.applicationView(r))
+	wire.Write(x.W, http.StatusOK, a.applicationView(r))
 	return nil
 }
 

@@ -1,7 +1,7 @@
 package servicestage
 
 import (
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -16,7 +16,7 @@ func (a *API) actOnMany(x *exchange) error {
 	if err := a.may(x, a.App.Component.D, call.Update, "*"); err != nil {
 		return err
 	}
-	application, err := keystone.Get(x, a.App.Application, x.Param("application_id"))
+	application, err := wire.Get(x, a.App.Application, x.Param("application_id"))
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (a *API) actOnMany(x *exchange) error {
 	}
 	rows := make([]*componentRow, len(given))
 	for i, c := range given {
-		if rows[i], err = keystone.Get(x, a.App.Component, c.ID); err != nil {
+		if rows[i], err = wire.Get(x, a.App.Component, c.ID); err != nil {
 			return err
 		}
 		if rows[i].Spec.Application != application.Name || rows[i].State == kind.Trashed {

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -43,7 +42,7 @@ func cluster(project string) map[string]any {
 
 // seen asks whether the caller may see the project's environments: who may, may see where they run.
 func (a *API) seen(x *exchange) error {
-	_, _, err := keystone.Rows(x, a.App.Environment, "", kind.Filter{Limit: 1})
+	_, _, err := wire.Rows(x, a.App.Environment, "", kind.Filter{Limit: 1})
 	return err
 }
 
@@ -51,7 +50,7 @@ func (a *API) listClusters(x *exchange) error {
 	if err := a.seen(x); err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"kind": "Cluster", "apiVersion": "v3", "items": []any{cluster(x.Param("project_id"))}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"kind": "Cluster", "apiVersion": "v3", "items": []any{cluster(x.Param("project_id"))}})
 	return nil
 }
 
@@ -62,7 +61,7 @@ func (a *API) showCluster(x *exchange) error {
 	if x.Param("cluster_id") != clusterID(x.Param("project_id")) {
 		return fail.New(fail.NotFound, "there is no cluster %q", x.Param("cluster_id")).Then("the project's is %s", clusterID(x.Param("project_id")))
 	}
-	token.Write(x.W, http.StatusOK, cluster(x.Param("project_id")))
+	wire.Write(x.W, http.StatusOK, cluster(x.Param("project_id")))
 	return nil
 }
 
@@ -72,6 +71,6 @@ func (a *API) noCertificate(x *exchange) error {
 		return err
 	}
 	none := []any{}
-	token.Write(x.W, http.StatusOK, map[string]any{"kind": "Config", "apiVersion": "v1", "clusters": none, "users": none, "contexts": none})
+	wire.Write(x.W, http.StatusOK, map[string]any{"kind": "Config", "apiVersion": "v1", "clusters": none, "users": none, "contexts": none})
 	return nil
 }

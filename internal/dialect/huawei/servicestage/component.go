@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/app"
 )
@@ -109,10 +109,10 @@ func (w componentWords) merge(now componentWords) {
 }
 
 // spec is what the body asks of the app service: a spec, or over old a patch of one.
-func (a *API) spec(x *exchange, b *componentBody, old *app.ComponentSpec) (keystone.Spec, error) {
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
-	keystone.Set(s, "replicas", b.Replica)
+func (a *API) spec(x *exchange, b *componentBody, old *app.ComponentSpec) (wire.Spec, error) {
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
+	wire.Set(s, "replicas", b.Replica)
 	if b.LimitCPU != nil && *b.LimitCPU > 0 {
 		s["cpu"] = int64(math.Round(*b.LimitCPU * 1000))
 	}
@@ -148,7 +148,7 @@ func (a *API) spec(x *exchange, b *componentBody, old *app.ComponentSpec) (keyst
 		s["port"] = (*b.Accesses)[0].Port
 	}
 	if b.CustomMetric != nil {
-		s["metrics"] = keystone.Spec{"path": b.CustomMetric.Path, "port": b.CustomMetric.Port}
+		s["metrics"] = wire.Spec{"path": b.CustomMetric.Path, "port": b.CustomMetric.Port}
 	}
 	if b.Storages != nil {
 		mounts, err := b.mounts()
@@ -217,8 +217,8 @@ func (b *componentBody) variables(old *app.ComponentSpec) map[string]any {
 	return out
 }
 
-func (p *probe) spec(field string) (keystone.Spec, error) {
-	s := keystone.Spec{"type": strings.ToLower(p.Type)}
+func (p *probe) spec(field string) (wire.Spec, error) {
+	s := wire.Spec{"type": strings.ToLower(p.Type)}
 	switch s["type"] {
 	case "tcp":
 	case "http":
@@ -240,8 +240,8 @@ func (p *probe) spec(field string) (keystone.Spec, error) {
 }
 
 // hooks reads the commands around an instance's life.
-func (b *componentBody) hooks(s keystone.Spec) error {
-	hooks := keystone.Spec{}
+func (b *componentBody) hooks(s wire.Spec) error {
+	hooks := wire.Spec{}
 	for field, l := range map[string]*lifecycle{"post_start": b.PostStart, "pre_stop": b.PreStop} {
 		if l == nil {
 			continue
@@ -249,7 +249,7 @@ func (b *componentBody) hooks(s keystone.Spec) error {
 		if l.Type != "command" || len(l.Command) == 0 {
 			return fail.Field(field, "only commands run around an instance's life").Then(`give {"type": "command", "command": [...]}`)
 		}
-		hooks[field] = keystone.Spec{"command": l.Command}
+		hooks[field] = wire.Spec{"command": l.Command}
 	}
 	if len(hooks) > 0 {
 		s["hooks"] = hooks

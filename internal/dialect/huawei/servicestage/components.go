@@ -5,8 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -32,14 +31,14 @@ type names struct{ environment, application map[string]string }
 
 func (a *API) names(x *exchange) (*names, error) {
 	n := &names{map[string]string{}, map[string]string{}}
-	environments, _, err := keystone.Rows(x, a.App.Environment, "", kind.Filter{})
+	environments, _, err := wire.Rows(x, a.App.Environment, "", kind.Filter{})
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range environments {
 		n.environment[r.Name] = string(r.ID)
 	}
-	applications, _, err := keystone.Rows(x, a.App.Application, "", kind.Filter{})
+	applications, _, err := wire.Rows(x, a.App.Application, "", kind.Filter{})
 	for _, r := range applications {
 		n.application[r.Name] = string(r.ID)
 	}
@@ -48,7 +47,7 @@ func (a *API) names(x *exchange) (*names, error) {
 
 // component finds the path's component and checks that it is of the path's application.
 func (a *API) component(x *exchange) (*componentRow, *names, error) {
-	r, err := keystone.Get(x, a.App.Component, x.Param("component_id"))
+	r, err := wire.Get(x, a.App.Component, x.Param("component_id"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -113,14 +112,14 @@ func (a *API) createComponent(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	application, err := keystone.Get(x, a.App.Application, x.Param("application_id"))
+	application, err := wire.Get(x, a.App.Application, x.Param("application_id"))
 	if err != nil {
 		return err
 	}
 	if text(b.EnvironmentID) == "" {
 		return fail.Field("environment_id", "is required").Then("create an environment first: POST …/cas/environments")
 	}
-	environment, err := keystone.Get(x, a.App.Environment, *b.EnvironmentID)
+	environment, err := wire.Get(x, a.App.Environment, *b.EnvironmentID)
 	if err != nil {
 		return err
 	}
@@ -145,7 +144,7 @@ func (a *API) createComponent(x *exchange) error {
 		_, undone := a.send(x, call.Delete, out["component_id"].(id.ID), func(c *call.Call) { c.Purge = true })
 		return errors.Join(err, undone)
 	}
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }
 
@@ -154,7 +153,7 @@ func (a *API) showComponent(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.componentView(r, n))
+	wire.Write(x.W, http.StatusOK, a.componentView(r, n))
 	return nil
 }
 
@@ -192,7 +191,7 @@ func (a *API) updateComponent(x *exchange) error {
 	if err := a.settle(x, old.ID, before); err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }
 
@@ -216,12 +215,12 @@ func (a *API) deleteComponent(x *exchange) error {
 	if err := a.release(x, old.ID, hosts, nil); err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }
 
 func (a *API) listOfApplication(x *exchange) error {
-	application, err := keystone.Get(x, a.App.Application, x.Param("application_id"))
+	application, err := wire.Get(x, a.App.Application, x.Param("application_id"))
 	if err != nil {
 		return err
 	}
@@ -232,7 +231,7 @@ func (a *API) listComponents(x *exchange) error {
 	q := x.R.URL.Query()
 	f := kind.Filter{Exact: q.Get("name"), Enterprise: enterpriseAsked(x)}
 	if e := q.Get("environment_id"); e != "" {
-		r, err := keystone.Get(x, a.App.Environment, e)
+		r, err := wire.Get(x, a.App.Environment, e)
 		if err != nil {
 			return err
 		}
@@ -242,7 +241,7 @@ func (a *API) listComponents(x *exchange) error {
 }
 
 func (a *API) listWhere(x *exchange, f kind.Filter) error {
-	rows, _, err := keystone.Rows(x, a.App.Component, "", f)
+	rows, _, err := wire.Rows(x, a.App.Component, "", f)
 	if err != nil {
 		return err
 	}
@@ -259,7 +258,7 @@ func (a *API) listWhere(x *exchange, f kind.Filter) error {
 
 // filterOptions lists what the project's components use.
 func (a *API) filterOptions(x *exchange) error {
-	rows, _, err := keystone.Rows(x, a.App.Component, "", kind.Filter{})
+	rows, _, err := wire.Rows(x, a.App.Component, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -282,6 +281,6 @@ func (a *API) filterOptions(x *exchange) error {
 		}
 		out[what] = items
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"filter_options": out})
+	wire.Write(x.W, http.StatusOK, map[string]any{"filter_options": out})
 	return nil
 }

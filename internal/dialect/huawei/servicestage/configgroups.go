@@ -3,8 +3,7 @@ package servicestage
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
@@ -34,19 +33,19 @@ func (a *API) createGroup(x *exchange) error {
 		return err
 	}
 	row, err := x.Do(a.Config.Group.D, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "description", b.Description)
+		s := wire.Spec{}
+		wire.Set(s, "description", b.Description)
 		c.Name, c.Spec = b.Name, s.JSON()
 	})
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, groupView(row.(*groupRow)))
+	wire.Write(x.W, http.StatusOK, groupView(row.(*groupRow)))
 	return nil
 }
 
 func (a *API) listGroups(x *exchange) error {
-	rows, _, err := keystone.Rows(x, a.Config.Group, "", kind.Filter{Exact: x.Query("name")})
+	rows, _, err := wire.Rows(x, a.Config.Group, "", kind.Filter{Exact: x.Query("name")})
 	if err != nil {
 		return err
 	}
@@ -58,11 +57,11 @@ func (a *API) listGroups(x *exchange) error {
 }
 
 func (a *API) showGroup(x *exchange) error {
-	r, err := keystone.Get(x, a.Config.Group, x.Param("config_group_id"))
+	r, err := wire.Get(x, a.Config.Group, x.Param("config_group_id"))
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, groupView(r))
+	wire.Write(x.W, http.StatusOK, groupView(r))
 	return nil
 }
 

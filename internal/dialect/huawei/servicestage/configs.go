@@ -4,8 +4,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -41,12 +40,12 @@ type configBody struct {
 	Description *string `json:"description"`
 }
 
-func (b *configBody) spec() keystone.Spec {
-	s := keystone.Spec{}
-	keystone.Set(s, "content", b.Content)
-	keystone.Set(s, "type", b.Type)
-	keystone.Set(s, "sensitive", b.Sensitive)
-	keystone.Set(s, "description", b.Description)
+func (b *configBody) spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "content", b.Content)
+	wire.Set(s, "type", b.Type)
+	wire.Set(s, "sensitive", b.Sensitive)
+	wire.Set(s, "description", b.Description)
 	return s
 }
 
@@ -56,9 +55,9 @@ func (a *API) content(x *exchange, r *configRow, version int) (out string, err e
 		return "", nil
 	}
 	c := x.Call
-	c.Kind, c.Verb, c.Target, c.In = a.Config.Config.D, "content", string(r.ID), keystone.Spec{}.JSON()
+	c.Kind, c.Verb, c.Target, c.In = a.Config.Config.D, "content", string(r.ID), wire.Spec{}.JSON()
 	if version != 0 {
-		c.In = keystone.Spec{"version": version}.JSON()
+		c.In = wire.Spec{"version": version}.JSON()
 	}
 	c.Stream.Emit = func(v any) error {
 		out = v.(config.ContentOut).Text
@@ -74,7 +73,7 @@ func (a *API) mounting(x *exchange, r *configRow) ([]map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, _, err := keystone.Rows(x, a.App.Component, "", kind.Filter{})
+	rows, _, err := wire.Rows(x, a.App.Component, "", kind.Filter{})
 	out := []map[string]any{}
 	for _, c := range rows {
 		if slices.ContainsFunc(c.Spec.Mounts, func(m config.Mount) bool { return m.Config == r.Name || m.Group != "" && m.Group == r.Spec.Group }) {
@@ -87,7 +86,7 @@ func (a *API) mounting(x *exchange, r *configRow) ([]map[string]any, error) {
 
 // groupID is the id of the group that a config names.
 func (a *API) groupID(x *exchange, name string) (string, error) {
-	g, err := keystone.Get(x, a.Config.Group, name)
+	g, err := wire.Get(x, a.Config.Group, name)
 	if err != nil {
 		return "", err
 	}
@@ -114,7 +113,7 @@ func (a *API) answerConfig(x *exchange, row kind.AnyRow) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, v)
+	wire.Write(x.W, http.StatusOK, v)
 	return nil
 }
 
@@ -129,7 +128,7 @@ func (a *API) createConfig(x *exchange) error {
 	if text(b.GroupID) == "" {
 		return fail.Field("config_group_id", "is required").Then("create a group first: POST …/cas/config-groups")
 	}
-	group, err := keystone.Get(x, a.Config.Group, *b.GroupID)
+	group, err := wire.Get(x, a.Config.Group, *b.GroupID)
 	if err != nil {
 		return err
 	}
@@ -148,7 +147,7 @@ func (a *API) updateConfig(x *exchange) error {
 	if err := a.may(x, a.Config.Config.D, call.Update, target); err != nil {
 		return err
 	}
-	old, err := keystone.Get(x, a.Config.Config, target)
+	old, err := wire.Get(x, a.Config.Config, target)
 	if err != nil {
 		return err
 	}
@@ -158,7 +157,7 @@ func (a *API) updateConfig(x *exchange) error {
 	}
 	s := b.spec()
 	if text(b.GroupID) != "" {
-		group, err := keystone.Get(x, a.Config.Group, *b.GroupID)
+		group, err := wire.Get(x, a.Config.Group, *b.GroupID)
 		if err != nil {
 			return err
 		}
@@ -172,7 +171,7 @@ func (a *API) updateConfig(x *exchange) error {
 }
 
 func (a *API) showConfig(x *exchange) error {
-	r, err := keystone.Get(x, a.Config.Config, x.Param("config_id"))
+	r, err := wire.Get(x, a.Config.Config, x.Param("config_id"))
 	if err != nil {
 		return err
 	}
@@ -182,13 +181,13 @@ func (a *API) showConfig(x *exchange) error {
 func (a *API) listConfigs(x *exchange) error {
 	f := kind.Filter{Exact: x.Query("name")}
 	if id := x.Query("config_group_id"); id != "" {
-		g, err := keystone.Get(x, a.Config.Group, id)
+		g, err := wire.Get(x, a.Config.Group, id)
 		if err != nil {
 			return err
 		}
 		f.Index, f.Value = "group", g.Name
 	}
-	rows, _, err := keystone.Rows(x, a.Config.Config, "", f)
+	rows, _, err := wire.Rows(x, a.Config.Config, "", f)
 	if err != nil {
 		return err
 	}
@@ -210,11 +209,11 @@ func (a *API) deleteConfig(x *exchange) error {
 
 // versions are a config's, the newest first.
 func (a *API) versions(x *exchange) (*configRow, []*versionRow, error) {
-	r, err := keystone.Get(x, a.Config.Config, x.Param("config_id"))
+	r, err := wire.Get(x, a.Config.Config, x.Param("config_id"))
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, _, err := keystone.Rows(x, a.Config.Version, "", kind.Filter{Index: "config", Value: string(r.ID)})
+	rows, _, err := wire.Rows(x, a.Config.Version, "", kind.Filter{Index: "config", Value: string(r.ID)})
 	slices.SortFunc(rows, func(a, b *versionRow) int { return b.Spec.Number - a.Spec.Number })
 	return r, rows, err
 }
@@ -259,7 +258,7 @@ func (a *API) showHistory(x *exchange) error {
 		if out["components"], err = a.mounting(x, r); err != nil {
 			return err
 		}
-		token.Write(x.W, http.StatusOK, out)
+		wire.Write(x.W, http.StatusOK, out)
 		return nil
 	}
 	return fail.New(fail.NotFound, "config %s has no record %q", r.Name, x.Param("config_history_id"))

@@ -3,8 +3,7 @@ package servicestage
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -40,7 +39,7 @@ func (a *API) configurationView(r *configurationRow, n *names) map[string]any {
 
 // configurations are an application's, in one environment or in all.
 func (a *API) configurations(x *exchange, environment string) ([]*configurationRow, *names, error) {
-	application, err := keystone.Get(x, a.App.Application, x.Param("application_id"))
+	application, err := wire.Get(x, a.App.Application, x.Param("application_id"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -48,7 +47,7 @@ func (a *API) configurations(x *exchange, environment string) ([]*configurationR
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, _, err := keystone.Rows(x, a.App.Configuration, "", kind.Filter{Index: "application", Value: application.Name, Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(x, a.App.Configuration, "", kind.Filter{Index: "application", Value: application.Name, Where: func(r kind.AnyRow) bool {
 		return environment == "" || n.environment[r.(*configurationRow).Spec.Environment] == environment
 	}})
 	return rows, n, err
@@ -63,7 +62,7 @@ func (a *API) showConfiguration(x *exchange) error {
 	for i, r := range rows {
 		items[i] = a.configurationView(r, n)
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"configuration": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"configuration": items})
 	return nil
 }
 
@@ -85,11 +84,11 @@ func (a *API) writeConfiguration(x *exchange) error {
 	if b.EnvironmentID == "" {
 		return fail.Field("environment_id", "is required")
 	}
-	application, err := keystone.Get(x, a.App.Application, x.Param("application_id"))
+	application, err := wire.Get(x, a.App.Application, x.Param("application_id"))
 	if err != nil {
 		return err
 	}
-	environment, err := keystone.Get(x, a.App.Environment, b.EnvironmentID)
+	environment, err := wire.Get(x, a.App.Environment, b.EnvironmentID)
 	if err != nil {
 		return err
 	}
@@ -98,7 +97,7 @@ func (a *API) writeConfiguration(x *exchange) error {
 		return err
 	}
 	variables, verb, target := map[string]any{}, call.Create, ""
-	s := keystone.Spec{"variables": variables, "foreign": remember(configurationWords{b.Configuration.AssignStrategy})}
+	s := wire.Spec{"variables": variables, "foreign": remember(configurationWords{b.Configuration.AssignStrategy})}
 	if len(rows) > 0 {
 		verb, target = call.Update, string(rows[0].ID)
 		for k := range rows[0].Spec.Variables {
@@ -114,7 +113,7 @@ func (a *API) writeConfiguration(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.configurationView(row.(*configurationRow), n))
+	wire.Write(x.W, http.StatusOK, a.configurationView(row.(*configurationRow), n))
 	return nil
 }
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -52,7 +52,7 @@ func (a *API) ever(x *exchange, r *componentRow) ([]string, error) {
 // settle makes the hosts that a component's words name lead to it, and no others that they ever named or
 // named before the last change.
 func (a *API) settle(x *exchange, component id.ID, was []string) error {
-	r, err := keystone.Get(x, a.App.Component, string(component))
+	r, err := wire.Get(x, a.App.Component, string(component))
 	if err != nil {
 		return err
 	}
@@ -68,14 +68,14 @@ func (a *API) settle(x *exchange, component id.ID, was []string) error {
 
 // domainOf finds a host's row, if it is one of the project's that leads to the component.
 func (a *API) domainOf(x *exchange, host string, component id.ID) (*domainRow, error) {
-	r, err := keystone.Get(x, a.Access.Domain, host)
+	r, err := wire.Get(x, a.Access.Domain, host)
 	if fail.Is(err, fail.NotFound) {
 		return nil, nil
 	}
 	if err != nil || r.Spec.Component == string(component) {
 		return r, err
 	}
-	c, err := keystone.Get(x, a.App.Component, r.Spec.Component) // it may be named by its name
+	c, err := wire.Get(x, a.App.Component, r.Spec.Component) // it may be named by its name
 	switch {
 	case fail.Is(err, fail.NotFound): // a name that leads nowhere any more
 		return r, nil
@@ -95,7 +95,7 @@ func (a *API) take(x *exchange, component id.ID, hosts []string) error {
 		if r != nil {
 			continue
 		}
-		_, err = x.Do(a.Access.Domain.D, call.Create, "", func(c *call.Call) { c.Name, c.Spec = &host, keystone.Spec{"component": component}.JSON() })
+		_, err = x.Do(a.Access.Domain.D, call.Create, "", func(c *call.Call) { c.Name, c.Spec = &host, wire.Spec{"component": component}.JSON() })
 		if e := fail.From(err); err != nil && e.Kind == fail.Invalid {
 			return fail.Field("external_accesses["+itoa(i)+"].address", "%s", e.Message).Then("%s", e.Next)
 		}

@@ -4,8 +4,7 @@ import (
 	"cmp"
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -77,21 +76,21 @@ func (a *API) createEnvironment(x *exchange) error {
 		return err
 	}
 	row, err := x.Do(a.App.Environment.D, call.Create, "", func(c *call.Call) {
-		s := keystone.Spec{"foreign": remember(environmentWords{VPC: text(b.VPC), DeployMode: text(b.DeployMode)})}
-		keystone.Set(s, "description", b.Description)
+		s := wire.Spec{"foreign": remember(environmentWords{VPC: text(b.VPC), DeployMode: text(b.DeployMode)})}
+		wire.Set(s, "description", b.Description)
 		c.Name, c.EnterpriseProject, c.Spec = b.Name, b.Enterprise, s.JSON()
 		tagsOf(c, b.Labels)
 	})
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.environmentView(row.(*environmentRow)))
+	wire.Write(x.W, http.StatusOK, a.environmentView(row.(*environmentRow)))
 	return nil
 }
 
 func (a *API) listEnvironments(x *exchange) error {
 	q := x.R.URL.Query()
-	rows, _, err := keystone.Rows(x, a.App.Environment, "", kind.Filter{Exact: q.Get("name"), Enterprise: enterpriseAsked(x)})
+	rows, _, err := wire.Rows(x, a.App.Environment, "", kind.Filter{Exact: q.Get("name"), Enterprise: enterpriseAsked(x)})
 	if err != nil {
 		return err
 	}
@@ -103,11 +102,11 @@ func (a *API) listEnvironments(x *exchange) error {
 }
 
 func (a *API) showEnvironment(x *exchange) error {
-	r, err := keystone.Get(x, a.App.Environment, x.Param("environment_id"))
+	r, err := wire.Get(x, a.App.Environment, x.Param("environment_id"))
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.environmentView(r))
+	wire.Write(x.W, http.StatusOK, a.environmentView(r))
 	return nil
 }
 
@@ -117,15 +116,15 @@ func (a *API) updateEnvironment(x *exchange) error {
 		return err
 	}
 	row, err := x.Do(a.App.Environment.D, call.Update, x.Param("environment_id"), func(c *call.Call) {
-		s := keystone.Spec{}
-		keystone.Set(s, "description", b.Description)
+		s := wire.Spec{}
+		wire.Set(s, "description", b.Description)
 		c.Name, c.EnterpriseProject, c.Spec = b.Name, b.Enterprise, s.JSON()
 		tagsOf(c, b.Labels)
 	})
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.environmentView(row.(*environmentRow)))
+	wire.Write(x.W, http.StatusOK, a.environmentView(row.(*environmentRow)))
 	return nil
 }
 
@@ -149,7 +148,7 @@ func (a *API) listManageable(x *exchange) error {
 }
 
 func (a *API) listBound(x *exchange) error {
-	r, err := keystone.Get(x, a.App.Environment, x.Param("environment_id"))
+	r, err := wire.Get(x, a.App.Environment, x.Param("environment_id"))
 	if err != nil {
 		return err
 	}
@@ -173,7 +172,7 @@ func (a *API) bind(x *exchange) error {
 	if err := a.may(x, a.App.Environment.D, call.Update, target); err != nil {
 		return err
 	}
-	r, err := keystone.Get(x, a.App.Environment, target)
+	r, err := wire.Get(x, a.App.Environment, target)
 	if err != nil {
 		return err
 	}
@@ -187,11 +186,11 @@ func (a *API) bind(x *exchange) error {
 	recall(r.Spec.Foreign, &w)
 	w.Bound = b.Resources
 	_, err = x.Do(a.App.Environment.D, call.Update, target, func(c *call.Call) {
-		c.IfRevision, c.Spec = r.Revision, keystone.Spec{"foreign": remember(w)}.JSON()
+		c.IfRevision, c.Spec = r.Revision, wire.Spec{"foreign": remember(w)}.JSON()
 	})
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"resources": b.Resources})
+	wire.Write(x.W, http.StatusOK, map[string]any{"resources": b.Resources})
 	return nil
 }

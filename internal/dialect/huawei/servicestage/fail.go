@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/front"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
@@ -49,5 +49,5 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	e.Field = words().Replace(e.Field)
 	code := "SVCSTG.00100" + itoa(status)
-	token.Write(w, status, map[string]any{"error_code": code, "error_msg": e.Public(), "request_id": front.From(r.Context()).RequestID})
+	wire.Write(w, status, map[string]any{"error_code": code, "error_msg": e.Public(), "request_id": front.From(r.Context()).RequestID})
 }

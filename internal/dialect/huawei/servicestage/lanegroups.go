@@ -6,8 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -95,7 +94,7 @@ func (a *API) laneGroupView(r *laneGroupRow) map[string]any {
 }
 
 func (a *API) answerGroup(x *exchange, row kind.AnyRow) error {
-	token.Write(x.W, http.StatusOK, a.laneGroupView(row.(*laneGroupRow)))
+	wire.Write(x.W, http.StatusOK, a.laneGroupView(row.(*laneGroupRow)))
 	return nil
 }
 
@@ -114,7 +113,7 @@ func (a *API) createLaneGroup(x *exchange) error {
 	var w laneGroupWords
 	b.say(&w)
 	row, err := x.Do(a.App.LaneGroup.D, call.Create, "", func(c *call.Call) {
-		c.Name, c.Spec = b.Name, keystone.Spec{"application": application, "entry": component, "foreign": remember(w)}.JSON()
+		c.Name, c.Spec = b.Name, wire.Spec{"application": application, "entry": component, "foreign": remember(w)}.JSON()
 	})
 	if err != nil {
 		return err
@@ -135,7 +134,7 @@ func (a *API) updateLaneGroup(x *exchange) error {
 	var w laneGroupWords
 	recall(r.Spec.Foreign, &w)
 	b.say(&w)
-	s := keystone.Spec{"foreign": remember(w)}
+	s := wire.Spec{"foreign": remember(w)}
 	if b.Gateways != nil {
 		if s["application"], s["entry"], err = b.entry(); err != nil {
 			return err
@@ -153,11 +152,11 @@ func (a *API) changing(x *exchange) (*laneGroupRow, error) {
 	if err := a.may(x, a.App.LaneGroup.D, call.Update, x.Param("lane_group_id")); err != nil {
 		return nil, err
 	}
-	return keystone.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
+	return wire.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
 }
 
 func (a *API) listLaneGroups(x *exchange) error {
-	rows, _, err := keystone.Rows(x, a.App.LaneGroup, "", kind.Filter{Exact: x.Query("name")})
+	rows, _, err := wire.Rows(x, a.App.LaneGroup, "", kind.Filter{Exact: x.Query("name")})
 	if err != nil {
 		return err
 	}
@@ -169,7 +168,7 @@ func (a *API) listLaneGroups(x *exchange) error {
 }
 
 func (a *API) showLaneGroup(x *exchange) error {
-	r, err := keystone.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
+	r, err := wire.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
 	if err != nil {
 		return err
 	}
@@ -224,9 +223,9 @@ func (a *API) divide(x *exchange) error {
 		if l.Spec.Type == "baseline" {
 			continue // it gets what is left
 		}
-		s := keystone.Spec{"weight": sh.Weight, "rules": []app.Rule{}}
+		s := wire.Spec{"weight": sh.Weight, "rules": []app.Rule{}}
 		if b.By == "CONTENT" {
-			s = keystone.Spec{"weight": 0, "rules": rulesOf(sh.Rules), "match": cmp.Or(strings.ToLower(sh.Match), "all")}
+			s = wire.Spec{"weight": 0, "rules": rulesOf(sh.Rules), "match": cmp.Or(strings.ToLower(sh.Match), "all")}
 		}
 		if _, err := x.Do(a.App.Lane.D, call.Update, string(l.ID), func(c *call.Call) { c.Spec = s.JSON() }); err != nil {
 			return err
@@ -235,7 +234,7 @@ func (a *API) divide(x *exchange) error {
 	var w laneGroupWords
 	recall(r.Spec.Foreign, &w)
 	w.By = b.By
-	row, err := x.Do(a.App.LaneGroup.D, call.Update, string(r.ID), func(c *call.Call) { c.Spec = keystone.Spec{"foreign": remember(w)}.JSON() })
+	row, err := x.Do(a.App.LaneGroup.D, call.Update, string(r.ID), func(c *call.Call) { c.Spec = wire.Spec{"foreign": remember(w)}.JSON() })
 	if err != nil {
 		return err
 	}

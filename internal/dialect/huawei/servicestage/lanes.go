@@ -4,8 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -43,13 +42,13 @@ type laneWords struct {
 	Tag string `json:"tag"`
 }
 
-func (b *laneBody) spec(old string) (keystone.Spec, error) {
+func (b *laneBody) spec(old string) (wire.Spec, error) {
 	var w laneWords
 	recall(old, &w)
 	if b.Tag != nil {
 		w.Tag = *b.Tag
 	}
-	s := keystone.Spec{"foreign": remember(w)}
+	s := wire.Spec{"foreign": remember(w)}
 	if b.Type != nil {
 		if s["type"] = laneTypes()[*b.Type]; s["type"] == "" {
 			return nil, fail.Field("type", "%q is neither BASE nor GRAY", *b.Type)
@@ -74,7 +73,7 @@ func (a *API) laneView(x *exchange, g *laneGroupRow, r *laneRow) (map[string]any
 	}
 	instances := []map[string]any{}
 	for _, of := range sorted(r.Spec.Components) {
-		c, err := keystone.Get(x, a.App.Component, r.Spec.Components[of])
+		c, err := wire.Get(x, a.App.Component, r.Spec.Components[of])
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +86,7 @@ func (a *API) laneView(x *exchange, g *laneGroupRow, r *laneRow) (map[string]any
 
 // laneOf finds a lane of a group by its id.
 func (a *API) laneOf(x *exchange, g *laneGroupRow, target string) (*laneRow, error) {
-	r, err := keystone.Get(x, a.App.Lane, target)
+	r, err := wire.Get(x, a.App.Lane, target)
 	if err == nil && r.Spec.Group != g.Name {
 		err = fail.New(fail.NotFound, "there is no lane %q in group %s", target, g.Name)
 	}
@@ -99,7 +98,7 @@ func (a *API) lane(x *exchange, verb string) (*laneGroupRow, *laneRow, error) {
 	if err := a.may(x, a.App.Lane.D, verb, x.Param("lane_id")); err != nil {
 		return nil, nil, err
 	}
-	g, err := keystone.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
+	g, err := wire.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,7 +107,7 @@ func (a *API) lane(x *exchange, verb string) (*laneGroupRow, *laneRow, error) {
 }
 
 // writeLane sends a lane through the door and answers with it.
-func (a *API) writeLane(x *exchange, g *laneGroupRow, verb, target string, name *string, s keystone.Spec) error {
+func (a *API) writeLane(x *exchange, g *laneGroupRow, verb, target string, name *string, s wire.Spec) error {
 	row, err := x.Do(a.App.Lane.D, verb, target, func(c *call.Call) { c.Name, c.Spec = name, s.JSON() })
 	if err != nil {
 		return err
@@ -117,7 +116,7 @@ func (a *API) writeLane(x *exchange, g *laneGroupRow, verb, target string, name 
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, v)
+	wire.Write(x.W, http.StatusOK, v)
 	return nil
 }
 
@@ -125,7 +124,7 @@ func (a *API) createLane(x *exchange) error {
 	if err := a.may(x, a.App.Lane.D, call.Create, "*"); err != nil {
 		return err
 	}
-	g, err := keystone.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
+	g, err := wire.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
 	if err != nil {
 		return err
 	}
@@ -158,11 +157,11 @@ func (a *API) updateLane(x *exchange) error {
 }
 
 func (a *API) listLanes(x *exchange) error {
-	g, err := keystone.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
+	g, err := wire.Get(x, a.App.LaneGroup, x.Param("lane_group_id"))
 	if err != nil {
 		return err
 	}
-	rows, _, err := keystone.Rows(x, a.App.Lane, "", kind.Filter{Index: "group", Value: g.Name})
+	rows, _, err := wire.Rows(x, a.App.Lane, "", kind.Filter{Index: "group", Value: g.Name})
 	if err != nil {
 		return err
 	}
@@ -184,7 +183,7 @@ func (a *API) showLane(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, v)
+	wire.Write(x.W, http.StatusOK, v)
 	return nil
 }
 
@@ -214,7 +213,7 @@ func (a *API) switchLane(x *exchange) error {
 	if b.Action != "ENABLE" && b.Action != "DISABLED" {
 		return fail.Field("action", "%q is neither ENABLE nor DISABLED", b.Action)
 	}
-	return a.writeLane(x, g, call.Update, string(r.ID), nil, keystone.Spec{"disabled": b.Action == "DISABLED"})
+	return a.writeLane(x, g, call.Update, string(r.ID), nil, wire.Spec{"disabled": b.Action == "DISABLED"})
 }
 
 // join puts components into a lane, or takes them out. In a gray lane NAME-ANYTHING answers in the place of NAME; the
@@ -234,7 +233,7 @@ func (a *API) join(x *exchange) error {
 	if b.Action != "ADD" && b.Action != "REMOVE" {
 		return fail.Field("action", "%q is neither ADD nor REMOVE", b.Action)
 	}
-	rows, _, err := keystone.Rows(x, a.App.Component, "", kind.Filter{Index: "application", Value: g.Spec.Application})
+	rows, _, err := wire.Rows(x, a.App.Component, "", kind.Filter{Index: "application", Value: g.Spec.Application})
 	if err != nil {
 		return err
 	}
@@ -254,7 +253,7 @@ func (a *API) join(x *exchange) error {
 			by[of] = nil
 		}
 	}
-	return a.writeLane(x, g, call.Update, string(r.ID), nil, keystone.Spec{"components": by})
+	return a.writeLane(x, g, call.Update, string(r.ID), nil, wire.Spec{"components": by})
 }
 
 // replaced finds a component by its id, and the one in whose place it answers by its name: the longest that it begins with.

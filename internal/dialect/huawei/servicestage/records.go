@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -17,7 +17,7 @@ func (a *API) recordRoutes() []route {
 
 // releases are a component's, the newest first.
 func (a *API) releases(x *exchange, r *componentRow) ([]*releaseRow, error) {
-	rows, _, err := keystone.Rows(x, a.App.Release, "", kind.Filter{Index: "component", Value: string(r.ID)})
+	rows, _, err := wire.Rows(x, a.App.Release, "", kind.Filter{Index: "component", Value: string(r.ID)})
 	slices.SortFunc(rows, func(a, b *releaseRow) int { return b.Spec.Number - a.Spec.Number })
 	return rows, err
 }

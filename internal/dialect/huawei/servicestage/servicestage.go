@@ -15,8 +15,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -38,12 +37,12 @@ type Options struct {
 // API is ServiceStage with the one CCE-shaped cluster that its configurations name.
 type API struct {
 	Options
-	Stage, Clusters *keystone.API
+	Stage, Clusters *wire.API
 }
 
 type (
-	exchange       = keystone.Exchange
-	route          = keystone.Route
+	exchange       = wire.Exchange
+	route          = wire.Route
 	environmentRow = kind.Row[app.EnvironmentSpec, app.EnvironmentStatus]
 	applicationRow = kind.Row[app.ApplicationSpec, app.ApplicationStatus]
 	componentRow   = kind.Row[app.ComponentSpec, app.ComponentStatus]
@@ -56,8 +55,8 @@ const base = "/v3/{project_id}/cas"
 // New makes the API.
 func New(o Options) *API {
 	a := &API{Options: o}
-	k := keystone.Options{Door: o.Door, Auth: o.Auth, Region: o.Region, Dialect: "huawei", Fail: Fail, Enter: enter}
-	a.Stage, a.Clusters = keystone.Bare(k), keystone.Bare(k)
+	k := wire.Options{Door: o.Door, Auth: o.Auth, Region: o.Region, Dialect: "huawei", Fail: Fail, Enter: enter}
+	a.Stage, a.Clusters = wire.New(k), wire.New(k)
 	for _, rs := range [][]route{a.environmentRoutes(), a.applicationRoutes(), a.componentRoutes(), a.actionRoutes(), a.recordRoutes(), a.stackRoutes(),
 		a.configurationRoutes(), a.groupRoutes(), a.configRoutes(), a.laneGroupRoutes(), a.laneRoutes()} {
 		for _, r := range rs {
@@ -91,10 +90,10 @@ func stamp(t time.Time) int64 { return t.UnixMilli() }
 
 // body reads a request's body into v. Fields that v does not know are left alone, as the API does.
 func body(x *exchange, v any) error {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody))
+	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
-		return fail.New(fail.TooLarge, "the body is larger than %d bytes", keystone.MaxBody)
+		return fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
 	}
 	if err != nil {
 		return fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
@@ -158,7 +157,7 @@ func answer[T any](x *exchange, name string, items []T) error {
 	if items == nil {
 		items = []T{}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{name: items, "count": total})
+	wire.Write(x.W, http.StatusOK, map[string]any{name: items, "count": total})
 	return nil
 }
 

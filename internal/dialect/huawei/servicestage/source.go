@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/app"
 )
@@ -29,15 +29,15 @@ type source struct {
 var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // spec is the source as the app service takes it, without the stack.
-func (src *source) spec() (keystone.Spec, error) {
+func (src *source) spec() (wire.Spec, error) {
 	switch src.Kind {
 	case "image":
 		if src.URL == "" {
 			return nil, fail.Field("source.url", "is required").Then("name an image of the registry: organization/name:tag")
 		}
-		return keystone.Spec{"image": imageName(src.URL), "digest": "", "git": app.GitSource{}, "package": app.PackageSource{}, "credential": src.Credential}, nil
+		return wire.Spec{"image": imageName(src.URL), "digest": "", "git": app.GitSource{}, "package": app.PackageSource{}, "credential": src.Credential}, nil
 	case "package":
-		s := keystone.Spec{"image": "", "digest": "", "git": app.GitSource{}, "package": app.PackageSource{}, "credential": src.Credential, "dockerfile": src.Dockerfile}
+		s := wire.Spec{"image": "", "digest": "", "git": app.GitSource{}, "package": app.PackageSource{}, "credential": src.Credential, "dockerfile": src.Dockerfile}
 		switch {
 		case digestPattern.MatchString(src.URL):
 			s["digest"] = src.URL
@@ -53,7 +53,7 @@ func (src *source) spec() (keystone.Spec, error) {
 		if url == "" {
 			return nil, fail.Field("source.repo_url", "is required").Then("name a git repository: https://HOST/PATH or ssh://USER@HOST/PATH")
 		}
-		return keystone.Spec{"image": "", "digest": "", "git": app.GitSource{URL: url, Ref: src.Ref, Path: src.Path}, "package": app.PackageSource{}, "credential": src.Credential,
+		return wire.Spec{"image": "", "digest": "", "git": app.GitSource{URL: url, Ref: src.Ref, Path: src.Path}, "package": app.PackageSource{}, "credential": src.Credential,
 			"dockerfile": src.Dockerfile}, nil
 	}
 	return nil, fail.Field("source.kind", "%q is none of image, package and code", src.Kind)

@@ -4,8 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -67,10 +66,10 @@ func recipeOf(word string) string {
 	return strings.ToLower(word)
 }
 
-func (b *stackBody) spec() (keystone.Spec, error) {
-	s := keystone.Spec{}
-	keystone.Set(s, "version", b.Version)
-	keystone.Set(s, "description", b.Description)
+func (b *stackBody) spec() (wire.Spec, error) {
+	s := wire.Spec{}
+	wire.Set(s, "version", b.Version)
+	wire.Set(s, "description", b.Description)
 	if b.Type != nil {
 		recipe := recipeOf(*b.Type)
 		if *b.Type != stackType(recipe) { // written otherwise it would come back changed
@@ -103,7 +102,7 @@ func (b *stackBody) spec() (keystone.Spec, error) {
 
 // used counts the components of each stack.
 func (a *API) used(x *exchange) (map[string]int, error) {
-	rows, _, err := keystone.Rows(x, a.App.Component, "", kind.Filter{})
+	rows, _, err := wire.Rows(x, a.App.Component, "", kind.Filter{})
 	n := map[string]int{}
 	for _, r := range rows {
 		n[r.Spec.Source.Stack]++
@@ -126,19 +125,19 @@ func (a *API) stackView(r *stackRow, used map[string]int) map[string]any {
 
 // stacks are those a project may build with: its own, and the cloud's.
 func (a *API) stacks(x *exchange) ([]*stackRow, error) {
-	own, _, err := keystone.Rows(x, a.App.CustomStack, "", kind.Filter{})
+	own, _, err := wire.Rows(x, a.App.CustomStack, "", kind.Filter{})
 	if err != nil {
 		return nil, err
 	}
-	shared, _, err := keystone.Rows(x, a.App.Stack, "", kind.Filter{})
+	shared, _, err := wire.Rows(x, a.App.Stack, "", kind.Filter{})
 	return append(own, shared...), err
 }
 
 // stack finds one by its id, and the kind of its row.
 func (a *API) stack(x *exchange, target string) (*stackRow, *kind.Def, error) {
-	r, err := keystone.Get(x, a.App.CustomStack, target)
+	r, err := wire.Get(x, a.App.CustomStack, target)
 	if fail.Is(err, fail.NotFound) {
-		if shared, other := keystone.Get(x, a.App.Stack, target); other == nil {
+		if shared, other := wire.Get(x, a.App.Stack, target); other == nil {
 			return shared, a.App.Stack.D, nil
 		}
 	}
@@ -168,7 +167,7 @@ func (a *API) writeStack(x *exchange, verb, target string, k *kind.Def) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.stackView(row.(*stackRow), used))
+	wire.Write(x.W, http.StatusOK, a.stackView(row.(*stackRow), used))
 	return nil
 }
 
@@ -210,7 +209,7 @@ func (a *API) showStack(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.stackView(r, used))
+	wire.Write(x.W, http.StatusOK, a.stackView(r, used))
 	return nil
 }
 

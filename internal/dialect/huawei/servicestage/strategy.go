@@ -6,8 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/app"
 )
@@ -43,14 +42,14 @@ type rule struct {
 }
 
 // strategies reads how a change is to be rolled out. Where both fields speak, the one that the API calls newer counts.
-func (b *componentBody) strategies(s keystone.Spec) error {
+func (b *componentBody) strategies(s wire.Spec) error {
 	if err := b.DeployStrategy.spec("deploy_strategy", s); err != nil {
 		return err
 	}
 	return b.UpdateStrategy.spec("update_strategy", s)
 }
 
-func (st *strategy) spec(field string, s keystone.Spec) error {
+func (st *strategy) spec(field string, s wire.Spec) error {
 	if st == nil {
 		return nil
 	}
@@ -60,7 +59,7 @@ func (st *strategy) spec(field string, s keystone.Spec) error {
 		s["strategy"] = "recreate"
 	case "RollingRelease", "RollingUpdate":
 		s["strategy"] = "rolling"
-		pace := keystone.Spec{}
+		pace := wire.Spec{}
 		if st.Rolling != nil && st.Rolling.Batches > 0 {
 			pace["batches"] = st.Rolling.Batches
 		}
@@ -79,8 +78,8 @@ func (st *strategy) spec(field string, s keystone.Spec) error {
 	return nil
 }
 
-func (g *gray) spec() keystone.Spec {
-	s := keystone.Spec{"weight": g.Weight, "instances": g.Replica, "rules": rulesOf(g.Conditions), "match": cmp.Or(strings.ToLower(g.Match), "all")}
+func (g *gray) spec() wire.Spec {
+	s := wire.Spec{"weight": g.Weight, "instances": g.Replica, "rules": rulesOf(g.Conditions), "match": cmp.Or(strings.ToLower(g.Match), "all")}
 	var steps []int
 	for i := 1; i < g.Remaining; i++ {
 		steps = append(steps, g.Weight+(100-g.Weight)*i/g.Remaining)
@@ -98,8 +97,8 @@ func rulesOf(rules []rule) []app.Rule {
 }
 
 // grayAction gives the app service's verb and input for an action on a gray release.
-func grayAction(action string, p *actionParameters) (verb string, in keystone.Spec, err error) {
-	in = keystone.Spec{}
+func grayAction(action string, p *actionParameters) (verb string, in wire.Spec, err error) {
+	in = wire.Spec{}
 	switch action {
 	case "continue_deploy":
 		if p.Weight != nil {
@@ -126,7 +125,7 @@ func (a *API) checkGray(x *exchange, r *componentRow) error {
 	c := x.Call
 	c.Kind, c.Verb, c.Target = a.App.Component.D, "gray-check", string(r.ID)
 	c.Stream.Emit = func(v any) error {
-		token.Write(x.W, http.StatusOK, map[string]any{"component_id": r.ID, "gray_release": v})
+		wire.Write(x.W, http.StatusOK, map[string]any{"component_id": r.ID, "gray_release": v})
 		return nil
 	}
 	_, err := a.Door.Do(x.R.Context(), &c)

@@ -5,17 +5,16 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
-func (a *API) accountRoutes() []keystone.Route {
+func (a *API) accountRoutes() []wire.Route {
 	k := a.o.Kinds.Repository.D
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: "/v2/manage/utils/secret", Do: a.logIn},
 		{Method: "POST", Path: "/v2/manage/utils/authorizationtoken", Do: a.logIn},
 		{Method: "GET", Path: "/v2/manage/projects/{project_id}/quotas", Kind: a.o.Kinds.Organization.D, Verb: call.List, Do: a.quotas},
@@ -27,7 +26,7 @@ func (a *API) accountRoutes() []keystone.Route {
 const loginLife = 24 * time.Hour
 
 // logIn makes a log-in for docker that ends by itself: a token of the caller.
-func (a *API) logIn(x *keystone.Exchange) error {
+func (a *API) logIn(x *wire.Exchange) error {
 	t := ident.TokenFor(x.Who, x.Who.Project, "registry") // it may what the caller may, no more
 	t.Expires = x.Who.Expires
 	text, t, err := x.API.Door.Ident.IssueToken(x.R.Context(), t, loginLife)
@@ -39,14 +38,14 @@ func (a *API) logIn(x *keystone.Exchange) error {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Swr-Dockerlogin", "docker login -u "+user+" -p "+text+" "+host)
 	h.Set("X-Swr-Expireat", t.Expires.UTC().Format(time.RFC3339))
-	token.Write(x.W, http.StatusOK, map[string]any{"auths": map[string]any{host: map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + text))}}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"auths": map[string]any{host: map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + text))}}})
 	return nil
 }
 
 // quotas shows what SWR counts: organisations, and what this cloud counts beside.
-func (a *API) quotas(x *keystone.Exchange) error {
+func (a *API) quotas(x *wire.Exchange) error {
 	x.Call.Project = x.Param("project_id")
-	if _, _, err := keystone.Rows(x, a.o.Kinds.Organization, "", kind.Filter{Limit: 1}); err != nil {
+	if _, _, err := wire.Rows(x, a.o.Kinds.Organization, "", kind.Filter{Limit: 1}); err != nil {
 		return err
 	}
 	c := x.Call
@@ -63,16 +62,16 @@ func (a *API) quotas(x *keystone.Exchange) error {
 			items = append(items, map[string]any{"quota_key": "storage", "quota_limit": q.Limit, "used": q.Used, "unit": "MiB"})
 		}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"quotas": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"quotas": items})
 	return nil
 }
 
-func (a *API) overview(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, a.o.Kinds.Repository, "", kind.Filter{})
+func (a *API) overview(x *wire.Exchange) error {
+	rows, _, err := wire.Rows(x, a.o.Kinds.Repository, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
-	spaces, _, err := keystone.Rows(x, a.o.Kinds.Organization, "", kind.Filter{})
+	spaces, _, err := wire.Rows(x, a.o.Kinds.Organization, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -81,7 +80,7 @@ func (a *API) overview(x *keystone.Exchange) error {
 		images += r.Status.Tags
 		bytes += r.Status.Bytes
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"domain_id": x.Who.Domain, "domain_name": x.Who.DomainName, "namspace_num": len(spaces),
+	wire.Write(x.W, http.StatusOK, map[string]any{"domain_id": x.Who.Domain, "domain_name": x.Who.DomainName, "namspace_num": len(spaces),
 		"repo_num": len(rows), "image_num": images, "store_space": float64(bytes), "downflow_size": 0})
 	return nil
 }

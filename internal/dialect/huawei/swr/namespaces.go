@@ -5,8 +5,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -14,10 +13,10 @@ import (
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
-func (a *API) namespaceRoutes() []keystone.Route {
+func (a *API) namespaceRoutes() []wire.Route {
 	k, all := a.o.Kinds.Organization.D, "/v2/manage/namespaces"
 	one := all + "/{namespace}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: a.createNamespace},
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: a.listNamespaces},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: a.showNamespace},
@@ -43,18 +42,18 @@ func permission(auth int) (string, bool) {
 
 // own is what the caller may do with a namespace whose members these are: who sees it by a policy manages it, as the
 // account's administrators do in SWR; else what membership gives.
-func own(x *keystone.Exchange, members map[string]string) int {
+func own(x *wire.Exchange, members map[string]string) int {
 	if may, ok := members[string(x.Who.User)]; ok {
 		return auths[may]
 	}
 	return auths[registry.Manage]
 }
 
-func (a *API) namespaceView(x *keystone.Exchange, r *registry.OrganizationRow) map[string]any {
+func (a *API) namespaceView(x *wire.Exchange, r *registry.OrganizationRow) map[string]any {
 	return map[string]any{"id": Number(r.ID), "name": r.Name, "creator_name": r.CreatedBy, "auth": own(x, r.Spec.Members)}
 }
 
-func (a *API) createNamespace(x *keystone.Exchange) error {
+func (a *API) createNamespace(x *wire.Exchange) error {
 	var b struct {
 		Namespace string `json:"namespace"`
 	}
@@ -67,8 +66,8 @@ func (a *API) createNamespace(x *keystone.Exchange) error {
 	return created(x)
 }
 
-func (a *API) listNamespaces(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, a.o.Kinds.Organization, "", kind.Filter{Exact: x.Query("namespace")})
+func (a *API) listNamespaces(x *wire.Exchange) error {
+	rows, _, err := wire.Rows(x, a.o.Kinds.Organization, "", kind.Filter{Exact: x.Query("namespace")})
 	if err != nil {
 		return err
 	}
@@ -76,24 +75,24 @@ func (a *API) listNamespaces(x *keystone.Exchange) error {
 	for i, r := range rows {
 		items[i] = a.namespaceView(x, r)
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"namespaces": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"namespaces": items})
 	return nil
 }
 
-func (a *API) namespace(x *keystone.Exchange) (*registry.OrganizationRow, error) {
-	return keystone.Get(x, a.o.Kinds.Organization, x.Param("namespace"))
+func (a *API) namespace(x *wire.Exchange) (*registry.OrganizationRow, error) {
+	return wire.Get(x, a.o.Kinds.Organization, x.Param("namespace"))
 }
 
-func (a *API) showNamespace(x *keystone.Exchange) error {
+func (a *API) showNamespace(x *wire.Exchange) error {
 	r, err := a.namespace(x)
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.namespaceView(x, r))
+	wire.Write(x.W, http.StatusOK, a.namespaceView(x, r))
 	return nil
 }
 
-func (a *API) deleteNamespace(x *keystone.Exchange) error {
+func (a *API) deleteNamespace(x *wire.Exchange) error {
 	c := x.Call
 	c.Kind, c.Verb, c.Target = a.o.Kinds.Organization.D, call.Delete, x.Param("namespace")
 	if _, err := do(x, c); err != nil {
@@ -110,11 +109,11 @@ type userAuth struct {
 }
 
 // accessView lists members; names come from identity where the caller may read it, else from the id.
-func accessView(x *keystone.Exchange, m *kind.Meta, members map[string]string) map[string]any {
+func accessView(x *wire.Exchange, m *kind.Meta, members map[string]string) map[string]any {
 	others := []userAuth{}
 	for _, u := range slices.Sorted(maps.Keys(members)) {
 		name := u
-		if row, err := keystone.Get(x, x.API.Kinds.User, u); err == nil {
+		if row, err := wire.Get(x, x.API.Kinds.User, u); err == nil {
 			name = row.Name
 		}
 		others = append(others, userAuth{u, name, auths[members[u]]})
@@ -123,17 +122,17 @@ func accessView(x *keystone.Exchange, m *kind.Meta, members map[string]string) m
 		"self_auth": userAuth{string(x.Who.User), x.Who.UserName, own(x, members)}}
 }
 
-func (a *API) showAccess(x *keystone.Exchange) error {
+func (a *API) showAccess(x *wire.Exchange) error {
 	r, err := a.namespace(x)
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, accessView(x, &r.Meta, r.Spec.Members))
+	wire.Write(x.W, http.StatusOK, accessView(x, &r.Meta, r.Spec.Members))
 	return nil
 }
 
 // grants reads the members that a request adds, as a patch of spec.members.
-func grants(x *keystone.Exchange) (map[string]any, error) {
+func grants(x *wire.Exchange) (map[string]any, error) {
 	var b []userAuth
 	if err := body(x, &b); err != nil {
 		return nil, err
@@ -150,7 +149,7 @@ func grants(x *keystone.Exchange) (map[string]any, error) {
 }
 
 // revoked reads the ids of members that a request takes out, as a patch of spec.members.
-func revoked(x *keystone.Exchange) (map[string]any, error) {
+func revoked(x *wire.Exchange) (map[string]any, error) {
 	var b []string
 	if err := body(x, &b); err != nil {
 		return nil, err
@@ -164,17 +163,17 @@ func revoked(x *keystone.Exchange) (map[string]any, error) {
 	return patch, nil
 }
 
-func (a *API) changeMembers(x *keystone.Exchange, read func(*keystone.Exchange) (map[string]any, error)) error {
+func (a *API) changeMembers(x *wire.Exchange, read func(*wire.Exchange) (map[string]any, error)) error {
 	return a.patchMembers(x, a.o.Kinds.Organization.D, x.Param("namespace"), read)
 }
 
 // patchMembers changes the members of a row. Whether the caller may is asked before the body is complained of.
-func (a *API) patchMembers(x *keystone.Exchange, k *kind.Def, target string, read func(*keystone.Exchange) (map[string]any, error)) error {
+func (a *API) patchMembers(x *wire.Exchange, k *kind.Def, target string, read func(*wire.Exchange) (map[string]any, error)) error {
 	patch, wrong := read(x)
 	_, err := x.Do(k, call.Update, target, func(c *call.Call) {
-		c.Spec, c.DryRun = keystone.Spec{"members": patch}.JSON(), wrong != nil
+		c.Spec, c.DryRun = wire.Spec{"members": patch}.JSON(), wrong != nil
 		if wrong != nil {
-			c.Spec = keystone.Spec{}.JSON()
+			c.Spec = wire.Spec{}.JSON()
 		}
 	})
 	if err != nil {
@@ -183,14 +182,14 @@ func (a *API) patchMembers(x *keystone.Exchange, k *kind.Def, target string, rea
 	return wrong
 }
 
-func (a *API) grantAccess(x *keystone.Exchange) error {
+func (a *API) grantAccess(x *wire.Exchange) error {
 	if err := a.changeMembers(x, grants); err != nil {
 		return err
 	}
 	return created(x)
 }
 
-func (a *API) revokeAccess(x *keystone.Exchange) error {
+func (a *API) revokeAccess(x *wire.Exchange) error {
 	if err := a.changeMembers(x, revoked); err != nil {
 		return err
 	}

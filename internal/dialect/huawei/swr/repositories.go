@@ -5,8 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -14,10 +13,10 @@ import (
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
-func (a *API) repositoryRoutes() []keystone.Route {
+func (a *API) repositoryRoutes() []wire.Route {
 	k, all := a.o.Kinds.Repository.D, "/v2/manage/namespaces/{namespace}/repos"
 	one := all + "/{repository}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: a.createRepository},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: a.showRepository},
 		{Method: "PATCH", Path: one, Kind: k, Verb: call.Update, Do: a.updateRepository},
@@ -32,7 +31,7 @@ func (a *API) repositoryRoutes() []keystone.Route {
 }
 
 // name is the repository that the path of a request names: "$" stands for a slash within a segment.
-func name(x *keystone.Exchange) string {
+func name(x *wire.Exchange) string {
 	ns, n := x.Param("namespace"), strings.ReplaceAll(x.Param("repository"), "$", "/")
 	if _, own := id.Parse(ns); own && !strings.Contains(n, "/") {
 		return n // the project's own organisation
@@ -40,8 +39,8 @@ func name(x *keystone.Exchange) string {
 	return ns + "/" + n
 }
 
-func (a *API) repository(x *keystone.Exchange) (*registry.RepositoryRow, error) {
-	return keystone.Get(x, a.o.Kinds.Repository, name(x))
+func (a *API) repository(x *wire.Exchange) (*registry.RepositoryRow, error) {
+	return wire.Get(x, a.o.Kinds.Repository, name(x))
 }
 
 // short is a repository's name within its namespace.
@@ -57,7 +56,7 @@ func category(r *registry.RepositoryRow) string {
 	return r.Spec.Category
 }
 
-func (a *API) repositoryView(x *keystone.Exchange, r *registry.RepositoryRow) map[string]any {
+func (a *API) repositoryView(x *wire.Exchange, r *registry.RepositoryRow) map[string]any {
 	ns, n := short(r)
 	return map[string]any{"id": Number(r.ID), "ns_id": 0, "name": n, "namespace": ns, "category": category(r), "description": r.Spec.Description,
 		"creator_id": "", "creator_name": r.CreatedBy, "size": r.Status.Bytes, "is_public": r.Spec.Public, "num_images": r.Status.Tags, "num_download": 0,
@@ -73,17 +72,17 @@ type repositoryBody struct {
 	Description *string `json:"description"`
 }
 
-func (b *repositoryBody) spec() keystone.Spec {
-	s := keystone.Spec{}
-	keystone.Set(s, "public", b.IsPublic)
-	keystone.Set(s, "description", b.Description)
+func (b *repositoryBody) spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "public", b.IsPublic)
+	wire.Set(s, "description", b.Description)
 	if b.Category != nil && *b.Category != "" {
 		s["category"] = strings.Replace(*b.Category, "arms", "arm", 1)
 	}
 	return s
 }
 
-func (a *API) createRepository(x *keystone.Exchange) error {
+func (a *API) createRepository(x *wire.Exchange) error {
 	var b repositoryBody
 	if err := body(x, &b); err != nil {
 		return err
@@ -105,16 +104,16 @@ func (a *API) createRepository(x *keystone.Exchange) error {
 	return created(x)
 }
 
-func (a *API) showRepository(x *keystone.Exchange) error {
+func (a *API) showRepository(x *wire.Exchange) error {
 	r, err := a.repository(x)
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, a.repositoryView(x, r))
+	wire.Write(x.W, http.StatusOK, a.repositoryView(x, r))
 	return nil
 }
 
-func (a *API) updateRepository(x *keystone.Exchange) error {
+func (a *API) updateRepository(x *wire.Exchange) error {
 	var b repositoryBody
 	if err := body(x, &b); err != nil {
 		return err
@@ -125,7 +124,7 @@ func (a *API) updateRepository(x *keystone.Exchange) error {
 	return created(x)
 }
 
-func (a *API) deleteRepository(x *keystone.Exchange) error {
+func (a *API) deleteRepository(x *wire.Exchange) error {
 	c := x.Call
 	c.Kind, c.Verb, c.Target = a.o.Kinds.Repository.D, call.Delete, name(x)
 	if _, err := do(x, c); err != nil {
@@ -135,7 +134,7 @@ func (a *API) deleteRepository(x *keystone.Exchange) error {
 }
 
 // filters reads SWR's filter=key::value|key::value, and the same keys as parameters of their own.
-func filters(x *keystone.Exchange) map[string]string {
+func filters(x *wire.Exchange) map[string]string {
 	out := map[string]string{}
 	for _, part := range strings.Split(x.Query("filter"), "|") {
 		if k, v, ok := strings.Cut(part, "::"); ok {
@@ -170,9 +169,9 @@ func window(f map[string]string, n int) (from, to int, err error) {
 	return min(from, to), to, nil
 }
 
-func (a *API) listRepositories(x *keystone.Exchange) error {
+func (a *API) listRepositories(x *wire.Exchange) error {
 	f := filters(x)
-	rows, _, err := keystone.Rows(x, a.o.Kinds.Repository, "", kind.Filter{Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(x, a.o.Kinds.Repository, "", kind.Filter{Where: func(r kind.AnyRow) bool {
 		row := r.(*registry.RepositoryRow)
 		ns, n := short(row)
 		fits := func(key, have string, exact bool) bool {
@@ -206,36 +205,36 @@ func (a *API) listRepositories(x *keystone.Exchange) error {
 	}
 	x.W.Header().Set("Content-Range", strconv.Itoa(from)+"-"+strconv.Itoa(max(from, to-1))+"/"+strconv.Itoa(len(rows)))
 	if strings.HasPrefix(x.R.URL.Path, "/v3/") {
-		token.Write(x.W, http.StatusOK, map[string]any{"repos": items, "has_more": to < len(rows), "next_marker": ""})
+		wire.Write(x.W, http.StatusOK, map[string]any{"repos": items, "has_more": to < len(rows), "next_marker": ""})
 		return nil
 	}
-	token.Write(x.W, http.StatusOK, items)
+	wire.Write(x.W, http.StatusOK, items)
 	return nil
 }
 
-func (a *API) showRepositoryAccess(x *keystone.Exchange) error {
+func (a *API) showRepositoryAccess(x *wire.Exchange) error {
 	r, err := a.repository(x)
 	if err != nil {
 		return err
 	}
 	v := accessView(x, &r.Meta, r.Spec.Members)
 	_, v["name"] = short(r)
-	token.Write(x.W, http.StatusOK, v)
+	wire.Write(x.W, http.StatusOK, v)
 	return nil
 }
 
-func (a *API) changeRepositoryMembers(x *keystone.Exchange, read func(*keystone.Exchange) (map[string]any, error)) error {
+func (a *API) changeRepositoryMembers(x *wire.Exchange, read func(*wire.Exchange) (map[string]any, error)) error {
 	return a.patchMembers(x, a.o.Kinds.Repository.D, name(x), read)
 }
 
-func (a *API) grantRepositoryAccess(x *keystone.Exchange) error {
+func (a *API) grantRepositoryAccess(x *wire.Exchange) error {
 	if err := a.changeRepositoryMembers(x, grants); err != nil {
 		return err
 	}
 	return created(x)
 }
 
-func (a *API) revokeRepositoryAccess(x *keystone.Exchange) error {
+func (a *API) revokeRepositoryAccess(x *wire.Exchange) error {
 	if err := a.changeRepositoryMembers(x, revoked); err != nil {
 		return err
 	}

@@ -4,8 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -13,10 +12,10 @@ import (
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
-func (a *API) retentionRoutes() []keystone.Route {
+func (a *API) retentionRoutes() []wire.Route {
 	k, all := a.o.Kinds.Retention.D, "/v2/manage/namespaces/{namespace}/repos/{repository}/retentions"
 	one := all + "/{retention_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: a.createRetention},
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: a.listRetentions},
 		{Method: "GET", Path: all + "/histories", Kind: k, Verb: call.List, Do: a.listHistories},
@@ -52,7 +51,7 @@ func retentionView(r *registry.RetentionRow) map[string]any {
 }
 
 // retentionSpec reads a body of one rule.
-func retentionSpec(x *keystone.Exchange) (keystone.Spec, error) {
+func retentionSpec(x *wire.Exchange) (wire.Spec, error) {
 	var b struct {
 		Algorithm string `json:"algorithm"`
 		Rules     []rule `json:"rules"`
@@ -62,12 +61,12 @@ func retentionSpec(x *keystone.Exchange) (keystone.Spec, error) {
 	}
 	if len(b.Rules) != 1 {
 		if len(b.Rules) == 0 {
-			return keystone.Spec{}, nil // the kind says what is missing
+			return wire.Spec{}, nil // the kind says what is missing
 		}
 		return nil, fail.Field("rules", "%d rules are too many for one retention", len(b.Rules)).Then("make one retention for each")
 	}
 	r := b.Rules[0]
-	s := keystone.Spec{"rule": registry.Newest}
+	s := wire.Spec{"rule": registry.Newest}
 	count := r.Params["num"]
 	switch r.Template {
 	case "tag_rule":
@@ -95,7 +94,7 @@ func retentionSpec(x *keystone.Exchange) (keystone.Spec, error) {
 	return s, nil
 }
 
-func (a *API) createRetention(x *keystone.Exchange) error {
+func (a *API) createRetention(x *wire.Exchange) error {
 	spec, err := retentionSpec(x)
 	if err != nil {
 		return err
@@ -106,15 +105,15 @@ func (a *API) createRetention(x *keystone.Exchange) error {
 	spec["repository"] = name(x)
 	row, err := x.Do(a.o.Kinds.Retention.D, call.Create, "", func(c *call.Call) { c.Spec = spec.JSON() })
 	if err != nil {
-		return keystone.Named(err)
+		return wire.Named(err)
 	}
-	token.Write(x.W, http.StatusCreated, map[string]any{"id": Number(row.M().ID)})
+	wire.Write(x.W, http.StatusCreated, map[string]any{"id": Number(row.M().ID)})
 	return nil
 }
 
 // retentions lists those of the repository in the path, which must be there.
-func (a *API) retentions(x *keystone.Exchange) ([]*registry.RetentionRow, error) {
-	rows, _, err := keystone.Rows(x, a.o.Kinds.Retention, "", kind.Filter{Index: "repository", Value: name(x)})
+func (a *API) retentions(x *wire.Exchange) ([]*registry.RetentionRow, error) {
+	rows, _, err := wire.Rows(x, a.o.Kinds.Retention, "", kind.Filter{Index: "repository", Value: name(x)})
 	if err != nil || len(rows) > 0 {
 		return rows, err
 	}
@@ -123,7 +122,7 @@ func (a *API) retentions(x *keystone.Exchange) ([]*registry.RetentionRow, error)
 }
 
 // retention finds the one in the path by its number.
-func (a *API) retention(x *keystone.Exchange) (*registry.RetentionRow, error) {
+func (a *API) retention(x *wire.Exchange) (*registry.RetentionRow, error) {
 	rows, err := a.retentions(x)
 	if err != nil {
 		return nil, err
@@ -136,7 +135,7 @@ func (a *API) retention(x *keystone.Exchange) (*registry.RetentionRow, error) {
 	return nil, fail.New(fail.NotFound, "there is no retention %q for %s", x.Param("retention_id"), name(x))
 }
 
-func (a *API) listRetentions(x *keystone.Exchange) error {
+func (a *API) listRetentions(x *wire.Exchange) error {
 	rows, err := a.retentions(x)
 	if err != nil {
 		return err
@@ -145,11 +144,11 @@ func (a *API) listRetentions(x *keystone.Exchange) error {
 	for _, r := range rows {
 		items = append(items, retentionView(r))
 	}
-	token.Write(x.W, http.StatusOK, items)
+	wire.Write(x.W, http.StatusOK, items)
 	return nil
 }
 
-func (a *API) listHistories(x *keystone.Exchange) error {
+func (a *API) listHistories(x *wire.Exchange) error {
 	rows, err := a.retentions(x)
 	if err != nil {
 		return err
@@ -165,20 +164,20 @@ func (a *API) listHistories(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"retention_log": logs[from:to], "total": len(logs)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"retention_log": logs[from:to], "total": len(logs)})
 	return nil
 }
 
-func (a *API) showRetention(x *keystone.Exchange) error {
+func (a *API) showRetention(x *wire.Exchange) error {
 	r, err := a.retention(x)
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, retentionView(r))
+	wire.Write(x.W, http.StatusOK, retentionView(r))
 	return nil
 }
 
-func (a *API) updateRetention(x *keystone.Exchange) error {
+func (a *API) updateRetention(x *wire.Exchange) error {
 	spec, err := retentionSpec(x)
 	if err != nil {
 		return err
@@ -193,7 +192,7 @@ func (a *API) updateRetention(x *keystone.Exchange) error {
 	return created(x)
 }
 
-func (a *API) deleteRetention(x *keystone.Exchange) error {
+func (a *API) deleteRetention(x *wire.Exchange) error {
 	r, err := a.retention(x)
 	if err != nil {
 		return err
@@ -203,6 +202,6 @@ func (a *API) deleteRetention(x *keystone.Exchange) error {
 	if _, err := do(x, c); err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, struct{}{})
+	wire.Write(x.W, http.StatusOK, struct{}{})
 	return nil
 }

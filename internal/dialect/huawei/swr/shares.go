@@ -6,18 +6,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
-func (a *API) shareRoutes() []keystone.Route {
+func (a *API) shareRoutes() []wire.Route {
 	k, all := a.o.Kinds.Repository.D, "/v2/manage/namespaces/{namespace}/repositories/{repository}/access-domains"
 	one := all + "/{access_domain}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: all, Kind: k, Verb: call.Update, Do: a.createShare},
 		{Method: "GET", Path: all, Kind: k, Verb: call.Get, Do: a.listShares},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: a.showShare},
@@ -66,7 +65,7 @@ func (b *shareBody) share(domain string, was registry.Share) (registry.Share, er
 }
 
 // change edits the shares of a repository: the whole list is written, at the revision it was read at.
-func (a *API) change(x *keystone.Exchange, edit func([]registry.Share) ([]registry.Share, error)) error {
+func (a *API) change(x *wire.Exchange, edit func([]registry.Share) ([]registry.Share, error)) error {
 	r, err := a.repository(x)
 	if err != nil {
 		return err
@@ -79,7 +78,7 @@ func (a *API) change(x *keystone.Exchange, edit func([]registry.Share) ([]regist
 		shares = []registry.Share{}
 	}
 	_, err = x.Do(a.o.Kinds.Repository.D, call.Update, name(x), func(c *call.Call) {
-		c.Spec, c.IfRevision = keystone.Spec{"shares": shares}.JSON(), r.Revision
+		c.Spec, c.IfRevision = wire.Spec{"shares": shares}.JSON(), r.Revision
 	})
 	return err
 }
@@ -88,7 +87,7 @@ func at(shares []registry.Share, domain string) int {
 	return slices.IndexFunc(shares, func(s registry.Share) bool { return s.Domain == domain })
 }
 
-func (a *API) createShare(x *keystone.Exchange) error {
+func (a *API) createShare(x *wire.Exchange) error {
 	var b shareBody
 	if err := body(x, &b); err != nil {
 		return err
@@ -106,7 +105,7 @@ func (a *API) createShare(x *keystone.Exchange) error {
 	return created(x)
 }
 
-func (a *API) listShares(x *keystone.Exchange) error {
+func (a *API) listShares(x *wire.Exchange) error {
 	r, err := a.repository(x)
 	if err != nil {
 		return err
@@ -115,11 +114,11 @@ func (a *API) listShares(x *keystone.Exchange) error {
 	for _, s := range r.Spec.Shares {
 		items = append(items, shareView(r, s))
 	}
-	token.Write(x.W, http.StatusOK, items)
+	wire.Write(x.W, http.StatusOK, items)
 	return nil
 }
 
-func (a *API) showShare(x *keystone.Exchange) error {
+func (a *API) showShare(x *wire.Exchange) error {
 	r, err := a.repository(x)
 	if err != nil {
 		return err
@@ -128,11 +127,11 @@ func (a *API) showShare(x *keystone.Exchange) error {
 	if i < 0 {
 		return fail.New(fail.NotFound, "it is not shared with %s", x.Param("access_domain"))
 	}
-	token.Write(x.W, http.StatusOK, shareView(r, r.Spec.Shares[i]))
+	wire.Write(x.W, http.StatusOK, shareView(r, r.Spec.Shares[i]))
 	return nil
 }
 
-func (a *API) updateShare(x *keystone.Exchange) error {
+func (a *API) updateShare(x *wire.Exchange) error {
 	var b shareBody
 	if err := body(x, &b); err != nil {
 		return err
@@ -153,7 +152,7 @@ func (a *API) updateShare(x *keystone.Exchange) error {
 	return created(x)
 }
 
-func (a *API) deleteShare(x *keystone.Exchange) error {
+func (a *API) deleteShare(x *wire.Exchange) error {
 	domain := x.Param("access_domain")
 	err := a.change(x, func(all []registry.Share) ([]registry.Share, error) {
 		i := at(all, domain)
@@ -169,12 +168,12 @@ func (a *API) deleteShare(x *keystone.Exchange) error {
 }
 
 // listShared lists what the caller's project shares with others (center=self).
-func (a *API) listShared(x *keystone.Exchange) error {
+func (a *API) listShared(x *wire.Exchange) error {
 	f := filters(x)
 	if f["center"] != "self" && f["center"] != "" {
 		return fail.Field("filter", "center::%s is not served", f["center"]).Then("use center::self; repositories that others share are pulled by their names")
 	}
-	rows, _, err := keystone.Rows(x, a.o.Kinds.Repository, "", kind.Filter{Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(x, a.o.Kinds.Repository, "", kind.Filter{Where: func(r kind.AnyRow) bool {
 		row := r.(*registry.RepositoryRow)
 		ns, n := short(row)
 		return len(row.Spec.Shares) > 0 && (f["namespace"] == "" || f["namespace"] == ns) && strings.Contains(n, f["name"])
@@ -192,6 +191,6 @@ func (a *API) listShared(x *keystone.Exchange) error {
 		v["total_range"], v["tags"] = len(rows), []string{}
 		items = append(items, v)
 	}
-	token.Write(x.W, http.StatusOK, items)
+	wire.Write(x.W, http.StatusOK, items)
 	return nil
 }

@@ -17,8 +17,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -27,7 +26,7 @@ import (
 
 // Options are what the API stands on.
 type Options struct {
-	keystone.Options
+	wire.Options
 	Kinds *registry.Kinds
 	// Host is the registry's host as the client that sent r reaches it.
 	Host func(r *http.Request) string
@@ -35,7 +34,7 @@ type Options struct {
 
 // API serves the routes.
 type API struct {
-	*keystone.API
+	*wire.API
 	o Options
 }
 
@@ -44,8 +43,8 @@ func New(o Options) *API {
 	o.Dialect, o.Fail = "huawei", Fail
 	a := &API{o: o}
 	o.Options.Enter = enter
-	a.API = keystone.Bare(o.Options)
-	for _, rs := range [][]keystone.Route{a.namespaceRoutes(), a.repositoryRoutes(), a.tagRoutes(), a.shareRoutes(), a.retentionRoutes(), a.accountRoutes()} {
+	a.API = wire.New(o.Options)
+	for _, rs := range [][]wire.Route{a.namespaceRoutes(), a.repositoryRoutes(), a.tagRoutes(), a.shareRoutes(), a.retentionRoutes(), a.accountRoutes()} {
 		for _, r := range rs {
 			a.Add(r)
 		}
@@ -68,7 +67,7 @@ func (a *API) Service(images http.Handler) front.Service {
 }
 
 // enter reads the headers that Huawei's clients add. Where they name no project it is the one called like the region.
-func enter(x *keystone.Exchange) error {
+func enter(x *wire.Exchange) error {
 	h := x.R.Header
 	if d := h.Get("X-Domain-Id"); d != "" && d != string(x.Who.Domain) {
 		x.Call.Domain = d
@@ -105,25 +104,25 @@ var codes = rest.Codes{
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := fail.From(err)
 	status, code := codes.Of(e.Kind)
-	token.Write(w, status, map[string]any{"errors": []map[string]any{{"errorCode": code, "errorMessage": e.Public()}},
+	wire.Write(w, status, map[string]any{"errors": []map[string]any{{"errorCode": code, "errorMessage": e.Public()}},
 		"error_code": code, "error_msg": e.Public(), "request_id": front.From(r.Context()).RequestID})
 }
 
 // body reads a bare JSON body into v. An empty one reads as nothing: what is then missing the kinds find.
-func body(x *keystone.Exchange, v any) error {
-	err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody)).Decode(v)
+func body(x *wire.Exchange, v any) error {
+	err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody)).Decode(v)
 	var big *http.MaxBytesError
 	switch {
 	case err == nil || err.Error() == "EOF":
 		return nil
 	case errors.As(err, &big):
-		return fail.New(fail.TooLarge, "the body is larger than %d bytes", keystone.MaxBody)
+		return fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
 	}
 	return fail.New(fail.Invalid, "the body is not the JSON that is wanted here: %v", err)
 }
 
 // do sends a call and waits for its job, for the API knows no jobs.
-func do(x *keystone.Exchange, c call.Call) (call.Reply, error) {
+func do(x *wire.Exchange, c call.Call) (call.Reply, error) {
 	r, err := x.API.Door.Do(x.R.Context(), &c)
 	if err != nil || r.Job == nil {
 		return r, err
@@ -158,7 +157,7 @@ func LongTermPassword(access, secret string) string {
 }
 
 // created answers 201 with an empty object: the provider wants JSON.
-func created(x *keystone.Exchange) error {
-	token.Write(x.W, http.StatusCreated, struct{}{})
+func created(x *wire.Exchange) error {
+	wire.Write(x.W, http.StatusCreated, struct{}{})
 	return nil
 }

@@ -5,8 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -14,9 +13,9 @@ import (
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
-func (a *API) tagRoutes() []keystone.Route {
+func (a *API) tagRoutes() []wire.Route {
 	k, all := a.o.Kinds.Repository.D, "/v2/manage/namespaces/{namespace}/repos/{repository}/tags"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: all, Kind: k, Verb: call.Get, Do: a.listTags},
 		{Method: "GET", Path: strings.Replace(all, "/v2/", "/v3/", 1), Kind: k, Verb: call.Get, Do: a.listTags},
 		{Method: "POST", Path: all, Kind: k, Verb: "tag-image", Do: a.createTag},
@@ -26,7 +25,7 @@ func (a *API) tagRoutes() []keystone.Route {
 }
 
 // images lists the tags of a repository that the caller may see.
-func (a *API) images(x *keystone.Exchange) (*registry.RepositoryRow, []registry.Image, error) {
+func (a *API) images(x *wire.Exchange) (*registry.RepositoryRow, []registry.Image, error) {
 	r, err := a.repository(x)
 	if err != nil {
 		return nil, nil, err
@@ -35,7 +34,7 @@ func (a *API) images(x *keystone.Exchange) (*registry.RepositoryRow, []registry.
 	return r, images, err
 }
 
-func (a *API) tagView(x *keystone.Exchange, r *registry.RepositoryRow, im registry.Image) map[string]any {
+func (a *API) tagView(x *wire.Exchange, r *registry.RepositoryRow, im registry.Image) map[string]any {
 	path := a.o.Host(x.R) + "/" + r.Status.Path + ":" + im.Tag
 	kindOf := 0
 	if im.Index {
@@ -46,7 +45,7 @@ func (a *API) tagView(x *keystone.Exchange, r *registry.RepositoryRow, im regist
 		"created": stamp(im.Pushed), "updated": stamp(im.Pushed), "deleted": "", "domain_id": r.Domain, "scanned": false, "tag_type": kindOf}
 }
 
-func (a *API) listTags(x *keystone.Exchange) error {
+func (a *API) listTags(x *wire.Exchange) error {
 	r, images, err := a.images(x)
 	if err != nil {
 		return err
@@ -68,21 +67,21 @@ func (a *API) listTags(x *keystone.Exchange) error {
 	}
 	x.W.Header().Set("Content-Range", strconv.Itoa(from)+"-"+strconv.Itoa(max(from, to-1))+"/"+strconv.Itoa(len(fit)))
 	if strings.HasPrefix(x.R.URL.Path, "/v3/") {
-		token.Write(x.W, http.StatusOK, map[string]any{"tags": items, "has_more": to < len(fit), "next_marker": ""})
+		wire.Write(x.W, http.StatusOK, map[string]any{"tags": items, "has_more": to < len(fit), "next_marker": ""})
 		return nil
 	}
-	token.Write(x.W, http.StatusOK, items)
+	wire.Write(x.W, http.StatusOK, items)
 	return nil
 }
 
-func (a *API) showTag(x *keystone.Exchange) error {
+func (a *API) showTag(x *wire.Exchange) error {
 	r, images, err := a.images(x)
 	if err != nil {
 		return err
 	}
 	for _, im := range images {
 		if im.Tag == x.Param("tag") {
-			token.Write(x.W, http.StatusOK, a.tagView(x, r, im))
+			wire.Write(x.W, http.StatusOK, a.tagView(x, r, im))
 			return nil
 		}
 	}
@@ -90,7 +89,7 @@ func (a *API) showTag(x *keystone.Exchange) error {
 }
 
 // act runs an action of a repository and drops what it emits.
-func (a *API) act(x *keystone.Exchange, verb string, in keystone.Spec) error {
+func (a *API) act(x *wire.Exchange, verb string, in wire.Spec) error {
 	c := x.Call
 	c.Kind, c.Verb, c.Target, c.In = a.o.Kinds.Repository.D, verb, name(x), in.JSON()
 	c.Stream = kind.Stream{Emit: func(any) error { return nil }}
@@ -98,7 +97,7 @@ func (a *API) act(x *keystone.Exchange, verb string, in keystone.Spec) error {
 	return err
 }
 
-func (a *API) createTag(x *keystone.Exchange) error {
+func (a *API) createTag(x *wire.Exchange) error {
 	var b struct {
 		Source      string `json:"source_tag"`
 		Destination string `json:"destination_tag"`
@@ -107,14 +106,14 @@ func (a *API) createTag(x *keystone.Exchange) error {
 	if err := body(x, &b); err != nil {
 		return err
 	}
-	if err := a.act(x, "tag-image", keystone.Spec{"from": b.Source, "to": b.Destination, "overwrite": b.Override}); err != nil {
+	if err := a.act(x, "tag-image", wire.Spec{"from": b.Source, "to": b.Destination, "overwrite": b.Override}); err != nil {
 		return err
 	}
 	return created(x)
 }
 
-func (a *API) deleteTag(x *keystone.Exchange) error {
-	if err := a.act(x, "delete-image", keystone.Spec{"tag": x.Param("tag")}); err != nil {
+func (a *API) deleteTag(x *wire.Exchange) error {
+	if err := a.act(x, "delete-image", wire.Spec{"tag": x.Param("tag")}); err != nil {
 		return err
 	}
 	return x.NoContent()

@@ -8,8 +8,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/resources"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -43,7 +42,7 @@ type failed struct {
 	Msg  string `json:"error_msg"`
 }
 
-func createTags(x *keystone.Exchange) error {
+func createTags(x *wire.Exchange) error {
 	return change(x, func(tags map[string]string, key string, value *string) {
 		tags[key] = ""
 		if value != nil {
@@ -52,7 +51,7 @@ func createTags(x *keystone.Exchange) error {
 	})
 }
 
-func deleteTags(x *keystone.Exchange) error {
+func deleteTags(x *wire.Exchange) error {
 	return change(x, func(tags map[string]string, key string, value *string) {
 		if value == nil || *value == "" || tags[key] == *value {
 			delete(tags, key)
@@ -61,7 +60,7 @@ func deleteTags(x *keystone.Exchange) error {
 }
 
 // change edits the tags of each resource; those that it could not change are the answer.
-func change(x *keystone.Exchange, edit func(tags map[string]string, key string, value *string)) error {
+func change(x *wire.Exchange, edit func(tags map[string]string, key string, value *string)) error {
 	var b batch
 	if err := x.Plain(&b); err != nil {
 		return err
@@ -83,12 +82,12 @@ func change(x *keystone.Exchange, edit func(tags map[string]string, key string, 
 			out = append(out, failed{r.ID, r.Type, "TMS." + string(e.Kind), e.Public()})
 		}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"failed_resources": out})
+	wire.Write(x.W, http.StatusOK, map[string]any{"failed_resources": out})
 	return nil
 }
 
 // retag edits the tags of one resource, again where somebody else changed it meanwhile.
-func retag(x *keystone.Exchange, of, project, row string, edit func(map[string]string)) error {
+func retag(x *wire.Exchange, of, project, row string, edit func(map[string]string)) error {
 	for try := 0; ; try++ {
 		k, r, err := resources.Get(x, of, project, row)
 		if err != nil {
@@ -117,17 +116,17 @@ func tagsOf(m *kind.Meta) []tag {
 	return out
 }
 
-func showTags(x *keystone.Exchange) error {
+func showTags(x *wire.Exchange) error {
 	_, r, err := resources.Get(x, x.Query("resource_type"), x.Query("project_id"), x.Param("resource_id"))
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"tags": tagsOf(r.M())})
+	wire.Write(x.W, http.StatusOK, map[string]any{"tags": tagsOf(r.M())})
 	return nil
 }
 
 // filter lists resources by their tags: each key with one of its values, any where none is given.
-func filter(x *keystone.Exchange) error {
+func filter(x *wire.Exchange) error {
 	var b struct {
 		Project string   `json:"project_id"`
 		Types   []string `json:"resource_types"`
@@ -165,7 +164,7 @@ func filter(x *keystone.Exchange) error {
 		items = append(items, map[string]any{"project_id": m.Project, "project_name": r.Project, "resource_id": m.ID, "resource_name": m.Name,
 			"resource_type": resources.TypeOf(r.Kind), "resource_detail": nil, "tags": tagsOf(m)})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"resources": items, "errors": refused, "total_count": len(found)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"resources": items, "errors": refused, "total_count": len(found)})
 	return nil
 }
 
@@ -177,7 +176,7 @@ func projects(one string) []string {
 }
 
 // used gathers the tags that resources have.
-func used(x *keystone.Exchange, projects, types []string) (map[string][]string, []resources.Refused, error) {
+func used(x *wire.Exchange, projects, types []string) (map[string][]string, []resources.Refused, error) {
 	found, refused, err := resources.Search(x, projects, types, kind.Filter{Where: func(r kind.AnyRow) bool { return len(r.M().Tags) > 0 }})
 	out := map[string][]string{}
 	for _, r := range found {
@@ -193,7 +192,7 @@ func used(x *keystone.Exchange, projects, types []string) (map[string][]string, 
 	return out, refused, err
 }
 
-func listTags(x *keystone.Exchange) error {
+func listTags(x *wire.Exchange) error {
 	var types []string
 	if t := x.Query("resource_types"); t != "" {
 		types = strings.Split(t, ",")
@@ -206,12 +205,12 @@ func listTags(x *keystone.Exchange) error {
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		items = append(items, map[string]any{"key": k, "values": tags[k]})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"tags": items, "errors": refused})
+	wire.Write(x.W, http.StatusOK, map[string]any{"tags": items, "errors": refused})
 	return nil
 }
 
 // listKeys lists the keys that resources of the account have.
-func listKeys(x *keystone.Exchange) error {
+func listKeys(x *wire.Exchange) error {
 	tags, _, err := used(x, nil, nil)
 	if err != nil {
 		return err
@@ -219,7 +218,7 @@ func listKeys(x *keystone.Exchange) error {
 	return names(x, "keys", slices.Sorted(maps.Keys(tags)))
 }
 
-func listValues(x *keystone.Exchange) error {
+func listValues(x *wire.Exchange) error {
 	tags, _, err := used(x, nil, nil)
 	if err != nil {
 		return err
@@ -227,12 +226,12 @@ func listValues(x *keystone.Exchange) error {
 	return names(x, "values", tags[x.Query("key")])
 }
 
-func names(x *keystone.Exchange, plural string, all []string) error {
+func names(x *wire.Exchange, plural string, all []string) error {
 	from, to, err := part(x, len(all))
 	if err != nil {
 		return err
 	}
 	items := append([]string{}, all[from:to]...)
-	token.Write(x.W, http.StatusOK, map[string]any{plural: items, "page_info": map[string]any{"next_marker": next(to, len(all)), "current_count": len(items)}})
+	wire.Write(x.W, http.StatusOK, map[string]any{plural: items, "page_info": map[string]any{"next_marker": next(to, len(all)), "current_count": len(items)}})
 	return nil
 }

@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/huawei/resources"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -22,9 +21,9 @@ import (
 type row = kind.Row[ident.TagSpec, ident.None]
 
 // Routes are the paths of the service.
-func Routes(a *keystone.API) []keystone.Route {
+func Routes(a *wire.API) []wire.Route {
 	k, p := a.Kinds.Tag.D, a.Kinds.Project.D
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: "/v1.0/predefine_tags", Kind: k, Verb: call.List, Do: listPredefined},
 		{Method: "PUT", Path: "/v1.0/predefine_tags", Kind: k, Verb: call.Create, Do: updatePredefined},
 		{Method: "POST", Path: "/v1.0/predefine_tags/action", Kind: k, Verb: call.Create, Do: actPredefined},
@@ -46,8 +45,8 @@ type tag struct {
 }
 
 // predefined reads all predefined tags, in the order of their keys.
-func predefined(x *keystone.Exchange) ([]*row, error) {
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Tag, "", kind.Filter{})
+func predefined(x *wire.Exchange) ([]*row, error) {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Tag, "", kind.Filter{})
 	slices.SortFunc(rows, func(a, b *row) int {
 		return cmp.Or(cmp.Compare(a.Spec.Key, b.Spec.Key), cmp.Compare(a.Spec.Value, b.Spec.Value))
 	})
@@ -55,7 +54,7 @@ func predefined(x *keystone.Exchange) ([]*row, error) {
 }
 
 // listPredefined lists predefined tags; the marker is a position.
-func listPredefined(x *keystone.Exchange) error {
+func listPredefined(x *wire.Exchange) error {
 	rows, err := predefined(x)
 	if err != nil {
 		return err
@@ -84,12 +83,12 @@ func listPredefined(x *keystone.Exchange) error {
 	for _, r := range rows[from:to] {
 		items = append(items, map[string]any{"key": r.Spec.Key, "value": r.Spec.Value, "update_time": r.Updated.UTC().Format(time.RFC3339)})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"tags": items, "marker": next(to, len(rows)), "total_count": len(rows)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"tags": items, "marker": next(to, len(rows)), "total_count": len(rows)})
 	return nil
 }
 
 // actPredefined creates or deletes predefined tags. What is there already, or is gone, is as it should be.
-func actPredefined(x *keystone.Exchange) error {
+func actPredefined(x *wire.Exchange) error {
 	var b struct {
 		Action string `json:"action"`
 		Tags   []tag  `json:"tags"`
@@ -122,14 +121,14 @@ func actPredefined(x *keystone.Exchange) error {
 	return x.NoContent()
 }
 
-func ask(x *keystone.Exchange, verb string) error {
+func ask(x *wire.Exchange, verb string) error {
 	c := x.Call
 	_, _, err := x.API.Door.Permit(x.R.Context(), &c, x.API.Kinds.Tag.D, verb, "*")
 	return err
 }
 
-func define(x *keystone.Exchange, t tag) error {
-	_, err := x.Do(x.API.Kinds.Tag.D, call.Create, "", func(c *call.Call) { c.Spec = keystone.Spec{"key": t.Key, "value": t.Value}.JSON() })
+func define(x *wire.Exchange, t tag) error {
+	_, err := x.Do(x.API.Kinds.Tag.D, call.Create, "", func(c *call.Call) { c.Spec = wire.Spec{"key": t.Key, "value": t.Value}.JSON() })
 	if fail.Is(err, fail.Exists) {
 		return nil
 	}
@@ -137,8 +136,8 @@ func define(x *keystone.Exchange, t tag) error {
 }
 
 // find gives a predefined tag; nil where there is none.
-func find(x *keystone.Exchange, t tag) (*row, error) {
-	rows, _, err := keystone.Rows(x, x.API.Kinds.Tag, "", kind.Filter{Index: "key", Value: t.Key, Where: func(r kind.AnyRow) bool {
+func find(x *wire.Exchange, t tag) (*row, error) {
+	rows, _, err := wire.Rows(x, x.API.Kinds.Tag, "", kind.Filter{Index: "key", Value: t.Key, Where: func(r kind.AnyRow) bool {
 		return r.(*row).Spec.Value == t.Value
 	}})
 	if err != nil || len(rows) == 0 {
@@ -147,7 +146,7 @@ func find(x *keystone.Exchange, t tag) (*row, error) {
 	return rows[0], nil
 }
 
-func undefine(x *keystone.Exchange, t tag) error {
+func undefine(x *wire.Exchange, t tag) error {
 	if err := ask(x, call.Delete); err != nil {
 		return err
 	}
@@ -160,7 +159,7 @@ func undefine(x *keystone.Exchange, t tag) error {
 }
 
 // updatePredefined puts one predefined tag in the place of another.
-func updatePredefined(x *keystone.Exchange) error {
+func updatePredefined(x *wire.Exchange) error {
 	var b struct {
 		Old *tag `json:"old_tag"`
 		New *tag `json:"new_tag"`
@@ -194,17 +193,17 @@ func updatePredefined(x *keystone.Exchange) error {
 }
 
 // quotas counts the predefined tags; there is no limit to them.
-func quotas(x *keystone.Exchange) error {
+func quotas(x *wire.Exchange) error {
 	rows, err := predefined(x)
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"quotas": []any{
+	wire.Write(x.W, http.StatusOK, map[string]any{"quotas": []any{
 		map[string]any{"quota_key": "predefined_tag", "quota_limit": -1, "used": len(rows), "unit": "count"}}})
 	return nil
 }
 
-func providers(x *keystone.Exchange) error {
+func providers(x *wire.Exchange) error {
 	all := resources.Providers(x, x.Query("provider"))
 	offset, err := resources.Number(x, "offset")
 	if err != nil {
@@ -215,12 +214,12 @@ func providers(x *keystone.Exchange) error {
 		return err
 	}
 	from, to := resources.Slice(len(all), offset, limit, 200)
-	token.Write(x.W, http.StatusOK, map[string]any{"providers": all[from:to], "total_count": len(all)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"providers": all[from:to], "total_count": len(all)})
 	return nil
 }
 
 // part reads limit and marker: a position.
-func part(x *keystone.Exchange, n int) (from, to int, err error) {
+func part(x *wire.Exchange, n int) (from, to int, err error) {
 	at, err := resources.Number(x, "marker")
 	if err != nil {
 		return 0, 0, err

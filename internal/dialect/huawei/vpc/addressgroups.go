@@ -5,7 +5,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/network"
@@ -13,11 +13,11 @@ import (
 
 type addressesRow = kind.Row[network.AddressGroupSpec, network.AddressGroupStatus]
 
-func (a *API) addressGroupRoutes() []keystone.Route {
+func (a *API) addressGroupRoutes() []wire.Route {
 	k, p := a.n.AddressGroup.D, "/v3/{project_id}/vpc/address-groups"
 	one := p + "/{address_group_id}"
-	remove := func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("address_group_id")) }
-	return []keystone.Route{
+	remove := func(x *wire.Exchange) error { return networks.Delete(x, k, x.Param("address_group_id")) }
+	return []wire.Route{
 		{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: a.createAddresses},
 		{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listAddresses},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: a.showAddresses},
@@ -60,9 +60,9 @@ type addressesBody struct {
 	Tags        *[]networks.Tag `json:"tags"`
 }
 
-func (b *addressesBody) spec() keystone.Spec {
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
+func (b *addressesBody) spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
 	if b.Max != nil && *b.Max > 0 {
 		s["max"] = *b.Max
 	}
@@ -82,7 +82,7 @@ func (b *addressesBody) spec() keystone.Spec {
 	return s
 }
 
-func (a *API) createAddresses(x *keystone.Exchange) error {
+func (a *API) createAddresses(x *wire.Exchange) error {
 	var b addressesBody
 	if err := networks.Body(x, "address_group", &b); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (a *API) createAddresses(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusCreated, "address_group", a.addressesView(r.(*addressesRow)))
 }
 
-func (a *API) listAddresses(x *keystone.Exchange) error {
+func (a *API) listAddresses(x *wire.Exchange) error {
 	return networks.List(x, a.n.AddressGroup, "address_groups", kind.Filter{}, func(r *addressesRow) bool {
 		version := "4"
 		if r.Spec.IPv6 {
@@ -116,15 +116,15 @@ func (a *API) listAddresses(x *keystone.Exchange) error {
 	}, func(r *addressesRow) any { return a.addressesView(r) })
 }
 
-func (a *API) showAddresses(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.AddressGroup, x.Param("address_group_id"))
+func (a *API) showAddresses(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.AddressGroup, x.Param("address_group_id"))
 	if err != nil {
 		return err
 	}
 	return networks.One(x, http.StatusOK, "address_group", a.addressesView(r))
 }
 
-func (a *API) updateAddresses(x *keystone.Exchange) error {
+func (a *API) updateAddresses(x *wire.Exchange) error {
 	var b addressesBody
 	if err := networks.Body(x, "address_group", &b); err != nil {
 		return err
@@ -137,12 +137,12 @@ func (a *API) updateAddresses(x *keystone.Exchange) error {
 }
 
 // forceAddresses deletes a group with the rules that name it.
-func (a *API) forceAddresses(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.AddressGroup, x.Param("address_group_id"))
+func (a *API) forceAddresses(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.AddressGroup, x.Param("address_group_id"))
 	if err != nil {
 		return err
 	}
-	rules, _, err := keystone.Rows(x, a.n.Rule, "", kind.Filter{Index: "address-group", Value: string(r.ID)})
+	rules, _, err := wire.Rows(x, a.n.Rule, "", kind.Filter{Index: "address-group", Value: string(r.ID)})
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -14,14 +14,14 @@ import (
 
 type flowRow = kind.Row[network.FlowLogSpec, network.FlowLogStatus]
 
-func (a *API) flowLogRoutes() []keystone.Route {
+func (a *API) flowLogRoutes() []wire.Route {
 	k, p := a.n.FlowLog.D, "/v1/{project_id}/fl/flow_logs"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: a.createFlowLog},
 		{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listFlowLogs},
 		{Method: "GET", Path: p + "/{flowlog_id}", Kind: k, Verb: call.Get, Do: a.showFlowLog},
 		{Method: "PUT", Path: p + "/{flowlog_id}", Kind: k, Verb: call.Update, Do: a.updateFlowLog},
-		{Method: "DELETE", Path: p + "/{flowlog_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("flowlog_id")) }},
+		{Method: "DELETE", Path: p + "/{flowlog_id}", Kind: k, Verb: call.Delete, Do: func(x *wire.Exchange) error { return networks.Delete(x, k, x.Param("flowlog_id")) }},
 	}
 }
 
@@ -41,7 +41,7 @@ func flowLogView(r *flowRow) any {
 		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated)}
 }
 
-func (a *API) createFlowLog(x *keystone.Exchange) error {
+func (a *API) createFlowLog(x *wire.Exchange) error {
 	var b struct {
 		Name        string `json:"name"`
 		Description string `json:"description"`
@@ -54,7 +54,7 @@ func (a *API) createFlowLog(x *keystone.Exchange) error {
 	if err := networks.Body(x, "flow_log", &b); err != nil {
 		return err
 	}
-	s := keystone.Spec{"description": b.Description, "log_group": b.Group, "log_stream": b.Stream}
+	s := wire.Spec{"description": b.Description, "log_group": b.Group, "log_stream": b.Stream}
 	if b.Traffic != "" {
 		s["traffic"] = b.Traffic
 	}
@@ -74,19 +74,19 @@ func (a *API) createFlowLog(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "flow_log", flowLogView(r.(*flowRow)))
 }
 
-func (a *API) listFlowLogs(x *keystone.Exchange) error {
+func (a *API) listFlowLogs(x *wire.Exchange) error {
 	return networks.List(x, a.n.FlowLog, "flow_logs", kind.Filter{}, nil, func(r *flowRow) any { return flowLogView(r) })
 }
 
-func (a *API) showFlowLog(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.FlowLog, x.Param("flowlog_id"))
+func (a *API) showFlowLog(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.FlowLog, x.Param("flowlog_id"))
 	if err != nil {
 		return err
 	}
 	return networks.One(x, http.StatusOK, "flow_log", flowLogView(r))
 }
 
-func (a *API) updateFlowLog(x *keystone.Exchange) error {
+func (a *API) updateFlowLog(x *wire.Exchange) error {
 	var b struct {
 		Name        *string `json:"name"`
 		Description *string `json:"description"`
@@ -95,9 +95,9 @@ func (a *API) updateFlowLog(x *keystone.Exchange) error {
 	if err := networks.Body(x, "flow_log", &b); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
-	keystone.Not(s, "disabled", b.State)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
+	wire.Not(s, "disabled", b.State)
 	r, err := networks.Update(x, a.n.FlowLog.D, x.Param("flowlog_id"), b.Name, s)
 	if err != nil {
 		return err

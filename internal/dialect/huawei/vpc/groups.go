@@ -8,7 +8,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -19,27 +19,27 @@ func both(what string) []string {
 	return []string{"/v1/{project_id}/" + what, "/v3/{project_id}/vpc/" + what}
 }
 
-func created(x *keystone.Exchange) int {
+func created(x *wire.Exchange) int {
 	if isV3(x) {
 		return http.StatusCreated
 	}
 	return http.StatusOK
 }
 
-func (a *API) groupRoutes() []keystone.Route {
+func (a *API) groupRoutes() []wire.Route {
 	k := a.n.Group.D
-	var out []keystone.Route
+	var out []wire.Route
 	for _, p := range both("security-groups") {
-		out = append(out, keystone.Route{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: a.createGroup},
-			keystone.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listGroups},
-			keystone.Route{Method: "GET", Path: p + "/{security_group_id}", Kind: k, Verb: call.Get, Do: a.showGroup},
-			keystone.Route{Method: "PUT", Path: p + "/{security_group_id}", Kind: k, Verb: call.Update, Do: a.updateGroup},
-			keystone.Route{Method: "DELETE", Path: p + "/{security_group_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("security_group_id")) }})
+		out = append(out, wire.Route{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: a.createGroup},
+			wire.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listGroups},
+			wire.Route{Method: "GET", Path: p + "/{security_group_id}", Kind: k, Verb: call.Get, Do: a.showGroup},
+			wire.Route{Method: "PUT", Path: p + "/{security_group_id}", Kind: k, Verb: call.Update, Do: a.updateGroup},
+			wire.Route{Method: "DELETE", Path: p + "/{security_group_id}", Kind: k, Verb: call.Delete, Do: func(x *wire.Exchange) error { return networks.Delete(x, k, x.Param("security_group_id")) }})
 	}
 	return out
 }
 
-func (a *API) groupView(x *keystone.Exchange, r *groupRow, rules []*ruleRow) any {
+func (a *API) groupView(x *wire.Exchange, r *groupRow, rules []*ruleRow) any {
 	out := map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "enterprise_project_id": rest.Enterprise(&r.Meta), "project_id": r.Project,
 		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated), "tags": networks.Tags(&r.Meta)}
 	if rules != nil {
@@ -55,19 +55,19 @@ func (a *API) groupView(x *keystone.Exchange, r *groupRow, rules []*ruleRow) any
 }
 
 // rulesOf reads the rules of a group, of all groups where none is named.
-func (a *API) rulesOf(x *keystone.Exchange, group string) ([]*ruleRow, error) {
+func (a *API) rulesOf(x *wire.Exchange, group string) ([]*ruleRow, error) {
 	f := kind.Filter{}
 	if group != "" {
 		f.Index, f.Value = "group", group
 	}
-	rules, _, err := keystone.Rows(x, a.n.Rule, "", f)
+	rules, _, err := wire.Rows(x, a.n.Rule, "", f)
 	if rules == nil {
 		rules = []*ruleRow{}
 	}
 	return rules, err
 }
 
-func (a *API) oneGroup(x *keystone.Exchange, status int, r *groupRow) error {
+func (a *API) oneGroup(x *wire.Exchange, status int, r *groupRow) error {
 	rules, err := a.rulesOf(x, string(r.ID))
 	if err != nil {
 		return err
@@ -82,13 +82,13 @@ type groupBody struct {
 	Tags        *[]networks.Tag `json:"tags"`
 }
 
-func (a *API) createGroup(x *keystone.Exchange) error {
+func (a *API) createGroup(x *wire.Exchange) error {
 	var b groupBody
 	if err := networks.Body(x, "security_group", &b); err != nil {
 		return err
 	}
-	s, name := keystone.Spec{}, ""
-	keystone.Set(s, "description", b.Description)
+	s, name := wire.Spec{}, ""
+	wire.Set(s, "description", b.Description)
 	if b.Name != nil {
 		name = *b.Name
 	}
@@ -104,7 +104,7 @@ func (a *API) createGroup(x *keystone.Exchange) error {
 	return a.oneGroup(x, created(x), r.(*groupRow))
 }
 
-func (a *API) listGroups(x *keystone.Exchange) error {
+func (a *API) listGroups(x *wire.Exchange) error {
 	var rules []*ruleRow
 	if !isV3(x) { // version 3 shows rules with a single group only
 		var err error
@@ -116,21 +116,21 @@ func (a *API) listGroups(x *keystone.Exchange) error {
 		func(r *groupRow) any { return a.groupView(x, r, rules) })
 }
 
-func (a *API) showGroup(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Group, x.Param("security_group_id"))
+func (a *API) showGroup(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.Group, x.Param("security_group_id"))
 	if err != nil {
 		return err
 	}
 	return a.oneGroup(x, http.StatusOK, r)
 }
 
-func (a *API) updateGroup(x *keystone.Exchange) error {
+func (a *API) updateGroup(x *wire.Exchange) error {
 	var b groupBody
 	if err := networks.Body(x, "security_group", &b); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
 	if b.Name != nil && *b.Name == "" {
 		b.Name = nil
 	}
@@ -141,19 +141,19 @@ func (a *API) updateGroup(x *keystone.Exchange) error {
 	return a.oneGroup(x, http.StatusOK, r.(*groupRow))
 }
 
-func (a *API) ruleRoutes() []keystone.Route {
+func (a *API) ruleRoutes() []wire.Route {
 	k := a.n.Rule.D
-	var out []keystone.Route
+	var out []wire.Route
 	for _, p := range both("security-group-rules") {
-		out = append(out, keystone.Route{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: a.createRule},
-			keystone.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listRules},
-			keystone.Route{Method: "GET", Path: p + "/{security_group_rule_id}", Kind: k, Verb: call.Get, Do: a.showRule},
-			keystone.Route{Method: "DELETE", Path: p + "/{security_group_rule_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("security_group_rule_id")) }})
+		out = append(out, wire.Route{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: a.createRule},
+			wire.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listRules},
+			wire.Route{Method: "GET", Path: p + "/{security_group_rule_id}", Kind: k, Verb: call.Get, Do: a.showRule},
+			wire.Route{Method: "DELETE", Path: p + "/{security_group_rule_id}", Kind: k, Verb: call.Delete, Do: func(x *wire.Exchange) error { return networks.Delete(x, k, x.Param("security_group_rule_id")) }})
 	}
-	return append(out, keystone.Route{Method: "POST", Path: "/v3/{project_id}/vpc/security-groups/{security_group_id}/security-group-rules/batch-create", Kind: k, Verb: call.Create, Do: a.createRules})
+	return append(out, wire.Route{Method: "POST", Path: "/v3/{project_id}/vpc/security-groups/{security_group_id}/security-group-rules/batch-create", Kind: k, Verb: call.Create, Do: a.createRules})
 }
 
-func ruleView(x *keystone.Exchange, r *ruleRow) any {
+func ruleView(x *wire.Exchange, r *ruleRow) any {
 	sp := &r.Spec
 	ethertype := "IPv4"
 	if sp.IPv6 {
@@ -219,10 +219,10 @@ type ruleBody struct {
 	Enabled      *bool  `json:"enabled"`
 }
 
-func (b *ruleBody) spec() (keystone.Spec, error) {
-	s := keystone.Spec{"group": b.Group, "description": b.Description, "direction": lowerOr(b.Direction, ""), "protocol": b.Protocol, "remote_prefix": b.Prefix,
+func (b *ruleBody) spec() (wire.Spec, error) {
+	s := wire.Spec{"group": b.Group, "description": b.Description, "direction": lowerOr(b.Direction, ""), "protocol": b.Protocol, "remote_prefix": b.Prefix,
 		"remote_group": b.RemoteGroup, "remote_address_group": b.AddressGroup}
-	keystone.Not(s, "disabled", b.Enabled)
+	wire.Not(s, "disabled", b.Enabled)
 	switch strings.ToLower(b.Ethertype) {
 	case "", "ipv4":
 	case "ipv6":
@@ -264,7 +264,7 @@ func (b *ruleBody) spec() (keystone.Spec, error) {
 }
 
 // icmp reads the type and code that stand where other protocols have ports.
-func (b *ruleBody) icmp(s keystone.Spec) error {
+func (b *ruleBody) icmp(s wire.Spec) error {
 	t, c := b.Min, b.Max
 	if b.Ports != "" {
 		x, y, two := strings.Cut(b.Ports, "-")
@@ -281,9 +281,9 @@ func (b *ruleBody) icmp(s keystone.Spec) error {
 			c = &m
 		}
 	}
-	keystone.Set(s, "icmp_type", t)
+	wire.Set(s, "icmp_type", t)
 	if t != nil {
-		keystone.Set(s, "icmp_code", c)
+		wire.Set(s, "icmp_code", c)
 	}
 	return nil
 }
@@ -295,7 +295,7 @@ func lowerOr(s, otherwise string) string {
 	return strings.ToLower(s)
 }
 
-func (a *API) makeRule(x *keystone.Exchange, b *ruleBody) (*ruleRow, error) {
+func (a *API) makeRule(x *wire.Exchange, b *ruleBody) (*ruleRow, error) {
 	s, err := b.spec()
 	if err != nil {
 		return nil, err
@@ -307,7 +307,7 @@ func (a *API) makeRule(x *keystone.Exchange, b *ruleBody) (*ruleRow, error) {
 	return r.(*ruleRow), nil
 }
 
-func (a *API) createRule(x *keystone.Exchange) error {
+func (a *API) createRule(x *wire.Exchange) error {
 	var b ruleBody
 	if err := networks.Body(x, "security_group_rule", &b); err != nil {
 		return err
@@ -320,7 +320,7 @@ func (a *API) createRule(x *keystone.Exchange) error {
 }
 
 // createRules makes several rules, or none: what fails takes those before it back.
-func (a *API) createRules(x *keystone.Exchange) error {
+func (a *API) createRules(x *wire.Exchange) error {
 	var b struct {
 		Rules  []ruleBody `json:"security_group_rules"`
 		Ignore bool       `json:"ignore_duplicate"`
@@ -352,7 +352,7 @@ func (a *API) createRules(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusCreated, "security_group_rules", items)
 }
 
-func (a *API) listRules(x *keystone.Exchange) error {
+func (a *API) listRules(x *wire.Exchange) error {
 	return networks.List(x, a.n.Rule, "security_group_rules", kind.Filter{}, func(r *ruleRow) bool {
 		sp := &r.Spec
 		for _, q := range []struct{ name, is string }{{"security_group_id", sp.Group}, {"protocol", sp.Protocol}, {"direction", sp.Direction}, {"action", sp.Action},
@@ -365,8 +365,8 @@ func (a *API) listRules(x *keystone.Exchange) error {
 	}, func(r *ruleRow) any { return ruleView(x, r) })
 }
 
-func (a *API) showRule(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Rule, x.Param("security_group_rule_id"))
+func (a *API) showRule(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.Rule, x.Param("security_group_rule_id"))
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -16,10 +15,10 @@ import (
 
 type peeringRow = kind.Row[network.PeeringSpec, network.PeeringStatus]
 
-func (a *API) peeringRoutes() []keystone.Route {
+func (a *API) peeringRoutes() []wire.Route {
 	k, p := a.n.Peering.D, "/v2.0/vpc/peerings"
 	one := p + "/{peering_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: a.createPeering},
 		{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listPeerings},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: a.showPeering},
@@ -31,8 +30,8 @@ func (a *API) peeringRoutes() []keystone.Route {
 }
 
 // peering finds a peering by the id that both sides know it by.
-func (a *API) peering(x *keystone.Exchange) (*peeringRow, error) {
-	r, err := keystone.Get(x, a.n.Peering, x.Param("peering_id"))
+func (a *API) peering(x *wire.Exchange) (*peeringRow, error) {
+	r, err := wire.Get(x, a.n.Peering, x.Param("peering_id"))
 	if !fail.Is(err, fail.NotFound) {
 		return r, err
 	}
@@ -40,7 +39,7 @@ func (a *API) peering(x *keystone.Exchange) (*peeringRow, error) {
 	if !ok {
 		return nil, err
 	}
-	rows, _, lerr := keystone.Rows(x, a.n.Peering, "", kind.Filter{Index: "shared", Value: string(shared), Limit: 1})
+	rows, _, lerr := wire.Rows(x, a.n.Peering, "", kind.Filter{Index: "shared", Value: string(shared), Limit: 1})
 	if lerr != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -59,7 +58,7 @@ func peeringView(r *peeringRow) map[string]any {
 		"request_vpc_info": asks, "accept_vpc_info": accepts, "created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 }
 
-func (a *API) createPeering(x *keystone.Exchange) error {
+func (a *API) createPeering(x *wire.Exchange) error {
 	type side struct {
 		VPC     string `json:"vpc_id"`
 		Project string `json:"tenant_id"`
@@ -73,20 +72,20 @@ func (a *API) createPeering(x *keystone.Exchange) error {
 	if err := networks.Body(x, "peering", &b); err != nil {
 		return err
 	}
-	r, err := networks.Create(x, a.n.Peering.D, b.Name, "", keystone.Spec{"vpc": b.Asks.VPC, "peer": b.Accepts.VPC, "peer_project": b.Accepts.Project, "description": b.Description})
+	r, err := networks.Create(x, a.n.Peering.D, b.Name, "", wire.Spec{"vpc": b.Asks.VPC, "peer": b.Accepts.VPC, "peer_project": b.Accepts.Project, "description": b.Description})
 	if err != nil {
 		return err
 	}
 	return networks.One(x, http.StatusCreated, "peering", peeringView(r.(*peeringRow)))
 }
 
-func (a *API) listPeerings(x *keystone.Exchange) error {
+func (a *API) listPeerings(x *wire.Exchange) error {
 	return networks.List(x, a.n.Peering, "peerings", kind.Filter{}, func(r *peeringRow) bool {
 		return networks.Same(x, "status", peeringStates[r.Status.State]) && (networks.Same(x, "vpc_id", r.Spec.VPC) || networks.Same(x, "vpc_id", r.Spec.Peer))
 	}, func(r *peeringRow) any { return peeringView(r) })
 }
 
-func (a *API) showPeering(x *keystone.Exchange) error {
+func (a *API) showPeering(x *wire.Exchange) error {
 	r, err := a.peering(x)
 	if err != nil {
 		return err
@@ -94,7 +93,7 @@ func (a *API) showPeering(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "peering", peeringView(r))
 }
 
-func (a *API) updatePeering(x *keystone.Exchange) error {
+func (a *API) updatePeering(x *wire.Exchange) error {
 	var b struct {
 		Name        *string `json:"name"`
 		Description *string `json:"description"`
@@ -106,8 +105,8 @@ func (a *API) updatePeering(x *keystone.Exchange) error {
 	if err != nil {
 		return err
 	}
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
 	now, err := networks.Update(x, a.n.Peering.D, string(r.ID), b.Name, s)
 	if err != nil {
 		return err
@@ -115,7 +114,7 @@ func (a *API) updatePeering(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "peering", peeringView(now.(*peeringRow)))
 }
 
-func (a *API) deletePeering(x *keystone.Exchange) error {
+func (a *API) deletePeering(x *wire.Exchange) error {
 	r, err := a.peering(x)
 	if err != nil {
 		return err
@@ -124,8 +123,8 @@ func (a *API) deletePeering(x *keystone.Exchange) error {
 }
 
 // answerPeering accepts or rejects; the answer is not wrapped.
-func (a *API) answerPeering(verb string) func(*keystone.Exchange) error {
-	return func(x *keystone.Exchange) error {
+func (a *API) answerPeering(verb string) func(*wire.Exchange) error {
+	return func(x *wire.Exchange) error {
 		r, err := a.peering(x)
 		if err != nil {
 			return err
@@ -134,7 +133,7 @@ func (a *API) answerPeering(verb string) func(*keystone.Exchange) error {
 		if err != nil {
 			return err
 		}
-		token.Write(x.W, http.StatusOK, peeringView(now.(*peeringRow)))
+		wire.Write(x.W, http.StatusOK, peeringView(now.(*peeringRow)))
 		return nil
 	}
 }

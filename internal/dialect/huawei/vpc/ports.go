@@ -6,7 +6,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -14,14 +14,14 @@ import (
 	"github.com/awancloud/awan/internal/service/network"
 )
 
-func (a *API) portRoutes() []keystone.Route {
+func (a *API) portRoutes() []wire.Route {
 	k, v1 := a.n.Port.D, "/v1/{project_id}/ports"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: v1, Kind: k, Verb: call.Create, Do: a.createPort},
 		{Method: "GET", Path: v1, Kind: k, Verb: call.List, Do: a.listPorts},
 		{Method: "GET", Path: v1 + "/{port_id}", Kind: k, Verb: call.Get, Do: a.showPort},
 		{Method: "PUT", Path: v1 + "/{port_id}", Kind: k, Verb: call.Update, Do: a.updatePort},
-		{Method: "DELETE", Path: v1 + "/{port_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("port_id")) }},
+		{Method: "DELETE", Path: v1 + "/{port_id}", Kind: k, Verb: call.Delete, Do: func(x *wire.Exchange) error { return networks.Delete(x, k, x.Param("port_id")) }},
 	}
 }
 
@@ -74,11 +74,11 @@ func (a *API) portView(r *portRow, subs map[string]*subnetRow) any {
 }
 
 // subnetsOf reads the subnets that ports are in.
-func (a *API) subnetsOf(x *keystone.Exchange, ports ...*portRow) map[string]*subnetRow {
+func (a *API) subnetsOf(x *wire.Exchange, ports ...*portRow) map[string]*subnetRow {
 	out := map[string]*subnetRow{}
 	for _, p := range ports {
 		if out[p.Spec.Subnet] == nil {
-			if sub, err := keystone.Get(x, a.n.Subnet, p.Spec.Subnet); err == nil { // who may not see it learns no ids of it
+			if sub, err := wire.Get(x, a.n.Subnet, p.Spec.Subnet); err == nil { // who may not see it learns no ids of it
 				out[p.Spec.Subnet] = sub
 			}
 		}
@@ -99,13 +99,13 @@ type portBody struct {
 	Hostname *string        `json:"dns_name"`
 }
 
-func (b *portBody) spec() keystone.Spec {
-	s := keystone.Spec{}
-	keystone.Set(s, "groups", b.Groups)
-	keystone.Not(s, "down", b.Up)
-	keystone.Set(s, "port_security", b.Secure)
-	keystone.Set(s, "device_owner", b.Owner)
-	keystone.Set(s, "hostname", b.Hostname)
+func (b *portBody) spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "groups", b.Groups)
+	wire.Not(s, "down", b.Up)
+	wire.Set(s, "port_security", b.Secure)
+	wire.Set(s, "device_owner", b.Owner)
+	wire.Set(s, "hostname", b.Hostname)
 	if b.Device != nil {
 		s["device"] = *b.Device
 		if d, ok := id.Parse(*b.Device); ok {
@@ -131,7 +131,7 @@ func (b *portBody) spec() keystone.Spec {
 	return s
 }
 
-func (a *API) createPort(x *keystone.Exchange) error {
+func (a *API) createPort(x *wire.Exchange) error {
 	var b portBody
 	if err := networks.Body(x, "port", &b); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (a *API) createPort(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "port", a.portView(p, a.subnetsOf(x, p)))
 }
 
-func (a *API) listPorts(x *keystone.Exchange) error {
+func (a *API) listPorts(x *wire.Exchange) error {
 	f := kind.Filter{}
 	for param, index := range map[string]string{"device_id": "device", "network_id": "subnet", "mac_address": "mac"} {
 		if v := x.Query(param); v != "" {
@@ -183,7 +183,7 @@ func (a *API) listPorts(x *keystone.Exchange) error {
 }
 
 // fixedFilter reads fixed_ips=ip_address=10.0.0.1 from the query.
-func fixedFilter(x *keystone.Exchange) func(*portRow) bool {
+func fixedFilter(x *wire.Exchange) func(*portRow) bool {
 	want := ""
 	for _, v := range x.Queries()["fixed_ips"] {
 		if ip, ok := strings.CutPrefix(v, "ip_address="); ok {
@@ -203,15 +203,15 @@ func fixedFilter(x *keystone.Exchange) func(*portRow) bool {
 	}
 }
 
-func (a *API) showPort(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Port, x.Param("port_id"))
+func (a *API) showPort(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.Port, x.Param("port_id"))
 	if err != nil {
 		return err
 	}
 	return networks.One(x, http.StatusOK, "port", a.portView(r, a.subnetsOf(x, r)))
 }
 
-func (a *API) updatePort(x *keystone.Exchange) error {
+func (a *API) updatePort(x *wire.Exchange) error {
 	var b portBody
 	if err := networks.Body(x, "port", &b); err != nil {
 		return err

@@ -9,8 +9,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -18,21 +17,21 @@ import (
 	"github.com/awancloud/awan/internal/service/network"
 )
 
-func (a *API) subnetRoutes() []keystone.Route {
+func (a *API) subnetRoutes() []wire.Route {
 	k, all, within, v3 := a.n.Subnet.D, "/v1/{project_id}/subnets", "/v1/{project_id}/vpcs/{vpc_id}/subnets/{subnet_id}", "/v3/{project_id}/vpc/virsubnets"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: a.createSubnet},
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: a.listSubnets},
 		{Method: "GET", Path: all + "/{subnet_id}", Kind: k, Verb: call.Get, Do: a.showSubnet},
 		{Method: "PUT", Path: within, Kind: k, Verb: call.Update, Do: a.updateSubnet},
-		{Method: "DELETE", Path: within, Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("subnet_id")) }},
+		{Method: "DELETE", Path: within, Kind: k, Verb: call.Delete, Do: func(x *wire.Exchange) error { return networks.Delete(x, k, x.Param("subnet_id")) }},
 		{Method: "GET", Path: v3, Kind: k, Verb: call.List, Do: a.listSubnets},
 		{Method: "GET", Path: v3 + "/{subnet_id}", Kind: k, Verb: call.Get, Do: a.showSubnet},
 		{Method: "GET", Path: "/v1/{project_id}/subnets/{subnet_id}/privateips", Kind: a.n.Port.D, Verb: call.List, Do: a.privateIPs},
 	}
 }
 
-func (a *API) subnetView(x *keystone.Exchange, r *subnetRow) any {
+func (a *API) subnetView(x *wire.Exchange, r *subnetRow) any {
 	sp, st := &r.Spec, &r.Status
 	dns := append(list(sp.DNS), "", "")
 	out := map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": sp.Description, "cidr": sp.CIDR, "gateway_ip": plain(sp.Gateway), "vpc_id": rest.ID(sp.VPC),
@@ -83,7 +82,7 @@ func dhcpOptions(sp *network.SubnetSpec) []dhcpOption {
 }
 
 // setOptions reads DHCP options; one without a value goes.
-func setOptions(s keystone.Spec, opts []dhcpOption) error {
+func setOptions(s wire.Spec, opts []dhcpOption) error {
 	for _, o := range opts {
 		v := ""
 		if o.Value != nil {
@@ -154,11 +153,11 @@ type subnetBody struct {
 	Tags        *[]networks.Tag `json:"tags"`
 }
 
-func (b *subnetBody) spec() (keystone.Spec, error) {
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
-	keystone.Set(s, "ipv6", b.IPv6)
-	keystone.Set(s, "dhcp", b.DHCP)
+func (b *subnetBody) spec() (wire.Spec, error) {
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
+	wire.Set(s, "ipv6", b.IPv6)
+	wire.Set(s, "dhcp", b.DHCP)
 	switch {
 	case b.DNS != nil:
 		s["dns"] = *b.DNS
@@ -174,7 +173,7 @@ func (b *subnetBody) spec() (keystone.Spec, error) {
 	return s, setOptions(s, b.Options)
 }
 
-func (a *API) createSubnet(x *keystone.Exchange) error {
+func (a *API) createSubnet(x *wire.Exchange) error {
 	var b subnetBody
 	if err := networks.Body(x, "subnet", &b); err != nil {
 		return err
@@ -195,28 +194,28 @@ func (a *API) createSubnet(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "subnet", a.subnetView(x, r.(*subnetRow)))
 }
 
-func subnetWord(x *keystone.Exchange) string {
+func subnetWord(x *wire.Exchange) string {
 	if isV3(x) {
 		return "virsubnet"
 	}
 	return "subnet"
 }
 
-func (a *API) listSubnets(x *keystone.Exchange) error {
+func (a *API) listSubnets(x *wire.Exchange) error {
 	return networks.List(x, a.n.Subnet, subnetWord(x)+"s", kind.Filter{}, func(r *subnetRow) bool {
 		return networks.Same(x, "vpc_id", r.Spec.VPC) && networks.Same(x, "cidr", r.Spec.CIDR)
 	}, func(r *subnetRow) any { return a.subnetView(x, r) })
 }
 
-func (a *API) showSubnet(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Subnet, x.Param("subnet_id"))
+func (a *API) showSubnet(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.Subnet, x.Param("subnet_id"))
 	if err != nil {
 		return err
 	}
 	return networks.One(x, http.StatusOK, subnetWord(x), a.subnetView(x, r))
 }
 
-func (a *API) updateSubnet(x *keystone.Exchange) error {
+func (a *API) updateSubnet(x *wire.Exchange) error {
 	var b subnetBody
 	if err := networks.Body(x, "subnet", &b); err != nil {
 		return err
@@ -236,9 +235,9 @@ func (a *API) updateSubnet(x *keystone.Exchange) error {
 }
 
 // privateIPs lists the addresses of a subnet that are taken.
-func (a *API) privateIPs(x *keystone.Exchange) error {
+func (a *API) privateIPs(x *wire.Exchange) error {
 	sub, _ := id.Parse(x.Param("subnet_id"))
-	ports, _, err := keystone.Rows(x, a.n.Port, "", kind.Filter{Index: "subnet", Value: string(sub)})
+	ports, _, err := wire.Rows(x, a.n.Port, "", kind.Filter{Index: "subnet", Value: string(sub)})
 	if err != nil {
 		return err
 	}
@@ -248,6 +247,6 @@ func (a *API) privateIPs(x *keystone.Exchange) error {
 			items = append(items, map[string]any{"id": rest.ID(p.ID), "status": portStatus(p), "subnet_id": rest.ID(p.Spec.Subnet), "tenant_id": p.Project, "device_owner": p.Spec.DeviceOwner, "ip_address": at})
 		}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"privateips": items})
+	wire.Write(x.W, http.StatusOK, map[string]any{"privateips": items})
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -18,9 +18,9 @@ import (
 
 // A VPC has one route table, the default one, whose id is the VPC's. Routes of version 2.0 are the same, each with an id that
 // follows from where it leads.
-func (a *API) tableRoutes() []keystone.Route {
+func (a *API) tableRoutes() []wire.Route {
 	k, p, r := a.n.VPC.D, "/v1/{project_id}/routetables", "/v2.0/vpc/routes"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listTables},
 		{Method: "GET", Path: p + "/{routetable_id}", Kind: k, Verb: call.Get, Do: a.showTable},
 		{Method: "PUT", Path: p + "/{routetable_id}", Kind: k, Verb: call.Update, Do: a.updateTable},
@@ -54,14 +54,14 @@ func typeOf(rt network.Route) string {
 }
 
 // hopOf prints a next hop.
-func (a *API) hopOf(x *keystone.Exchange, rt network.Route) string {
+func (a *API) hopOf(x *wire.Exchange, rt network.Route) string {
 	switch {
 	case rt.Peering != "":
 		return rest.ID(rt.Peering)
 	case rt.Gateway != "":
 		return rest.ID(rt.Gateway)
 	case rt.Port != "" && rt.Type == "ecs":
-		if p, err := keystone.Get(x, a.n.Port, rt.Port); err == nil {
+		if p, err := wire.Get(x, a.n.Port, rt.Port); err == nil {
 			return rest.ID(p.Spec.Device)
 		}
 		return rest.ID(rt.Port)
@@ -72,7 +72,7 @@ func (a *API) hopOf(x *keystone.Exchange, rt network.Route) string {
 }
 
 // route reads one.
-func (a *API) route(x *keystone.Exchange, w wireRoute) (network.Route, error) {
+func (a *API) route(x *wire.Exchange, w wireRoute) (network.Route, error) {
 	out := network.Route{Destination: w.Destination, Type: w.Type}
 	if w.Description != nil {
 		out.Description = *w.Description
@@ -88,7 +88,7 @@ func (a *API) route(x *keystone.Exchange, w wireRoute) (network.Route, error) {
 		out.Address = w.NextHop
 	case "ecs":
 		server, _ := id.Parse(w.NextHop)
-		ports, _, err := keystone.Rows(x, a.n.Port, "", kind.Filter{Index: "device", Value: string(server), Limit: 1})
+		ports, _, err := wire.Rows(x, a.n.Port, "", kind.Filter{Index: "device", Value: string(server), Limit: 1})
 		if err != nil {
 			return out, err
 		}
@@ -102,7 +102,7 @@ func (a *API) route(x *keystone.Exchange, w wireRoute) (network.Route, error) {
 	return out, nil
 }
 
-func (a *API) tableView(x *keystone.Exchange, r *vpcRow, subs []*subnetRow) any {
+func (a *API) tableView(x *wire.Exchange, r *vpcRow, subs []*subnetRow) any {
 	routes, in := []any{}, []any{}
 	for _, rt := range r.Spec.Routes {
 		routes = append(routes, map[string]any{"type": typeOf(rt), "destination": rt.Destination, "nexthop": a.hopOf(x, rt), "description": rt.Description})
@@ -116,12 +116,12 @@ func (a *API) tableView(x *keystone.Exchange, r *vpcRow, subs []*subnetRow) any 
 		"created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 }
 
-func (a *API) listTables(x *keystone.Exchange) error {
+func (a *API) listTables(x *wire.Exchange) error {
 	rows, _, err := networks.Rows(x, a.n.VPC, kind.Filter{}, nil) // clients go on until a page is empty
 	if err != nil {
 		return err
 	}
-	subs, _, err := keystone.Rows(x, a.n.Subnet, "", kind.Filter{})
+	subs, _, err := wire.Rows(x, a.n.Subnet, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -144,16 +144,16 @@ func (a *API) listTables(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "routetables", items)
 }
 
-func (a *API) oneTable(x *keystone.Exchange, r *vpcRow) error {
-	subs, _, err := keystone.Rows(x, a.n.Subnet, "", kind.Filter{Index: "vpc", Value: string(r.ID)})
+func (a *API) oneTable(x *wire.Exchange, r *vpcRow) error {
+	subs, _, err := wire.Rows(x, a.n.Subnet, "", kind.Filter{Index: "vpc", Value: string(r.ID)})
 	if err != nil {
 		return err
 	}
 	return networks.One(x, http.StatusOK, "routetable", a.tableView(x, r, subs))
 }
 
-func (a *API) showTable(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.VPC, x.Param("routetable_id"))
+func (a *API) showTable(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.VPC, x.Param("routetable_id"))
 	if err != nil {
 		return err
 	}
@@ -161,14 +161,14 @@ func (a *API) showTable(x *keystone.Exchange) error {
 }
 
 // updateTable adds, changes and removes routes.
-func (a *API) updateTable(x *keystone.Exchange) error {
+func (a *API) updateTable(x *wire.Exchange) error {
 	var b struct {
 		Routes map[string][]wireRoute `json:"routes"`
 	}
 	if err := networks.Body(x, "routetable", &b); err != nil {
 		return err
 	}
-	r, err := a.changeVPC(x, x.Param("routetable_id"), func(sp *network.VPCSpec) (keystone.Spec, error) {
+	r, err := a.changeVPC(x, x.Param("routetable_id"), func(sp *network.VPCSpec) (wire.Spec, error) {
 		now := sp.Routes
 		for _, w := range append(b.Routes["del"], b.Routes["mod"]...) {
 			if now = without(now, w.Destination); len(now) == len(sp.Routes) && len(b.Routes["mod"]) == 0 {
@@ -185,7 +185,7 @@ func (a *API) updateTable(x *keystone.Exchange) error {
 		if now == nil {
 			now = []network.Route{}
 		}
-		return keystone.Spec{"routes": now}, nil
+		return wire.Spec{"routes": now}, nil
 	})
 	if err != nil {
 		return err
@@ -213,11 +213,11 @@ func routeID(vpc id.ID, to string) string {
 	return rest.ID(hex.EncodeToString(h[:16]))
 }
 
-func (a *API) routeView(x *keystone.Exchange, r *vpcRow, rt network.Route) any {
+func (a *API) routeView(x *wire.Exchange, r *vpcRow, rt network.Route) any {
 	return map[string]any{"id": routeID(r.ID, rt.Destination), "type": typeOf(rt), "destination": rt.Destination, "nexthop": a.hopOf(x, rt), "vpc_id": rest.ID(r.ID), "tenant_id": r.Project}
 }
 
-func (a *API) createRoute(x *keystone.Exchange) error {
+func (a *API) createRoute(x *wire.Exchange) error {
 	var b struct {
 		wireRoute
 		VPC string `json:"vpc_id"`
@@ -226,10 +226,10 @@ func (a *API) createRoute(x *keystone.Exchange) error {
 		return err
 	}
 	var made network.Route
-	r, err := a.changeVPC(x, b.VPC, func(sp *network.VPCSpec) (keystone.Spec, error) {
+	r, err := a.changeVPC(x, b.VPC, func(sp *network.VPCSpec) (wire.Spec, error) {
 		var err error
 		made, err = a.route(x, b.wireRoute)
-		return keystone.Spec{"routes": append(sp.Routes, made)}, err
+		return wire.Spec{"routes": append(sp.Routes, made)}, err
 	})
 	if err != nil {
 		return err
@@ -242,8 +242,8 @@ func (a *API) createRoute(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusCreated, "route", a.routeView(x, r, made))
 }
 
-func (a *API) listRoutes(x *keystone.Exchange) error {
-	rows, _, err := keystone.Rows(x, a.n.VPC, "", kind.Filter{})
+func (a *API) listRoutes(x *wire.Exchange) error {
+	rows, _, err := wire.Rows(x, a.n.VPC, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -264,8 +264,8 @@ func (a *API) listRoutes(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "routes", items)
 }
 
-func (a *API) findRoute(x *keystone.Exchange) (*vpcRow, network.Route, error) {
-	rows, _, err := keystone.Rows(x, a.n.VPC, "", kind.Filter{})
+func (a *API) findRoute(x *wire.Exchange) (*vpcRow, network.Route, error) {
+	rows, _, err := wire.Rows(x, a.n.VPC, "", kind.Filter{})
 	if err != nil {
 		return nil, network.Route{}, err
 	}
@@ -279,7 +279,7 @@ func (a *API) findRoute(x *keystone.Exchange) (*vpcRow, network.Route, error) {
 	return nil, network.Route{}, fail.New(fail.NotFound, "there is no route %q", x.Param("route_id"))
 }
 
-func (a *API) showRoute(x *keystone.Exchange) error {
+func (a *API) showRoute(x *wire.Exchange) error {
 	r, rt, err := a.findRoute(x)
 	if err != nil {
 		return err
@@ -287,13 +287,13 @@ func (a *API) showRoute(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "route", a.routeView(x, r, rt))
 }
 
-func (a *API) deleteRoute(x *keystone.Exchange) error {
+func (a *API) deleteRoute(x *wire.Exchange) error {
 	r, rt, err := a.findRoute(x)
 	if err != nil {
 		return err
 	}
-	if _, err := a.changeVPC(x, string(r.ID), func(sp *network.VPCSpec) (keystone.Spec, error) {
-		return keystone.Spec{"routes": without(sp.Routes, rt.Destination)}, nil
+	if _, err := a.changeVPC(x, string(r.ID), func(sp *network.VPCSpec) (wire.Spec, error) {
+		return wire.Spec{"routes": without(sp.Routes, rt.Destination)}, nil
 	}); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/huawei/eip"
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -22,23 +22,23 @@ import (
 
 // Options are what the API stands on.
 type Options struct {
-	keystone.Options
+	wire.Options
 	Network *network.Service
 	// More are routes of other APIs that clients reach at the same address.
-	More []keystone.Route
+	More []wire.Route
 }
 
 // API serves the routes.
 type API struct {
-	*keystone.API
+	*wire.API
 	n *network.Service
 }
 
 // New makes the API.
 func New(o Options) *API {
 	o.Dialect, o.Fail, o.Options.Enter = "huawei", networks.Fail, rest.Enter
-	a := &API{API: keystone.Bare(o.Options), n: o.Network}
-	for _, rs := range [][]keystone.Route{a.vpcRoutes(), a.subnetRoutes(), a.portRoutes(), a.groupRoutes(), a.ruleRoutes(), a.addressGroupRoutes(), a.peeringRoutes(),
+	a := &API{API: wire.New(o.Options), n: o.Network}
+	for _, rs := range [][]wire.Route{a.vpcRoutes(), a.subnetRoutes(), a.portRoutes(), a.groupRoutes(), a.ruleRoutes(), a.addressGroupRoutes(), a.peeringRoutes(),
 		a.tableRoutes(), a.quotaRoutes(), a.flowLogRoutes(), networks.TagRoutes(a.n.VPC.D, "vpcs"), networks.TagRoutes(a.n.Subnet.D, "subnets"),
 		networks.TagRoutes(a.n.Group.D, "security-groups"), eip.Routes(a.n), o.More} {
 		for _, r := range rs {
@@ -63,9 +63,9 @@ type (
 	ruleRow   = kind.Row[network.RuleSpec, network.RuleStatus]
 )
 
-func (a *API) vpcRoutes() []keystone.Route {
+func (a *API) vpcRoutes() []wire.Route {
 	k, v1, v3 := a.n.VPC.D, "/v1/{project_id}/vpcs", "/v3/{project_id}/vpc/vpcs"
-	out := []keystone.Route{
+	out := []wire.Route{
 		{Method: "PUT", Path: v3 + "/{vpc_id}/add-extend-cidr", Kind: k, Verb: call.Update, Do: a.addRanges},
 		{Method: "PUT", Path: v3 + "/{vpc_id}/remove-extend-cidr", Kind: k, Verb: call.Update, Do: a.removeRanges},
 	}
@@ -74,16 +74,16 @@ func (a *API) vpcRoutes() []keystone.Route {
 		if p == v3 {
 			create = a.createVPC(http.StatusCreated)
 		}
-		out = append(out, keystone.Route{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: create},
-			keystone.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listVPCs},
-			keystone.Route{Method: "GET", Path: p + "/{vpc_id}", Kind: k, Verb: call.Get, Do: a.showVPC},
-			keystone.Route{Method: "PUT", Path: p + "/{vpc_id}", Kind: k, Verb: call.Update, Do: a.updateVPC},
-			keystone.Route{Method: "DELETE", Path: p + "/{vpc_id}", Kind: k, Verb: call.Delete, Do: func(x *keystone.Exchange) error { return networks.Delete(x, k, x.Param("vpc_id")) }})
+		out = append(out, wire.Route{Method: "POST", Path: p, Kind: k, Verb: call.Create, Do: create},
+			wire.Route{Method: "GET", Path: p, Kind: k, Verb: call.List, Do: a.listVPCs},
+			wire.Route{Method: "GET", Path: p + "/{vpc_id}", Kind: k, Verb: call.Get, Do: a.showVPC},
+			wire.Route{Method: "PUT", Path: p + "/{vpc_id}", Kind: k, Verb: call.Update, Do: a.updateVPC},
+			wire.Route{Method: "DELETE", Path: p + "/{vpc_id}", Kind: k, Verb: call.Delete, Do: func(x *wire.Exchange) error { return networks.Delete(x, k, x.Param("vpc_id")) }})
 	}
 	return out
 }
 
-func (a *API) vpcView(x *keystone.Exchange, r *vpcRow) any {
+func (a *API) vpcView(x *wire.Exchange, r *vpcRow) any {
 	out := map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "cidr": r.Spec.CIDR, "enterprise_project_id": rest.Enterprise(&r.Meta)}
 	if isV3(x) {
 		out["status"], out["extend_cidrs"], out["project_id"], out["tags"] = "ACTIVE", list(r.Spec.ExtendCIDRs), r.Project, networks.Tags(&r.Meta)
@@ -99,7 +99,7 @@ func (a *API) vpcView(x *keystone.Exchange, r *vpcRow) any {
 	return out
 }
 
-func isV3(x *keystone.Exchange) bool { return len(x.R.URL.Path) > 3 && x.R.URL.Path[:4] == "/v3/" }
+func isV3(x *wire.Exchange) bool { return len(x.R.URL.Path) > 3 && x.R.URL.Path[:4] == "/v3/" }
 
 func list(l []string) []string {
 	if l == nil {
@@ -123,11 +123,11 @@ type plainRoute struct {
 	NextHop     string `json:"nexthop"`
 }
 
-func (b *vpcBody) spec() keystone.Spec {
-	s := keystone.Spec{}
-	keystone.Set(s, "description", b.Description)
-	keystone.Set(s, "cidr", b.CIDR)
-	keystone.Set(s, "internet", b.Shared)
+func (b *vpcBody) spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
+	wire.Set(s, "cidr", b.CIDR)
+	wire.Set(s, "internet", b.Shared)
 	if b.Routes != nil {
 		routes := []network.Route{}
 		for _, r := range *b.Routes {
@@ -138,8 +138,8 @@ func (b *vpcBody) spec() keystone.Spec {
 	return s
 }
 
-func (a *API) createVPC(status int) func(*keystone.Exchange) error {
-	return func(x *keystone.Exchange) error {
+func (a *API) createVPC(status int) func(*wire.Exchange) error {
+	return func(x *wire.Exchange) error {
 		var b vpcBody
 		if err := networks.Body(x, "vpc", &b); err != nil {
 			return err
@@ -173,21 +173,21 @@ func tagMap(tags *[]networks.Tag) *map[string]string {
 	return &out
 }
 
-func (a *API) listVPCs(x *keystone.Exchange) error {
+func (a *API) listVPCs(x *wire.Exchange) error {
 	return networks.List(x, a.n.VPC, "vpcs", kind.Filter{}, func(r *vpcRow) bool {
 		return networks.Same(x, "cidr", r.Spec.CIDR) && networks.Same(x, "description", r.Spec.Description)
 	}, func(r *vpcRow) any { return a.vpcView(x, r) })
 }
 
-func (a *API) showVPC(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.VPC, x.Param("vpc_id"))
+func (a *API) showVPC(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.VPC, x.Param("vpc_id"))
 	if err != nil {
 		return err
 	}
 	return networks.One(x, http.StatusOK, "vpc", a.vpcView(x, r))
 }
 
-func (a *API) updateVPC(x *keystone.Exchange) error {
+func (a *API) updateVPC(x *wire.Exchange) error {
 	var b vpcBody
 	if err := networks.Body(x, "vpc", &b); err != nil {
 		return err
@@ -202,11 +202,11 @@ func (a *API) updateVPC(x *keystone.Exchange) error {
 	return networks.One(x, http.StatusOK, "vpc", a.vpcView(x, r.(*vpcRow)))
 }
 
-func (a *API) addRanges(x *keystone.Exchange) error {
+func (a *API) addRanges(x *wire.Exchange) error {
 	return a.changeRanges(x, func(now, named []string) []string { return append(now, named...) })
 }
 
-func (a *API) removeRanges(x *keystone.Exchange) error {
+func (a *API) removeRanges(x *wire.Exchange) error {
 	return a.changeRanges(x, func(now, named []string) []string {
 		var left []string
 		for _, c := range now {
@@ -218,15 +218,15 @@ func (a *API) removeRanges(x *keystone.Exchange) error {
 	})
 }
 
-func (a *API) changeRanges(x *keystone.Exchange, f func(now, named []string) []string) error {
+func (a *API) changeRanges(x *wire.Exchange, f func(now, named []string) []string) error {
 	var b struct {
 		Ranges []string `json:"extend_cidrs"`
 	}
 	if err := networks.Body(x, "vpc", &b); err != nil {
 		return err
 	}
-	r, err := a.changeVPC(x, x.Param("vpc_id"), func(sp *network.VPCSpec) (keystone.Spec, error) {
-		return keystone.Spec{"extend_cidrs": list(f(sp.ExtendCIDRs, b.Ranges))}, nil
+	r, err := a.changeVPC(x, x.Param("vpc_id"), func(sp *network.VPCSpec) (wire.Spec, error) {
+		return wire.Spec{"extend_cidrs": list(f(sp.ExtendCIDRs, b.Ranges))}, nil
 	})
 	if err != nil {
 		return err
@@ -235,9 +235,9 @@ func (a *API) changeRanges(x *keystone.Exchange, f func(now, named []string) []s
 }
 
 // changeVPC changes a VPC by what it is now, as long as nobody else does at the same time.
-func (a *API) changeVPC(x *keystone.Exchange, target string, f func(*network.VPCSpec) (keystone.Spec, error)) (*vpcRow, error) {
+func (a *API) changeVPC(x *wire.Exchange, target string, f func(*network.VPCSpec) (wire.Spec, error)) (*vpcRow, error) {
 	for try := 0; ; try++ {
-		r, err := keystone.Get(x, a.n.VPC, target)
+		r, err := wire.Get(x, a.n.VPC, target)
 		if err != nil {
 			return nil, err
 		}
@@ -255,8 +255,8 @@ func (a *API) changeVPC(x *keystone.Exchange, target string, f func(*network.VPC
 	}
 }
 
-func (a *API) quotaRoutes() []keystone.Route {
-	return []keystone.Route{{Method: "GET", Path: "/v1/{project_id}/quotas", Kind: a.n.VPC.D, Verb: call.List, Do: a.quotas},
+func (a *API) quotaRoutes() []wire.Route {
+	return []wire.Route{{Method: "GET", Path: "/v1/{project_id}/quotas", Kind: a.n.VPC.D, Verb: call.List, Do: a.quotas},
 		{Method: "GET", Path: "/v3/{project_id}/vpc/quotas", Kind: a.n.VPC.D, Verb: call.List, Do: a.quotas}}
 }
 
@@ -264,7 +264,7 @@ func (a *API) quotaRoutes() []keystone.Route {
 var quotaNames = map[string]string{"vpc": "network.vpcs", "subnet": "network.subnets", "securityGroup": "network.security-groups", "securityGroupRule": "network.security-rules",
 	"publicIp": "network.public-ips", "vpcPeer": "network.peerings", "address_group": "network.address-groups", "shareBandwidth": "network.bandwidths", "flow_log": "network.flow-logs"}
 
-func (a *API) quotas(x *keystone.Exchange) error {
+func (a *API) quotas(x *wire.Exchange) error {
 	c := x.Call
 	all, err := a.Door.Quotas(x.R.Context(), &c)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/front"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -30,7 +30,7 @@ var codes = rest.Codes{fail.Quota: http.StatusRequestEntityTooLarge}
 
 // Options are what the API stands on.
 type Options struct {
-	keystone.Options
+	wire.Options
 	Volumes *volume.Service
 	Zone    string
 	Host    string
@@ -38,7 +38,7 @@ type Options struct {
 
 // API serves the routes.
 type API struct {
-	*keystone.API
+	*wire.API
 	o Options
 }
 
@@ -58,12 +58,12 @@ type exchange struct {
 // New makes the API.
 func New(o Options) *API {
 	o.Fail = codes.Writer(rest.Wrapped)
-	a := &API{API: keystone.Bare(o.Options), o: o}
-	a.Add(keystone.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
-	a.Add(keystone.Route{Method: "GET", Path: "/v3", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
+	a := &API{API: wire.New(o.Options), o: o}
+	a.Add(wire.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
+	a.Add(wire.Route{Method: "GET", Path: "/v3", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
 	for _, rs := range [][]route{a.volumeRoutes(), a.actionRoutes(), a.snapshotRoutes(), a.typeRoutes(), a.typeDetailRoutes(), a.transferRoutes(), a.limitRoutes(), a.placeRoutes()} {
 		for _, r := range rs {
-			a.Add(keystone.Route{Method: r.method, Path: "/v3/{project_id}" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error {
+			a.Add(wire.Route{Method: r.method, Path: "/v3/{project_id}" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error {
 				minor, err := micros.Asked(x)
 				if err != nil {
 					return err
@@ -86,10 +86,10 @@ func metadataRoutes(at string, m rest.Metadata) (out []route) {
 }
 
 // Behind is the API behind the listener.
-func (a *API) Behind() front.Service { return Service.Behind(a.API, keystone.MaxBody) }
+func (a *API) Behind() front.Service { return Service.Behind(a.API, wire.MaxBody) }
 
 func (a *API) versions(x *rest.Exchange, status int) error {
-	token.Write(x.W, status, map[string]any{"versions": []any{micros.Version("v3.0", a.Base(x.R)+"/v3/")}})
+	wire.Write(x.W, status, map[string]any{"versions": []any{micros.Version("v3.0", a.Base(x.R)+"/v3/")}})
 	return nil
 }
 

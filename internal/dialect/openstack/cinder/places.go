@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -82,7 +82,7 @@ type attachment struct {
 }
 
 func (x *exchange) attachments() ([]attachment, error) {
-	rows, _, err := keystone.Rows(x.Exchange, x.api.o.Volumes.Volumes, "", kind.Filter{Where: func(r kind.AnyRow) bool { return len(r.(*volume.Row).Status.Attachments) > 0 }})
+	rows, _, err := wire.Rows(x.Exchange, x.api.o.Volumes.Volumes, "", kind.Filter{Where: func(r kind.AnyRow) bool { return len(r.(*volume.Row).Status.Attachments) > 0 }})
 	if err != nil {
 		return nil, err
 	}

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -164,7 +164,7 @@ func (x *exchange) removeSnapshots(target string) error {
 	if err != nil {
 		return err
 	}
-	rows, _, err := keystone.Rows(x.Exchange, x.api.o.Volumes.Snapshots, "", kind.Filter{Index: "volume", Value: string(v.ID)})
+	rows, _, err := wire.Rows(x.Exchange, x.api.o.Volumes.Snapshots, "", kind.Filter{Index: "volume", Value: string(v.ID)})
 	if err != nil {
 		return err
 	}

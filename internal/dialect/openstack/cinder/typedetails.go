@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/volume"
@@ -73,7 +73,7 @@ func showSpec(x *exchange) error {
 	if !ok {
 		return noSpec(t, key)
 	}
-	token.Write(x.W, http.StatusOK, map[string]string{key: v})
+	wire.Write(x.W, http.StatusOK, map[string]string{key: v})
 	return nil
 }
 
@@ -89,7 +89,7 @@ func setSpec(x *exchange) error {
 	if err := x.respec(map[string]*string{key: &v}); err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]string{key: v})
+	wire.Write(x.W, http.StatusOK, map[string]string{key: v})
 	return nil
 }
 

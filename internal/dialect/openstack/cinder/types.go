@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -112,7 +112,7 @@ func (x *exchange) sees(t *volume.Type, operator bool) bool {
 }
 
 func listTypes(x *exchange) error {
-	rows, _, err := keystone.Rows(x.Exchange, x.api.o.Volumes.Types, "", kind.Filter{})
+	rows, _, err := wire.Rows(x.Exchange, x.api.o.Volumes.Types, "", kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (x *exchange) withDefault() (t, like *volume.Type, err error) {
 }
 
 func (x *exchange) defaultType() (*volume.Type, error) {
-	rows, _, err := keystone.Rows(x.Exchange, x.api.o.Volumes.Types, "", kind.Filter{Where: func(r kind.AnyRow) bool { return r.(*volume.Type).Spec.Default }})
+	rows, _, err := wire.Rows(x.Exchange, x.api.o.Volumes.Types, "", kind.Filter{Where: func(r kind.AnyRow) bool { return r.(*volume.Type).Spec.Default }})
 	if err != nil {
 		return nil, err
 	}

@@ -8,9 +8,9 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/front"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -24,25 +24,25 @@ var Service = rest.Service{Name: "glance", Prefix: "image", Type: "image"}
 
 // Options are what the API stands on.
 type Options struct {
-	keystone.Options
+	wire.Options
 	Images *image.Service
 }
 
 // API serves the routes.
 type API struct {
-	*keystone.API
+	*wire.API
 	o Options
 }
 
 // New makes the API.
 func New(o Options) *API {
 	o.Fail = codes.Writer(form)
-	a := &API{API: keystone.Bare(o.Options), o: o}
-	a.Add(keystone.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
-	a.Add(keystone.Route{Method: "GET", Path: "/versions", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
+	a := &API{API: wire.New(o.Options), o: o}
+	a.Add(wire.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
+	a.Add(wire.Route{Method: "GET", Path: "/versions", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})
 	for _, r := range append(a.imageRoutes(), append(a.contentRoutes(), a.memberRoutes()...)...) {
 		do := r.do
-		a.Add(keystone.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return (&exchange{x, a}).guarded(r.kind, r.verb, do) }})
+		a.Add(wire.Route{Method: r.method, Path: "/v2" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error { return (&exchange{x, a}).guarded(r.kind, r.verb, do) }})
 	}
 	return a
 }
@@ -82,7 +82,7 @@ func (a *API) versions(x *rest.Exchange, status int) error {
 		}
 		all = append(all, map[string]any{"id": fmt.Sprintf("v2.%d", minor), "status": state, "links": []token.Link{{Rel: "self", Href: a.Base(x.R) + "/v2/"}}})
 	}
-	token.Write(x.W, status, map[string]any{"versions": all})
+	wire.Write(x.W, status, map[string]any{"versions": all})
 	return nil
 }
 
@@ -92,7 +92,7 @@ var codes = rest.Codes{fail.Quota: http.StatusRequestEntityTooLarge, fail.Precon
 // form is an error in Glance's form.
 func form(w http.ResponseWriter, status int, e *fail.Error) {
 	title := http.StatusText(status)
-	token.Write(w, status, map[string]any{"message": e.Public(), "code": fmt.Sprintf("%d %s", status, title), "title": title})
+	wire.Write(w, status, map[string]any{"message": e.Public(), "code": fmt.Sprintf("%d %s", status, title), "title": title})
 }
 
 // what an image is to the caller.
@@ -123,7 +123,7 @@ func (x *exchange) image() (found, error) {
 			return found{}, err
 		}
 	}
-	offers, _, err := keystone.Rows(x.Exchange, s.Offers, "", kind.Filter{Index: "image", Value: string(row)})
+	offers, _, err := wire.Rows(x.Exchange, s.Offers, "", kind.Filter{Index: "image", Value: string(row)})
 	if err != nil || len(offers) == 0 {
 		if fail.Is(err, fail.Denied) {
 			return found{}, err

@@ -6,9 +6,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/image"
@@ -168,7 +167,7 @@ func createImage(x *exchange) error {
 		}
 	}
 	x.W.Header().Set("Location", x.API.Base(x.R)+"/v2/images/"+f.Row.ID.Dashed())
-	token.Write(x.W, http.StatusCreated, f.view())
+	wire.Write(x.W, http.StatusCreated, f.view())
 	return nil
 }
 
@@ -186,7 +185,7 @@ func showImage(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, f.view())
+	wire.Write(x.W, http.StatusOK, f.view())
 	return nil
 }
 
@@ -204,10 +203,10 @@ func patchImage(x *exchange) error {
 		if err := rest.Permitted(x.Exchange, x.api.o.Images.Images.D, call.Update); err != nil {
 			return err
 		}
-		token.Write(x.W, http.StatusUnsupportedMediaType, map[string]any{"message": "send application/openstack-images-v2.1-json-patch", "code": "415 Unsupported Media Type", "title": "Unsupported Media Type"})
+		wire.Write(x.W, http.StatusUnsupportedMediaType, map[string]any{"message": "send application/openstack-images-v2.1-json-patch", "code": "415 Unsupported Media Type", "title": "Unsupported Media Type"})
 		return nil
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody)).Decode(&ops); err != nil && err != io.EOF {
+	if err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody)).Decode(&ops); err != nil && err != io.EOF {
 		return fail.New(fail.Invalid, "the body is not a list of changes: {op, path, value}")
 	}
 	f, err := x.own()
@@ -239,7 +238,7 @@ func patchImage(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, found{Row: row.(*image.Row), of: f.of}.view())
+	wire.Write(x.W, http.StatusOK, found{Row: row.(*image.Row), of: f.of}.view())
 	return nil
 }
 
@@ -339,6 +338,6 @@ func schema(x *exchange) error {
 	if out == nil {
 		return fail.New(fail.NotFound, "there is no schema %s", name).Then("there are image, images, member and members")
 	}
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -24,7 +23,7 @@ const defaultPage = 25
 // others), and the cloud's.
 func (x *exchange) visible() ([]found, error) {
 	s := x.api.o.Images
-	own, _, err := keystone.Rows(x.Exchange, s.Images, "", kind.Filter{})
+	own, _, err := wire.Rows(x.Exchange, s.Images, "", kind.Filter{})
 	if err != nil {
 		return nil, err
 	}
@@ -32,14 +31,14 @@ func (x *exchange) visible() ([]found, error) {
 	for _, r := range own {
 		out = append(out, found{Row: r, of: s.Images.D})
 	}
-	public, _, err := keystone.Rows(x.Exchange, s.Public, "", kind.Filter{})
+	public, _, err := wire.Rows(x.Exchange, s.Public, "", kind.Filter{})
 	if err != nil && !fail.Is(err, fail.Denied) {
 		return nil, err
 	}
 	for _, r := range public {
 		out = append(out, found{Row: r, of: s.Public.D})
 	}
-	offers, _, err := keystone.Rows(x.Exchange, s.Offers, "", kind.Filter{})
+	offers, _, err := wire.Rows(x.Exchange, s.Offers, "", kind.Filter{})
 	if err != nil && !fail.Is(err, fail.Denied) {
 		return nil, err
 	}
@@ -247,6 +246,6 @@ func listImages(x *exchange) error {
 		query.Set("marker", all[limit-1].Row.ID.Dashed())
 		out["next"] = u.Path + "?" + query.Encode()
 	}
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/image"
@@ -51,7 +51,7 @@ func listMembers(x *exchange) error {
 	for _, m := range x.members(f) {
 		items = append(items, memberView(f.Row, m))
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"members": items, "schema": "/v2/schemas/members"})
+	wire.Write(x.W, http.StatusOK, map[string]any{"members": items, "schema": "/v2/schemas/members"})
 	return nil
 }
 
@@ -74,7 +74,7 @@ func showMember(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, memberView(f.Row, m))
+	wire.Write(x.W, http.StatusOK, memberView(f.Row, m))
 	return nil
 }
 
@@ -103,12 +103,12 @@ func addMember(x *exchange) error {
 	}
 	for _, m := range r.Status.Members {
 		if string(m.Project) == project {
-			token.Write(x.W, http.StatusOK, memberView(r, m))
+			wire.Write(x.W, http.StatusOK, memberView(r, m))
 			return nil
 		}
 	}
 	if n := len(r.Status.Members); n > 0 { // named, not by its id
-		token.Write(x.W, http.StatusOK, memberView(r, r.Status.Members[n-1]))
+		wire.Write(x.W, http.StatusOK, memberView(r, r.Status.Members[n-1]))
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func answer(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, memberView(f.Row, m))
+	wire.Write(x.W, http.StatusOK, memberView(f.Row, m))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -16,9 +17,9 @@ type RequestRow = kind.Row[ident.RequestSpec, ident.None]
 
 const rulePath = "/v3/users/{user_id}/access_rules"
 
-func (a *API) accessRuleRoutes() []Route {
+func (a *API) accessRuleRoutes() []route {
 	k := a.Kinds.Request.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: rulePath, Kind: k, Verb: call.List, Do: listRules},
 		{Method: "GET", Path: rulePath + "/{rule_id}", Kind: k, Verb: call.Get, Do: showRule},
 		{Method: "DELETE", Path: rulePath + "/{rule_id}", Kind: k, Verb: call.Delete, Do: deleteRule},
@@ -33,13 +34,13 @@ type ruleBody struct {
 	Path    *string `json:"path"`
 }
 
-func (x *Exchange) ruleView(r *RequestRow) map[string]any {
+func (x *exchange) ruleView(r *RequestRow) map[string]any {
 	return map[string]any{"id": r.ID, "service": r.Spec.Service, "method": r.Spec.Method, "path": r.Spec.Path,
 		"links": x.Self("/v3/users/" + r.Spec.User + "/access_rules/" + string(r.ID))}
 }
 
 // ruleViews are the rules that a credential names.
-func (x *Exchange) ruleViews(y *Exchange, domain id.ID, rules []string) ([]any, error) {
+func (x *exchange) ruleViews(y *Exchange, domain id.ID, rules []string) ([]any, error) {
 	out := []any{}
 	for _, rule := range rules {
 		row, err := y.Do(x.API.Kinds.Request.D, call.Get, rule, func(c *call.Call) { c.Domain = string(domain) })
@@ -57,8 +58,8 @@ func (x *Exchange) ruleViews(y *Exchange, domain id.ID, rules []string) ([]any, 
 	return out, nil
 }
 
-func (x *Exchange) rules(y *Exchange, domain, user string) ([]*RequestRow, error) {
-	rows, _, err := Rows(y, x.API.Kinds.Request, domain, kind.Filter{Index: "user", Value: user, Where: func(r kind.AnyRow) bool {
+func (x *exchange) rules(y *Exchange, domain, user string) ([]*RequestRow, error) {
+	rows, _, err := wire.Rows(&y.Exchange, x.API.Kinds.Request, domain, kind.Filter{Index: "user", Value: user, Where: func(r kind.AnyRow) bool {
 		s := r.(*RequestRow).Spec
 		service, method, path := x.Query("service"), x.Query("method"), x.Query("path")
 		return (service == "" || service == s.Service) && (method == "" || method == s.Method) && (path == "" || path == s.Path)
@@ -68,13 +69,13 @@ func (x *Exchange) rules(y *Exchange, domain, user string) ([]*RequestRow, error
 
 // ruleIDs gives the ids of the rules that a body lists, of which new ones are made. Each is a row of its own that further
 // credentials may name, as in Keystone: where the credential then cannot be made they stay, and allow nothing by themselves.
-func (x *Exchange) ruleIDs(list []ruleBody) ([]string, error) {
+func (x *exchange) ruleIDs(list []ruleBody) ([]string, error) {
 	user := x.Param("user_id")
 	y, domain, err := x.holder(user)
 	if err != nil {
 		return nil, err
 	}
-	have, _, err := Rows(y, x.API.Kinds.Request, domain, kind.Filter{Index: "user", Value: user})
+	have, _, err := wire.Rows(&y.Exchange, x.API.Kinds.Request, domain, kind.Filter{Index: "user", Value: user})
 	if err != nil {
 		return nil, err
 	}
@@ -84,10 +85,10 @@ func (x *Exchange) ruleIDs(list []ruleBody) ([]string, error) {
 			out = append(out, *b.ID)
 			continue
 		}
-		s := Spec{"user": user}
-		Set(s, "service", b.Service)
-		Set(s, "method", b.Method)
-		Set(s, "path", b.Path)
+		s := wire.Spec{"user": user}
+		wire.Set(s, "service", b.Service)
+		wire.Set(s, "method", b.Method)
+		wire.Set(s, "path", b.Path)
 		known := ""
 		for _, r := range have {
 			if s["service"] == r.Spec.Service && s["method"] == r.Spec.Method && s["path"] == r.Spec.Path {
@@ -107,7 +108,7 @@ func (x *Exchange) ruleIDs(list []ruleBody) ([]string, error) {
 	return out, nil
 }
 
-func listRules(x *Exchange) error {
+func listRules(x *exchange) error {
 	y, domain, err := x.holder(x.Param("user_id"))
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func listRules(x *Exchange) error {
 	return nil
 }
 
-func (x *Exchange) rule() (*RequestRow, *Exchange, error) {
+func (x *exchange) rule() (*RequestRow, *Exchange, error) {
 	y, domain, err := x.holder(x.Param("user_id"))
 	if err != nil {
 		return nil, nil, err
@@ -140,7 +141,7 @@ func (x *Exchange) rule() (*RequestRow, *Exchange, error) {
 	return r, y, nil
 }
 
-func showRule(x *Exchange) error {
+func showRule(x *exchange) error {
 	r, _, err := x.rule()
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ func showRule(x *Exchange) error {
 	return x.One(http.StatusOK, "access_rule", x.ruleView(r))
 }
 
-func deleteRule(x *Exchange) error {
+func deleteRule(x *exchange) error {
 	r, y, err := x.rule()
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -17,9 +18,9 @@ type CredentialRow = kind.Row[ident.CredentialSpec, ident.CredentialStatus]
 
 const credentialPath = "/v3/users/{user_id}/application_credentials"
 
-func (a *API) credentialRoutes() []Route {
+func (a *API) credentialRoutes() []route {
 	k := a.Kinds.Credential.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: credentialPath, Kind: k, Verb: call.List, Do: listCredentials},
 		{Method: "POST", Path: credentialPath, Kind: k, Verb: call.Create, Do: createCredential},
 		{Method: "GET", Path: credentialPath + "/{credential_id}", Kind: k, Verb: call.Get, Do: showCredential},
@@ -29,7 +30,7 @@ func (a *API) credentialRoutes() []Route {
 
 // self acts for what is the caller's own: everybody may make, see and delete what their own programs log in with, in the
 // cloud's name and with them as the author, as with passwords. An application credential may only where it manages.
-func (x *Exchange) self(c *call.Call) error {
+func (x *exchange) self(c *call.Call) error {
 	if x.Param("user_id") != string(x.Who.User) || x.Who.Agency != "" || x.Who.Trust != "" {
 		return nil
 	}
@@ -40,7 +41,7 @@ func (x *Exchange) self(c *call.Call) error {
 	return nil
 }
 
-func (x *Exchange) credential(verb, target string, edit func(*call.Call)) (*CredentialRow, error) {
+func (x *exchange) credential(verb, target string, edit func(*call.Call)) (*CredentialRow, error) {
 	var mine error
 	row, err := x.Do(x.API.Kinds.Credential.D, verb, target, func(c *call.Call) {
 		if edit != nil {
@@ -67,10 +68,10 @@ func (x *Exchange) credential(verb, target string, edit func(*call.Call)) (*Cred
 	return r, nil
 }
 
-func (x *Exchange) credentialView(r *CredentialRow, withSecret bool) (map[string]any, error) {
+func (x *exchange) credentialView(r *CredentialRow, withSecret bool) (map[string]any, error) {
 	roles := []any{}
 	for _, p := range r.Spec.Policies {
-		row, err := Get(x, x.API.Kinds.Policy, p)
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, p)
 		switch {
 		case fail.Is(err, fail.Denied), fail.Is(err, fail.NotFound):
 			roles = append(roles, map[string]any{"id": p})
@@ -99,7 +100,7 @@ func (x *Exchange) credentialView(r *CredentialRow, withSecret bool) (map[string
 	return v, nil
 }
 
-func listCredentials(x *Exchange) error {
+func listCredentials(x *exchange) error {
 	user := x.Param("user_id")
 	mine := call.Call{Kind: x.API.Kinds.Credential.D, Verb: call.List, Principal: x.Who, Domain: x.Call.Domain}
 	if err := x.self(&mine); err != nil {
@@ -109,7 +110,7 @@ func listCredentials(x *Exchange) error {
 	y.Call.Principal = mine.Principal
 	domain := ""
 	if mine.Principal.Method != ident.BySystem {
-		u, err := Get(x, x.API.Kinds.User, user)
+		u, err := wire.Get(&x.Exchange, x.API.Kinds.User, user)
 		if err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func listCredentials(x *Exchange) error {
 	return nil
 }
 
-func createCredential(x *Exchange) error {
+func createCredential(x *exchange) error {
 	var b struct {
 		Name         *string      `json:"name"`
 		Description  *string      `json:"description"`
@@ -148,15 +149,15 @@ func createCredential(x *Exchange) error {
 		return err
 	}
 	if x.Param("user_id") != string(x.Who.User) {
-		if _, err := Get(x, x.API.Kinds.User, x.Param("user_id")); err != nil {
+		if _, err := wire.Get(&x.Exchange, x.API.Kinds.User, x.Param("user_id")); err != nil {
 			return err
 		}
 	}
-	s := Spec{"user": x.Param("user_id"), "project": string(x.Who.Project)}
-	Set(s, "description", b.Description)
-	Set(s, "secret", b.Secret)
-	Set(s, "manages", b.Unrestricted)
-	Set(s, "project", b.ProjectID)
+	s := wire.Spec{"user": x.Param("user_id"), "project": string(x.Who.Project)}
+	wire.Set(s, "description", b.Description)
+	wire.Set(s, "secret", b.Secret)
+	wire.Set(s, "manages", b.Unrestricted)
+	wire.Set(s, "project", b.ProjectID)
 	if b.Expires != nil && *b.Expires != "" {
 		at, err := moment("application_credential.expires_at", *b.Expires)
 		if err != nil {
@@ -201,7 +202,7 @@ func createCredential(x *Exchange) error {
 }
 
 // held are the ids of the caller's roles where its token is for.
-func (x *Exchange) held() (out []string, err error) {
+func (x *exchange) held() (out []string, err error) {
 	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
 		roles, err := x.API.Door.Ident.Roles(tx, x.Who, x.Who.Domain, x.Who.Project)
 		out = nil
@@ -223,7 +224,7 @@ func moment(field, text string) (time.Time, error) {
 	return time.Time{}, fail.Field(field, "%q is not a time", text).Then("write it like 2030-01-31T12:00:00")
 }
 
-func showCredential(x *Exchange) error {
+func showCredential(x *exchange) error {
 	row, err := x.credential(call.Get, x.Param("credential_id"), nil)
 	if err != nil {
 		return err
@@ -235,7 +236,7 @@ func showCredential(x *Exchange) error {
 	return x.One(http.StatusOK, "application_credential", v)
 }
 
-func deleteCredential(x *Exchange) error {
+func deleteCredential(x *exchange) error {
 	if _, err := x.credential(call.Get, x.Param("credential_id"), nil); err != nil && !fail.Is(err, fail.Denied) {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -21,7 +22,7 @@ type Asked struct {
 }
 
 // listAssignments answers GET /v3/role_assignments.
-func listAssignments(x *Exchange) error {
+func listAssignments(x *exchange) error {
 	a := Asked{Role: x.Query("role.id"), User: x.Query("user.id"), Group: x.Query("group.id"), Project: x.Query("scope.project.id"),
 		Domain: x.Query("scope.domain.id"), System: x.Query("scope.system") != "", Effective: x.flag("effective"),
 		Inherited: x.Query("scope.OS-INHERIT:inherited_to") != ""}
@@ -51,7 +52,7 @@ func listAssignments(x *Exchange) error {
 }
 
 // Assignments lists grants. With Effective, a group's are given as its members', and a project's include the domain's.
-func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
+func (x *exchange) Assignments(a Asked) ([]GrantRow, error) {
 	domain, groups, err := x.assignmentDomain(a)
 	if err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, _, err := Rows(x, x.API.Kinds.Grant, domain, kind.Filter{Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(&x.Exchange, x.API.Kinds.Grant, domain, kind.Filter{Where: func(r kind.AnyRow) bool {
 		g := r.(*GrantRow).Spec
 		switch {
 		case g.Agency != "", g.EnterpriseProject != "": // Keystone knows neither
@@ -97,7 +98,7 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 			out = append(out, *g)
 			continue
 		}
-		members, _, err := Rows(x, x.API.Kinds.User, string(g.Domain), kind.Filter{Index: "group", Value: g.Spec.Group})
+		members, _, err := wire.Rows(&x.Exchange, x.API.Kinds.User, string(g.Domain), kind.Filter{Index: "group", Value: g.Spec.Group})
 		if err != nil {
 			return nil, err
 		}
@@ -113,14 +114,14 @@ func (x *Exchange) Assignments(a Asked) ([]GrantRow, error) {
 }
 
 // below are the projects below the one asked for, where they count too.
-func (x *Exchange) below(a Asked) (out []string, err error) {
+func (x *exchange) below(a Asked) (out []string, err error) {
 	if a.Project == "" || !a.Subtree {
 		return nil, nil
 	}
 	if a.Effective {
 		return nil, fail.Field("include_subtree", "does not go with effective here").Then("ask for each project, or without effective")
 	}
-	row, err := Get(x, x.API.Kinds.Project, a.Project)
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Project, a.Project)
 	if err != nil {
 		return nil, err
 	}
@@ -136,12 +137,12 @@ func (x *Exchange) below(a Asked) (out []string, err error) {
 }
 
 // above are the projects from which the project asked for inherits, where that counts.
-func (x *Exchange) above(a Asked) (out []string, err error) {
+func (x *exchange) above(a Asked) (out []string, err error) {
 	if a.Project == "" || !a.Effective {
 		return nil, nil
 	}
 	for at := a.Project; at != ""; {
-		row, err := Get(x, x.API.Kinds.Project, at)
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.Project, at)
 		if err != nil {
 			return nil, err
 		}
@@ -153,24 +154,24 @@ func (x *Exchange) above(a Asked) (out []string, err error) {
 }
 
 // assignmentDomain gives the domain whose grants are asked for: that of the things named, else the caller's.
-func (x *Exchange) assignmentDomain(a Asked) (domain string, groups []string, err error) {
+func (x *exchange) assignmentDomain(a Asked) (domain string, groups []string, err error) {
 	domain = cmp.Or(a.Domain, a.Account)
 	if a.Project != "" {
-		row, err := Get(x, x.API.Kinds.Project, a.Project)
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.Project, a.Project)
 		if err != nil {
 			return "", nil, err
 		}
 		domain = string(row.Domain)
 	}
 	if a.User != "" {
-		row, err := Get(x, x.API.Kinds.User, a.User)
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.User, a.User)
 		if err != nil {
 			return "", nil, err
 		}
 		domain, groups = string(row.Domain), row.Spec.Groups
 	}
 	if a.Group != "" {
-		row, err := Get(x, x.API.Kinds.Group, a.Group)
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.Group, a.Group)
 		if err != nil {
 			return "", nil, err
 		}
@@ -181,7 +182,7 @@ func (x *Exchange) assignmentDomain(a Asked) (domain string, groups []string, er
 
 // names fills in names beside ids, reading each row once.
 type names struct {
-	x    *Exchange
+	x    *exchange
 	on   bool
 	seen map[string]map[string]any
 }

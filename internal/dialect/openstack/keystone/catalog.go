@@ -16,8 +16,8 @@ import (
 	ep "github.com/awancloud/awan/internal/service/endpoint"
 )
 
-func (a *API) catalogRoutes() []Route {
-	out := []Route{
+func (a *API) catalogRoutes() []route {
+	out := []route{
 		{Method: "GET", Path: "/v3/regions", Do: regions},
 		{Method: "GET", Path: "/v3/regions/{region_id}", Do: region},
 		{Method: "GET", Path: "/v3/services", Do: services},
@@ -30,16 +30,16 @@ func (a *API) catalogRoutes() []Route {
 	}
 	r, s, e := a.Endpoints.Region.D, a.Endpoints.Service.D, a.Endpoints.Endpoint.D
 	return append(out,
-		Route{Method: "POST", Path: "/v3/regions", Kind: r, Verb: call.Create, Do: createRegion},
-		Route{Method: "PUT", Path: "/v3/regions/{region_id}", Kind: r, Verb: call.Create, Do: createRegion},
-		Route{Method: "PATCH", Path: "/v3/regions/{region_id}", Kind: r, Verb: call.Update, Do: updateRegion},
-		Route{Method: "DELETE", Path: "/v3/regions/{region_id}", Kind: r, Verb: call.Delete, Do: deleteRegion},
-		Route{Method: "POST", Path: "/v3/services", Kind: s, Verb: call.Create, Do: createService},
-		Route{Method: "PATCH", Path: "/v3/services/{service_id}", Kind: s, Verb: call.Update, Do: updateService},
-		Route{Method: "DELETE", Path: "/v3/services/{service_id}", Kind: s, Verb: call.Delete, Do: deleteService},
-		Route{Method: "POST", Path: "/v3/endpoints", Kind: e, Verb: call.Create, Do: createEndpoint},
-		Route{Method: "PATCH", Path: "/v3/endpoints/{endpoint_id}", Kind: e, Verb: call.Update, Do: updateEndpoint},
-		Route{Method: "DELETE", Path: "/v3/endpoints/{endpoint_id}", Kind: e, Verb: call.Delete, Do: deleteEndpoint})
+		route{Method: "POST", Path: "/v3/regions", Kind: r, Verb: call.Create, Do: createRegion},
+		route{Method: "PUT", Path: "/v3/regions/{region_id}", Kind: r, Verb: call.Create, Do: createRegion},
+		route{Method: "PATCH", Path: "/v3/regions/{region_id}", Kind: r, Verb: call.Update, Do: updateRegion},
+		route{Method: "DELETE", Path: "/v3/regions/{region_id}", Kind: r, Verb: call.Delete, Do: deleteRegion},
+		route{Method: "POST", Path: "/v3/services", Kind: s, Verb: call.Create, Do: createService},
+		route{Method: "PATCH", Path: "/v3/services/{service_id}", Kind: s, Verb: call.Update, Do: updateService},
+		route{Method: "DELETE", Path: "/v3/services/{service_id}", Kind: s, Verb: call.Delete, Do: deleteService},
+		route{Method: "POST", Path: "/v3/endpoints", Kind: e, Verb: call.Create, Do: createEndpoint},
+		route{Method: "PATCH", Path: "/v3/endpoints/{endpoint_id}", Kind: e, Verb: call.Update, Do: updateEndpoint},
+		route{Method: "DELETE", Path: "/v3/endpoints/{endpoint_id}", Kind: e, Verb: call.Delete, Do: deleteEndpoint})
 }
 
 // fixed makes the id of something that is no row, the same at every start.
@@ -89,7 +89,7 @@ func (a *API) ownServices() []ownService {
 }
 
 // own are the services of this cloud itself.
-func (x *Exchange) own(project id.ID) []listed {
+func (x *exchange) own(project id.ID) []listed {
 	out := make([]listed, len(x.API.own))
 	for i, e := range x.API.own {
 		s := listed{Service: token.Service{ID: e.id, Type: e.Type, Name: e.Name}, ends: make([]listedEndpoint, len(interfaces))}
@@ -103,7 +103,7 @@ func (x *Exchange) own(project id.ID) []listed {
 }
 
 // added are those that operators added. Where services are is no secret to who is logged in, so no policy is asked.
-func (x *Exchange) added() (out []listed, err error) {
+func (x *exchange) added() (out []listed, err error) {
 	if x.API.Endpoints == nil {
 		return nil, nil
 	}
@@ -132,13 +132,13 @@ func endpointOf(e *ep.Endpoint) listedEndpoint {
 		Name: e.Spec.Title, Description: e.Spec.Description, Disabled: e.Spec.Disabled}
 }
 
-func (x *Exchange) allServices() ([]listed, error) {
+func (x *exchange) allServices() ([]listed, error) {
 	more, err := x.added()
 	return append(x.own(x.Who.Project), more...), err
 }
 
 // services is the catalog as the client of this request should use it.
-func (x *Exchange) services(project id.ID) ([]token.Service, error) {
+func (x *exchange) services(project id.ID) ([]token.Service, error) {
 	more, err := x.added()
 	if err != nil {
 		return nil, err
@@ -175,13 +175,13 @@ func (x *Exchange) services(project id.ID) ([]token.Service, error) {
 	return out, nil
 }
 
-func (x *Exchange) ownRegion() map[string]any {
+func (x *exchange) ownRegion() map[string]any {
 	r := x.API.Region
 	return map[string]any{"id": r, "description": "", "parent_region_id": nil, "type": "public",
 		"locales": map[string]string{"en-us": r, "zh-cn": r}, "links": x.Self("/v3/regions/" + r)}
 }
 
-func (x *Exchange) regionView(r *ep.Region) map[string]any {
+func (x *exchange) regionView(r *ep.Region) map[string]any {
 	v := map[string]any{}
 	for k, e := range r.Spec.Extra {
 		v[k] = e
@@ -193,7 +193,7 @@ func (x *Exchange) regionView(r *ep.Region) map[string]any {
 	return v
 }
 
-func (x *Exchange) addedRegions() (out []*ep.Region, err error) {
+func (x *exchange) addedRegions() (out []*ep.Region, err error) {
 	if x.API.Endpoints == nil {
 		return nil, nil
 	}
@@ -207,7 +207,7 @@ func (x *Exchange) addedRegions() (out []*ep.Region, err error) {
 	return out, err
 }
 
-func regions(x *Exchange) error {
+func regions(x *exchange) error {
 	var items []any
 	q := x.Queries()
 	parent, name := q.Get("parent_region_id"), cmp.Or(q.Get("name"), q.Get("id"))
@@ -227,7 +227,7 @@ func regions(x *Exchange) error {
 	return nil
 }
 
-func region(x *Exchange) error {
+func region(x *exchange) error {
 	name := x.Param("region_id")
 	if name == x.API.Region {
 		return x.One(http.StatusOK, "region", x.ownRegion())
@@ -244,7 +244,7 @@ func region(x *Exchange) error {
 	return fail.New(fail.NotFound, "there is no region %q", name).Then("this cloud's own is %s", x.API.Region)
 }
 
-func (x *Exchange) serviceView(s listed) map[string]any {
+func (x *exchange) serviceView(s listed) map[string]any {
 	v := map[string]any{}
 	for k, e := range s.Extra {
 		v[k] = e
@@ -253,7 +253,7 @@ func (x *Exchange) serviceView(s listed) map[string]any {
 	return v
 }
 
-func services(x *Exchange) error {
+func services(x *exchange) error {
 	all, err := x.allServices()
 	if err != nil {
 		return err
@@ -268,7 +268,7 @@ func services(x *Exchange) error {
 	return nil
 }
 
-func service(x *Exchange) error {
+func service(x *exchange) error {
 	all, err := x.allServices()
 	if err != nil {
 		return err
@@ -281,7 +281,7 @@ func service(x *Exchange) error {
 	return fail.New(fail.NotFound, "there is no service %q", x.Param("service_id"))
 }
 
-func (x *Exchange) endpointView(service string, e listedEndpoint) map[string]any {
+func (x *exchange) endpointView(service string, e listedEndpoint) map[string]any {
 	v := map[string]any{"id": e.ID, "interface": e.Interface, "region": nil, "region_id": nil, "service_id": service, "url": e.URL,
 		"enabled": !e.Disabled, "links": x.Self("/v3/endpoints/" + e.ID)}
 	if e.Region != "" {
@@ -293,7 +293,7 @@ func (x *Exchange) endpointView(service string, e listedEndpoint) map[string]any
 	return v
 }
 
-func endpoints(x *Exchange) error {
+func endpoints(x *exchange) error {
 	all, err := x.allServices()
 	if err != nil {
 		return err
@@ -311,7 +311,7 @@ func endpoints(x *Exchange) error {
 	return nil
 }
 
-func endpoint(x *Exchange) error {
+func endpoint(x *exchange) error {
 	all, err := x.allServices()
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ type catalogs struct {
 const maxCatalogs = 1000
 
 // writtenCatalog is services, written.
-func (x *Exchange) writtenCatalog(project id.ID) ([]byte, error) {
+func (x *exchange) writtenCatalog(project id.ID) ([]byte, error) {
 	var added *ep.Added
 	var chosen []string
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) (err error) {
@@ -38,7 +38,7 @@ func (x *Exchange) writtenCatalog(project id.ID) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := strings.Join(append([]string{x.base(), x.R.Host, string(project)}, chosen...), "\x00")
+	key := strings.Join(append([]string{x.Base(), x.R.Host, string(project)}, chosen...), "\x00")
 	c := &x.API.written
 	c.mu.Lock()
 	if c.seen == nil || c.added != added || len(c.seen) >= maxCatalogs {
@@ -65,7 +65,7 @@ func (x *Exchange) writtenCatalog(project id.ID) ([]byte, error) {
 }
 
 // chosen are the endpoints that a project's tokens show; none: all.
-func (x *Exchange) chosen(tx store.Tx, project id.ID) ([]string, error) {
+func (x *exchange) chosen(tx store.Tx, project id.ID) ([]string, error) {
 	if project == "" {
 		return nil, nil
 	}

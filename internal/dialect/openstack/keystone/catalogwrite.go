@@ -3,6 +3,7 @@ package keystone
 import (
 	"net/http"
 
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -11,7 +12,7 @@ import (
 
 // comesWith refuses a change of what this cloud itself has in the catalog; only after the question whether the caller may
 // change the catalog at all.
-func (x *Exchange) comesWith(k *kind.Def, verb, what, name string) error {
+func (x *exchange) comesWith(k *kind.Def, verb, what, name string) error {
 	c := x.Call
 	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, k, verb, "*"); err != nil {
 		return err
@@ -20,12 +21,12 @@ func (x *Exchange) comesWith(k *kind.Def, verb, what, name string) error {
 }
 
 // fields reads a body {singular: {…}} whose further fields are kept as they are, as Keystone keeps them.
-func (x *Exchange) fields(singular string, known map[string]string) (Spec, map[string]any, error) {
+func (x *exchange) fields(singular string, known map[string]string) (wire.Spec, map[string]any, error) {
 	var raw map[string]any
 	if err := x.Body(singular, &raw); err != nil {
 		return nil, nil, err
 	}
-	s, extra := Spec{}, map[string]any{}
+	s, extra := wire.Spec{}, map[string]any{}
 	for name, v := range raw {
 		to, ok := known[name]
 		switch {
@@ -56,7 +57,7 @@ func (x *Exchange) fields(singular string, known map[string]string) (Spec, map[s
 
 var regionFields = map[string]string{"id": "", "links": "", "description": "description", "parent_region_id": "parent", "enabled": ""}
 
-func createRegion(x *Exchange) error {
+func createRegion(x *exchange) error {
 	s, raw, err := x.fields("region", regionFields)
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func createRegion(x *Exchange) error {
 	return x.One(http.StatusCreated, "region", x.regionView(row.(*ep.Region)))
 }
 
-func updateRegion(x *Exchange) error {
+func updateRegion(x *exchange) error {
 	s, _, err := x.fields("region", regionFields)
 	if err != nil {
 		return err
@@ -93,14 +94,14 @@ func updateRegion(x *Exchange) error {
 	return x.One(http.StatusOK, "region", x.regionView(row.(*ep.Region)))
 }
 
-func deleteRegion(x *Exchange) error {
+func deleteRegion(x *exchange) error {
 	if n := x.Param("region_id"); n == x.API.Region {
 		return x.comesWith(x.API.Endpoints.Region.D, call.Delete, "region", n)
 	}
 	return x.deleted(x.API.Endpoints.Region.D, x.Param("region_id"))
 }
 
-func (x *Exchange) deleted(k *kind.Def, target string) error {
+func (x *exchange) deleted(k *kind.Def, target string) error {
 	if _, err := x.Do(k, call.Delete, target, nil); err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (x *Exchange) deleted(k *kind.Def, target string) error {
 }
 
 // ours tells whether an id is of a service, or an endpoint, that this cloud itself has.
-func (x *Exchange) ours(target string) bool {
+func (x *exchange) ours(target string) bool {
 	for _, s := range x.own("") {
 		if s.ID == target {
 			return true
@@ -124,7 +125,7 @@ func (x *Exchange) ours(target string) bool {
 
 var serviceFields = map[string]string{"id": "", "links": "", "type": "type", "name": "title", "description": "description", "enabled": "disabled"}
 
-func (x *Exchange) serviceRow(status int, verb, target string) error {
+func (x *exchange) serviceRow(status int, verb, target string) error {
 	s, _, err := x.fields("service", serviceFields)
 	if err != nil {
 		return err
@@ -142,12 +143,12 @@ func (x *Exchange) serviceRow(status int, verb, target string) error {
 	return x.One(status, "service", x.serviceView(l))
 }
 
-func createService(x *Exchange) error { return x.serviceRow(http.StatusCreated, call.Create, "") }
-func updateService(x *Exchange) error {
+func createService(x *exchange) error { return x.serviceRow(http.StatusCreated, call.Create, "") }
+func updateService(x *exchange) error {
 	return x.serviceRow(http.StatusOK, call.Update, x.Param("service_id"))
 }
 
-func deleteService(x *Exchange) error {
+func deleteService(x *exchange) error {
 	if n := x.Param("service_id"); x.ours(n) {
 		return x.comesWith(x.API.Endpoints.Service.D, call.Delete, "service", n)
 	}
@@ -157,7 +158,7 @@ func deleteService(x *Exchange) error {
 var endpointFields = map[string]string{"id": "", "links": "", "service_id": "service", "interface": "interface", "region": "", "region_id": "region", "url": "url",
 	"name": "title", "description": "description", "enabled": "disabled"}
 
-func (x *Exchange) endpointRow(status int, verb, target string) error {
+func (x *exchange) endpointRow(status int, verb, target string) error {
 	s, raw, err := x.fields("endpoint", endpointFields)
 	if err != nil {
 		return err
@@ -176,12 +177,12 @@ func (x *Exchange) endpointRow(status int, verb, target string) error {
 	return x.One(status, "endpoint", x.endpointView(r.Spec.Service, endpointOf(r)))
 }
 
-func createEndpoint(x *Exchange) error { return x.endpointRow(http.StatusCreated, call.Create, "") }
-func updateEndpoint(x *Exchange) error {
+func createEndpoint(x *exchange) error { return x.endpointRow(http.StatusCreated, call.Create, "") }
+func updateEndpoint(x *exchange) error {
 	return x.endpointRow(http.StatusOK, call.Update, x.Param("endpoint_id"))
 }
 
-func deleteEndpoint(x *Exchange) error {
+func deleteEndpoint(x *exchange) error {
 	if n := x.Param("endpoint_id"); x.ours(n) {
 		return x.comesWith(x.API.Endpoints.Endpoint.D, call.Delete, "endpoint", n)
 	}

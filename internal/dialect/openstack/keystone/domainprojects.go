@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -14,7 +15,7 @@ import (
 
 // domainID is a domain's id as this dialect prints it. Keystone's first domain has the id "default", which clients write
 // into their configurations and compare with what they read: so has a domain that is called Default.
-func (x *Exchange) domainID(d id.ID) string {
+func (x *exchange) domainID(d id.ID) string {
 	if x.API.Dialect != "openstack" {
 		return string(d)
 	}
@@ -28,11 +29,11 @@ func (x *Exchange) domainID(d id.ID) string {
 }
 
 // acting finds the domain that a path's project id may be of, where there is no such project.
-func (x *Exchange) acting(notFound error) (*DomainRow, error) {
+func (x *exchange) acting(notFound error) (*DomainRow, error) {
 	if x.API.Dialect != "openstack" || !fail.Is(notFound, fail.NotFound) {
 		return nil, notFound
 	}
-	row, err := Get(x, x.API.Kinds.Domain, x.API.domainNamed(x.R.Context(), x.Param("project_id")))
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Domain, x.API.domainNamed(x.R.Context(), x.Param("project_id")))
 	if err != nil || string(row.ID) != x.API.domainNamed(x.R.Context(), x.Param("project_id")) {
 		return nil, notFound
 	}
@@ -40,7 +41,7 @@ func (x *Exchange) acting(notFound error) (*DomainRow, error) {
 }
 
 // actingView is a domain as a project on the wire.
-func (x *Exchange) actingView(r *DomainRow) any {
+func (x *exchange) actingView(r *DomainRow) any {
 	return map[string]any{"id": x.domainID(r.ID), "name": r.Name, "domain_id": nil, "parent_id": nil, "is_domain": true, "description": r.Spec.Description,
 		"enabled": !r.Spec.Disabled, "tags": []string{}, "options": map[string]any{}, "links": x.Self("/v3/projects/" + x.domainID(r.ID))}
 }
@@ -56,7 +57,7 @@ func (b *projectBody) domain() (*domainBody, error) {
 	return &domainBody{Name: b.Name, Description: b.Description, Enabled: b.Enabled}, nil
 }
 
-func (x *Exchange) createActing(b *projectBody) error {
+func (x *exchange) createActing(b *projectBody) error {
 	d, err := b.domain()
 	if err != nil {
 		return err
@@ -68,7 +69,7 @@ func (x *Exchange) createActing(b *projectBody) error {
 	return x.One(http.StatusCreated, "project", x.actingView(row.(*DomainRow)))
 }
 
-func (x *Exchange) updateActing(row *DomainRow, b *projectBody) error {
+func (x *exchange) updateActing(row *DomainRow, b *projectBody) error {
 	d := &domainBody{Name: b.Name, Description: b.Description, Enabled: b.Enabled}
 	changed, err := x.Do(x.API.Kinds.Domain.D, call.Update, string(row.ID), d.apply)
 	if err != nil {
@@ -77,12 +78,12 @@ func (x *Exchange) updateActing(row *DomainRow, b *projectBody) error {
 	return x.One(http.StatusOK, "project", x.actingView(changed.(*DomainRow)))
 }
 
-func (x *Exchange) listActing() error {
-	return List(x, x.API.Kinds.Domain, "projects", "", x.byName(), func(r *DomainRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
+func (x *exchange) listActing() error {
+	return List(&x.Exchange, x.API.Kinds.Domain, "projects", "", x.byName(), func(r *DomainRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
 		func(r *DomainRow) any { return x.actingView(r) })
 }
 
 // domainRef is a domain's id and name on the wire.
-func (x *Exchange) domainRef(d id.ID, name string) token.Ref {
+func (x *exchange) domainRef(d id.ID, name string) token.Ref {
 	return token.Ref{ID: x.domainID(d), Name: name}
 }

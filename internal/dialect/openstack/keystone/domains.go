@@ -4,12 +4,13 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 )
 
-func (a *API) domainRoutes() []Route {
+func (a *API) domainRoutes() []route {
 	k := a.Kinds.Domain.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: "/v3/domains", Kind: k, Verb: call.List, Do: listDomains},
 		{Method: "POST", Path: "/v3/domains", Kind: k, Verb: call.Create, Do: createDomain},
 		{Method: "GET", Path: "/v3/domains/{domain_id}", Kind: k, Verb: call.Get, Do: showDomain},
@@ -18,7 +19,7 @@ func (a *API) domainRoutes() []Route {
 	}
 }
 
-func (x *Exchange) domainView(r *DomainRow) token.DomainView {
+func (x *exchange) domainView(r *DomainRow) token.DomainView {
 	return token.DomainView{ID: x.domainID(r.ID), Name: r.Name, Description: r.Spec.Description, Enabled: !r.Spec.Disabled, Tags: []string{},
 		Options: map[string]any{}, Links: x.Self("/v3/domains/" + x.domainID(r.ID))}
 }
@@ -31,18 +32,18 @@ type domainBody struct {
 }
 
 func (b *domainBody) apply(c *call.Call) {
-	s := Spec{}
-	Set(s, "description", b.Description)
-	Not(s, "disabled", b.Enabled)
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
+	wire.Not(s, "disabled", b.Enabled)
 	c.Name, c.Spec = b.Name, s.JSON()
 }
 
-func listDomains(x *Exchange) error {
-	return List(x, x.API.Kinds.Domain, "domains", "", x.byName(), func(r *DomainRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
+func listDomains(x *exchange) error {
+	return List(&x.Exchange, x.API.Kinds.Domain, "domains", "", x.byName(), func(r *DomainRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
 		func(r *DomainRow) any { return x.domainView(r) })
 }
 
-func createDomain(x *Exchange) error {
+func createDomain(x *exchange) error {
 	var b domainBody
 	if err := x.Body("domain", &b); err != nil {
 		return err
@@ -54,15 +55,15 @@ func createDomain(x *Exchange) error {
 	return x.One(http.StatusCreated, "domain", x.domainView(row.(*DomainRow)))
 }
 
-func showDomain(x *Exchange) error {
-	row, err := Get(x, x.API.Kinds.Domain, x.Param("domain_id"))
+func showDomain(x *exchange) error {
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Domain, x.Param("domain_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "domain", x.domainView(row))
 }
 
-func updateDomain(x *Exchange) error {
+func updateDomain(x *exchange) error {
 	var b domainBody
 	if err := x.Body("domain", &b); err != nil {
 		return err
@@ -74,7 +75,7 @@ func updateDomain(x *Exchange) error {
 	return x.One(http.StatusOK, "domain", x.domainView(row.(*DomainRow)))
 }
 
-func deleteDomain(x *Exchange) error {
+func deleteDomain(x *exchange) error {
 	if _, err := x.Do(x.API.Kinds.Domain.D, call.Delete, x.Param("domain_id"), nil); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -12,9 +13,9 @@ import (
 
 const ec2Path = "/v3/users/{user_id}/credentials/OS-EC2"
 
-func (a *API) ec2Routes() []Route {
+func (a *API) ec2Routes() []route {
 	k := a.Kinds.UserCredential.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: ec2Path, Kind: k, Verb: ident.Reveal, Do: listPairs},
 		{Method: "POST", Path: ec2Path, Kind: k, Verb: call.Create, Do: createPair},
 		{Method: "GET", Path: ec2Path + "/{access}", Kind: k, Verb: ident.Reveal, Do: showPair},
@@ -24,11 +25,11 @@ func (a *API) ec2Routes() []Route {
 }
 
 // holder is the exchange for what is a user's, and the user's domain.
-func (x *Exchange) holder(user string) (*Exchange, string, error) {
+func (x *exchange) holder(user string) (*Exchange, string, error) {
 	if x.mine(user) {
 		return x.asOwner("own credential"), "", nil
 	}
-	u, err := Get(x, x.API.Kinds.User, user)
+	u, err := wire.Get(&x.Exchange, x.API.Kinds.User, user)
 	if err != nil {
 		return nil, "", err
 	}
@@ -36,13 +37,13 @@ func (x *Exchange) holder(user string) (*Exchange, string, error) {
 }
 
 // pairs are the user's key pairs, or the one with the route's access key id.
-func (x *Exchange) pairs() (*Exchange, []*UserCredentialRow, error) {
+func (x *exchange) pairs() (*Exchange, []*UserCredentialRow, error) {
 	user, access := x.Param("user_id"), x.Param("access")
 	y, domain, err := x.holder(user)
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, _, err := Rows(y, x.API.Kinds.UserCredential, domain, kind.Filter{Index: "user", Value: user, Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(&y.Exchange, x.API.Kinds.UserCredential, domain, kind.Filter{Index: "user", Value: user, Where: func(r kind.AnyRow) bool {
 		c := r.(*UserCredentialRow)
 		return c.Spec.Type == ident.EC2 && (access == "" || access == c.Status.Access)
 	}})
@@ -52,7 +53,7 @@ func (x *Exchange) pairs() (*Exchange, []*UserCredentialRow, error) {
 	return y, rows, err
 }
 
-func (x *Exchange) pairView(r *UserCredentialRow) (map[string]any, error) {
+func (x *exchange) pairView(r *UserCredentialRow) (map[string]any, error) {
 	blob, err := x.blob(r)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func (x *Exchange) pairView(r *UserCredentialRow) (map[string]any, error) {
 		"links": x.Self("/v3/users/" + r.Spec.User + "/credentials/OS-EC2/" + pair.Access)}, err
 }
 
-func listPairs(x *Exchange) error {
+func listPairs(x *exchange) error {
 	y, rows, err := x.pairs()
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func listPairs(x *Exchange) error {
 	return nil
 }
 
-func createPair(x *Exchange) error {
+func createPair(x *exchange) error {
 	var b struct {
 		Project string `json:"tenant_id"`
 	}
@@ -90,7 +91,7 @@ func createPair(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	row, err := y.keep(domain, Spec{"type": ident.EC2, "user": x.Param("user_id"), "project": b.Project})
+	row, err := y.keep(domain, wire.Spec{"type": ident.EC2, "user": x.Param("user_id"), "project": b.Project})
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func createPair(x *Exchange) error {
 	return x.One(http.StatusCreated, "credential", v)
 }
 
-func showPair(x *Exchange) error {
+func showPair(x *exchange) error {
 	y, rows, err := x.pairs()
 	if err != nil {
 		return err
@@ -113,7 +114,7 @@ func showPair(x *Exchange) error {
 	return x.One(http.StatusOK, "credential", v)
 }
 
-func deletePair(x *Exchange) error {
+func deletePair(x *exchange) error {
 	y, rows, err := x.pairs()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -12,10 +13,10 @@ import (
 const filterPath = "/v3/OS-EP-FILTER"
 
 // filterRoutes are OS-EP-FILTER's associations of projects and endpoints; groups of endpoints are not offered.
-func (a *API) filterRoutes() []Route {
+func (a *API) filterRoutes() []route {
 	k := a.Kinds.Project.D
 	one := filterPath + "/projects/{project_id}/endpoints/{endpoint_id}"
-	return []Route{
+	return []route{
 		{Method: "GET", Path: filterPath + "/projects/{project_id}/endpoints", Kind: k, Verb: call.Get, Do: endpointsOfProject},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: showEndpointTo},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: isEndpointShown},
@@ -25,8 +26,8 @@ func (a *API) filterRoutes() []Route {
 }
 
 // endpointsOfProject lists what was chosen for a project: nothing chosen means that its tokens show all.
-func endpointsOfProject(x *Exchange) error {
-	p, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+func endpointsOfProject(x *exchange) error {
+	p, err := wire.Get(&x.Exchange, x.API.Kinds.Project, x.Param("project_id"))
 	if err != nil {
 		return err
 	}
@@ -47,9 +48,9 @@ func endpointsOfProject(x *Exchange) error {
 }
 
 // choose edits what a project's tokens show, again where somebody else changed the project meanwhile.
-func (x *Exchange) choose(edit func([]string) ([]string, error)) error {
+func (x *exchange) choose(edit func([]string) ([]string, error)) error {
 	for try := 0; ; try++ {
-		p, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+		p, err := wire.Get(&x.Exchange, x.API.Kinds.Project, x.Param("project_id"))
 		if err != nil {
 			return err
 		}
@@ -63,7 +64,7 @@ func (x *Exchange) choose(edit func([]string) ([]string, error)) error {
 			return err
 		}
 		_, err = x.Do(x.API.Kinds.Project.D, call.Update, string(p.ID), func(c *call.Call) {
-			c.Domain, c.IfRevision, c.Spec = string(p.Domain), p.Revision, Spec{"endpoints": chosen}.JSON()
+			c.Domain, c.IfRevision, c.Spec = string(p.Domain), p.Revision, wire.Spec{"endpoints": chosen}.JSON()
 		})
 		if fail.Is(err, fail.Conflict) && try < 5 {
 			continue
@@ -75,7 +76,7 @@ func (x *Exchange) choose(edit func([]string) ([]string, error)) error {
 	}
 }
 
-func showEndpointTo(x *Exchange) error {
+func showEndpointTo(x *exchange) error {
 	id := x.Param("endpoint_id")
 	return x.choose(func(have []string) ([]string, error) {
 		all, err := x.allServices()
@@ -95,7 +96,7 @@ func showEndpointTo(x *Exchange) error {
 	})
 }
 
-func hideEndpointFrom(x *Exchange) error {
+func hideEndpointFrom(x *exchange) error {
 	id := x.Param("endpoint_id")
 	return x.choose(func(have []string) ([]string, error) {
 		if !slices.Contains(have, id) {
@@ -105,8 +106,8 @@ func hideEndpointFrom(x *Exchange) error {
 	})
 }
 
-func isEndpointShown(x *Exchange) error {
-	p, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+func isEndpointShown(x *exchange) error {
+	p, err := wire.Get(&x.Exchange, x.API.Kinds.Project, x.Param("project_id"))
 	if err != nil {
 		return err
 	}
@@ -116,8 +117,8 @@ func isEndpointShown(x *Exchange) error {
 	return x.NoContent()
 }
 
-func projectsOfEndpoint(x *Exchange) error {
-	return List(x, x.API.Kinds.Project, "projects", x.domain(nil), kind.Filter{}, func(r *ProjectRow) bool {
+func projectsOfEndpoint(x *exchange) error {
+	return List(&x.Exchange, x.API.Kinds.Project, "projects", x.domain(nil), kind.Filter{}, func(r *ProjectRow) bool {
 		return slices.Contains(r.Spec.Endpoints, x.Param("endpoint_id"))
 	}, func(r *ProjectRow) any { return x.projectShown(r) })
 }

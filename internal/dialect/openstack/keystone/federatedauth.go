@@ -14,7 +14,7 @@ import (
 
 // federatedAuth gives an unscoped token to who brings an OpenID Connect token of the provider, as keystoneauth's
 // v3oidcaccesstoken and its sisters do.
-func federatedAuth(x *Exchange) error {
+func federatedAuth(x *exchange) error {
 	p, err := x.API.Federation.Find(x.R.Context(), x.Query("domain_id"), x.Param("idp_id"))
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func federatedAuth(x *Exchange) error {
 }
 
 // Admit answers with a token for somebody whom a provider vouches for; both outcomes are audited.
-func (x *Exchange) Admit(p *federation.Provider, known func() (federation.Known, error), scope login.Scope) error {
+func (x *exchange) Admit(p *federation.Provider, known func() (federation.Known, error), scope login.Scope) error {
 	c := x.Call
 	from := login.From{Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, RequestID: c.RequestID}
 	k, err := known()

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -21,12 +22,12 @@ const (
 )
 
 // federationRoutes are OS-FEDERATION. Names are ids there: a provider's or mapping's is its row's name.
-func (a *API) federationRoutes() []Route {
+func (a *API) federationRoutes() []route {
 	if a.Federation == nil {
 		return nil
 	}
 	p, m := a.Federation.Providers.D, a.Federation.Mappings.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: idpPath, Kind: p, Verb: call.List, Do: listProviders},
 		{Method: "PUT", Path: idpPath + "/{idp_id}", Kind: p, Verb: call.Create, Do: createProvider},
 		{Method: "GET", Path: idpPath + "/{idp_id}", Kind: p, Verb: call.Get, Do: showProvider},
@@ -49,7 +50,7 @@ func (a *API) federationRoutes() []Route {
 	}
 }
 
-func (x *Exchange) providerView(r *federation.Provider) map[string]any {
+func (x *exchange) providerView(r *federation.Provider) map[string]any {
 	self := x.Self(idpPath + "/" + r.Name).Self
 	return map[string]any{"id": r.Name, "domain_id": r.Domain, "description": r.Spec.Description, "enabled": !r.Spec.Disabled,
 		"remote_ids": orEmpty(r.Spec.RemoteIDs), "authorization_ttl": nil,
@@ -82,32 +83,32 @@ func (b *providerBody) check() error {
 	return nil
 }
 
-func (b *providerBody) spec() Spec {
-	s := Spec{}
-	Set(s, "description", b.Description)
-	Set(s, "remote_ids", b.RemoteIDs)
-	Not(s, "disabled", b.Enabled)
+func (b *providerBody) spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
+	wire.Set(s, "remote_ids", b.RemoteIDs)
+	wire.Not(s, "disabled", b.Enabled)
 	return s
 }
 
-func listProviders(x *Exchange) error {
-	return List(x, x.API.Federation.Providers, "identity_providers", x.domain(nil), kind.Filter{Exact: x.Query("id")},
+func listProviders(x *exchange) error {
+	return List(&x.Exchange, x.API.Federation.Providers, "identity_providers", x.domain(nil), kind.Filter{Exact: x.Query("id")},
 		func(r *federation.Provider) bool {
 			return !x.Queries().Has("enabled") || x.flag("enabled") != r.Spec.Disabled
 		}, func(r *federation.Provider) any { return x.providerView(r) })
 }
 
 // federated sends a call on a provider, and answers with view of the row.
-func (x *Exchange) federated(status int, singular string, k *kind.Def, verb, target string, edit func(*call.Call), view func(kind.AnyRow) any) error {
+func (x *exchange) federated(status int, singular string, k *kind.Def, verb, target string, edit func(*call.Call), view func(kind.AnyRow) any) error {
 	row, err := x.Do(k, verb, target, edit)
 	if err != nil {
-		return Named(err)
+		return wire.Named(err)
 	}
 	return x.One(status, singular, view(row))
 }
 
 // newName refuses a name for a new row that looks like a row's id: it would hide that row, or be taken for it.
-func (x *Exchange) newName(k *kind.Def, name string) error {
+func (x *exchange) newName(k *kind.Def, name string) error {
 	if _, ok := id.Parse(name); !ok {
 		return nil
 	}
@@ -119,9 +120,9 @@ func (x *Exchange) newName(k *kind.Def, name string) error {
 	return fail.New(fail.NotFound, "there is no %s %q", k.Name, name).Then("to make one, choose a name that does not look like an id")
 }
 
-func (x *Exchange) provider(r kind.AnyRow) any { return x.providerView(r.(*federation.Provider)) }
+func (x *exchange) provider(r kind.AnyRow) any { return x.providerView(r.(*federation.Provider)) }
 
-func createProvider(x *Exchange) error {
+func createProvider(x *exchange) error {
 	var b providerBody
 	if err := x.Body("identity_provider", &b); err != nil {
 		return err
@@ -142,11 +143,11 @@ func createProvider(x *Exchange) error {
 	}, x.provider)
 }
 
-func showProvider(x *Exchange) error {
+func showProvider(x *exchange) error {
 	return x.federated(http.StatusOK, "identity_provider", x.API.Federation.Providers.D, call.Get, x.Param("idp_id"), nil, x.provider)
 }
 
-func updateProvider(x *Exchange) error {
+func updateProvider(x *exchange) error {
 	var b providerBody
 	if err := x.Body("identity_provider", &b); err != nil {
 		return err
@@ -158,7 +159,7 @@ func updateProvider(x *Exchange) error {
 		func(c *call.Call) { c.Spec = b.spec().JSON() }, x.provider)
 }
 
-func deleteProvider(x *Exchange) error {
+func deleteProvider(x *exchange) error {
 	if _, err := x.Do(x.API.Federation.Providers.D, call.Delete, x.Param("idp_id"), nil); err != nil {
 		return err
 	}
@@ -166,18 +167,18 @@ func deleteProvider(x *Exchange) error {
 }
 
 // protocolView is a provider's protocol on the wire: a provider speaks one.
-func (x *Exchange) protocolView(r *federation.Provider, mapping string) map[string]any {
+func (x *exchange) protocolView(r *federation.Provider, mapping string) map[string]any {
 	self := x.Self(idpPath + "/" + r.Name).Self
 	return map[string]any{"id": r.Spec.Protocol, "mapping_id": mapping, "remote_id_attribute": nil,
 		"links": map[string]string{"self": self + "/protocols/" + r.Spec.Protocol, "identity_provider": self}}
 }
 
 // mappingName gives the name of a provider's mapping, its id on the wire.
-func (x *Exchange) mappingName(r *federation.Provider) (string, error) {
+func (x *exchange) mappingName(r *federation.Provider) (string, error) {
 	if r.Spec.Mapping == "" {
 		return "", nil
 	}
-	m, err := Get(x, x.API.Federation.Mappings, r.Spec.Mapping)
+	m, err := wire.Get(&x.Exchange, x.API.Federation.Mappings, r.Spec.Mapping)
 	if fail.Is(err, fail.NotFound) {
 		return "", nil
 	}
@@ -187,8 +188,8 @@ func (x *Exchange) mappingName(r *federation.Provider) (string, error) {
 	return m.Name, nil
 }
 
-func listProtocols(x *Exchange) error {
-	row, err := Get(x, x.API.Federation.Providers, x.Param("idp_id"))
+func listProtocols(x *exchange) error {
+	row, err := wire.Get(&x.Exchange, x.API.Federation.Providers, x.Param("idp_id"))
 	if err != nil {
 		return err
 	}
@@ -205,15 +206,15 @@ func listProtocols(x *Exchange) error {
 }
 
 // withProtocol reads the provider, which must speak the path's protocol.
-func (x *Exchange) withProtocol() (*federation.Provider, error) {
-	row, err := Get(x, x.API.Federation.Providers, x.Param("idp_id"))
+func (x *exchange) withProtocol() (*federation.Provider, error) {
+	row, err := wire.Get(&x.Exchange, x.API.Federation.Providers, x.Param("idp_id"))
 	if err == nil && row.Spec.Protocol != x.Param("protocol_id") {
 		err = fail.New(fail.NotFound, "identity provider %s does not speak %q", row.Name, x.Param("protocol_id"))
 	}
 	return row, err
 }
 
-func showProtocol(x *Exchange) error {
+func showProtocol(x *exchange) error {
 	row, err := x.withProtocol()
 	if err != nil {
 		return err
@@ -225,10 +226,10 @@ func showProtocol(x *Exchange) error {
 	return x.One(http.StatusOK, "protocol", x.protocolView(row, m))
 }
 
-func (x *Exchange) protocol(status int, protocol string, mapping *string) error {
+func (x *exchange) protocol(status int, protocol string, mapping *string) error {
 	row, err := x.Do(x.API.Federation.Providers.D, call.Update, x.Param("idp_id"), func(c *call.Call) {
-		s := Spec{"protocol": protocol}
-		Set(s, "mapping", mapping)
+		s := wire.Spec{"protocol": protocol}
+		wire.Set(s, "mapping", mapping)
 		c.Spec = s.JSON()
 	})
 	if err != nil {
@@ -249,12 +250,12 @@ type protocolBody struct {
 	Mapping *string `json:"mapping_id"`
 }
 
-func setProtocol(x *Exchange) error {
+func setProtocol(x *exchange) error {
 	var b protocolBody
 	if err := x.Body("protocol", &b); err != nil {
 		return err
 	}
-	row, err := Get(x, x.API.Federation.Providers, x.Param("idp_id"))
+	row, err := wire.Get(&x.Exchange, x.API.Federation.Providers, x.Param("idp_id"))
 	if fail.Is(err, fail.Denied) {
 		row, err = nil, nil // the update itself says what may not be done
 	}
@@ -272,7 +273,7 @@ func setProtocol(x *Exchange) error {
 	return x.protocol(http.StatusCreated, x.Param("protocol_id"), b.Mapping)
 }
 
-func updateProtocol(x *Exchange) error {
+func updateProtocol(x *exchange) error {
 	var b protocolBody
 	if err := x.Body("protocol", &b); err != nil {
 		return err
@@ -283,20 +284,20 @@ func updateProtocol(x *Exchange) error {
 	return x.protocol(http.StatusOK, x.Param("protocol_id"), b.Mapping)
 }
 
-func deleteProtocol(x *Exchange) error {
+func deleteProtocol(x *exchange) error {
 	if _, err := x.withProtocol(); err != nil && !fail.Is(err, fail.Denied) {
 		return err
 	}
 	return x.protocol(http.StatusNoContent, "", new(string))
 }
 
-func (x *Exchange) mapping(r kind.AnyRow) any {
+func (x *exchange) mapping(r kind.AnyRow) any {
 	m := r.(*federation.Mapping)
 	return map[string]any{"id": m.Name, "rules": m.Spec.Rules, "schema_version": "1.0", "links": x.Self(mappingPath + "/" + m.Name)}
 }
 
-func listMappings(x *Exchange) error {
-	return List(x, x.API.Federation.Mappings, "mappings", x.domain(nil), kind.Filter{},
+func listMappings(x *exchange) error {
+	return List(&x.Exchange, x.API.Federation.Mappings, "mappings", x.domain(nil), kind.Filter{},
 		func(*federation.Mapping) bool { return true }, func(r *federation.Mapping) any { return x.mapping(r) })
 }
 
@@ -305,8 +306,8 @@ type mappingBody struct {
 	Schema *string         `json:"schema_version"`
 }
 
-func (b *mappingBody) spec() Spec {
-	s := Spec{}
+func (b *mappingBody) spec() wire.Spec {
+	s := wire.Spec{}
 	if len(b.Rules) > 0 {
 		s["rules"] = b.Rules
 	}
@@ -320,7 +321,7 @@ func (b *mappingBody) check() error {
 	return nil
 }
 
-func createMapping(x *Exchange) error {
+func createMapping(x *exchange) error {
 	var b mappingBody
 	if err := x.Body("mapping", &b); err != nil {
 		return err
@@ -336,11 +337,11 @@ func createMapping(x *Exchange) error {
 		func(c *call.Call) { c.Domain, c.Name, c.Spec = x.domain(nil), &name, b.spec().JSON() }, x.mapping)
 }
 
-func showMapping(x *Exchange) error {
+func showMapping(x *exchange) error {
 	return x.federated(http.StatusOK, "mapping", x.API.Federation.Mappings.D, call.Get, x.Param("mapping_id"), nil, x.mapping)
 }
 
-func updateMapping(x *Exchange) error {
+func updateMapping(x *exchange) error {
 	var b mappingBody
 	if err := x.Body("mapping", &b); err != nil {
 		return err
@@ -352,7 +353,7 @@ func updateMapping(x *Exchange) error {
 		func(c *call.Call) { c.Spec = b.spec().JSON() }, x.mapping)
 }
 
-func deleteMapping(x *Exchange) error {
+func deleteMapping(x *exchange) error {
 	if _, err := x.Do(x.API.Federation.Mappings.D, call.Delete, x.Param("mapping_id"), nil); err != nil {
 		return err
 	}
@@ -360,7 +361,7 @@ func deleteMapping(x *Exchange) error {
 }
 
 // federationView is what a federated user's token says beside the rest.
-func (x *Exchange) federationView(p *federation.Provider, groups []string) *token.Federation {
+func (x *exchange) federationView(p *federation.Provider, groups []string) *token.Federation {
 	f := &token.Federation{Provider: token.ID{ID: p.Name}, Protocol: token.ID{ID: cmp.Or(p.Spec.Protocol, "mapped")}, Groups: []token.ID{}}
 	for _, g := range slices.Sorted(slices.Values(groups)) {
 		f.Groups = append(f.Groups, token.ID{ID: g})

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
@@ -14,7 +15,7 @@ import (
 type extra map[string]json.RawMessage
 
 // Kept reads a body {singular: {…}} into v, and what v has no field for.
-func (x *Exchange) Kept(singular string, v any) (extra, error) {
+func (x *exchange) Kept(singular string, v any) (extra, error) {
 	if x.API.Dialect != "openstack" {
 		return nil, x.Body(singular, v)
 	}
@@ -80,7 +81,7 @@ func former[S, T any](x *Exchange, t kind.Table[S, T], target string, e extra, o
 	if len(e) == 0 {
 		return nil, nil //nolint:nilnil // nothing to keep
 	}
-	row, err := Get(x, t, target)
+	row, err := wire.Get(&x.Exchange, t, target)
 	if err != nil {
 		return nil, err
 	}

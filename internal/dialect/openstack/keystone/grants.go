@@ -2,6 +2,7 @@ package keystone
 
 import (
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -22,15 +23,15 @@ func (p place) path() string {
 	return path + "/groups/{group_id}/roles"
 }
 
-func (a *API) grantRoutes() []Route {
+func (a *API) grantRoutes() []route {
 	k := a.Kinds.Grant.D
-	out := []Route{{Method: "GET", Path: "/v3/role_assignments", Kind: k, Verb: call.List, Do: listAssignments}}
+	out := []route{{Method: "GET", Path: "/v3/role_assignments", Kind: k, Verb: call.List, Do: listAssignments}}
 	add := func(p place, one, all string) {
 		out = append(out,
-			Route{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: p.list},
-			Route{Method: "PUT", Path: one, Kind: k, Verb: call.Create, Do: p.give},
-			Route{Method: "GET", Path: one, Kind: k, Verb: call.List, Do: p.check},
-			Route{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: p.take})
+			route{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: p.list},
+			route{Method: "PUT", Path: one, Kind: k, Verb: call.Create, Do: p.give},
+			route{Method: "GET", Path: one, Kind: k, Verb: call.List, Do: p.check},
+			route{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: p.take})
 	}
 	for _, p := range []place{{project: true, user: true}, {project: true}, {user: true}, {}} {
 		add(p, p.path()+"/{role_id}", p.path())
@@ -49,22 +50,22 @@ type spot struct {
 }
 
 // find reads the place's rows; those that the caller may not see are not there.
-func (p place) find(x *Exchange) (s spot, err error) {
+func (p place) find(x *exchange) (s spot, err error) {
 	if p.project {
-		row, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.Project, x.Param("project_id"))
 		if err != nil {
 			return s, err
 		}
 		s.domain, s.project, s.projectName = string(row.Domain), string(row.ID), row.Name
 	} else {
-		row, err := Get(x, x.API.Kinds.Domain, x.Param("domain_id"))
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.Domain, x.Param("domain_id"))
 		if err != nil {
 			return s, err
 		}
 		s.domain = string(row.ID)
 	}
 	if p.user {
-		row, err := Get(x, x.API.Kinds.User, x.Param("user_id"))
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.User, x.Param("user_id"))
 		if err == nil {
 			err = sameAccount(&row.Meta, s.domain)
 		}
@@ -74,7 +75,7 @@ func (p place) find(x *Exchange) (s spot, err error) {
 		s.user, s.subjectAs = string(row.ID), "user "+row.Name
 		return s, nil
 	}
-	row, err := Get(x, x.API.Kinds.Group, x.Param("group_id"))
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Group, x.Param("group_id"))
 	if err == nil {
 		err = sameAccount(&row.Meta, s.domain)
 	}
@@ -95,11 +96,11 @@ func sameAccount(m *kind.Meta, domain string) error {
 }
 
 // grants reads the grants of the place.
-func (p place) grants(x *Exchange) (s spot, rows []*GrantRow, err error) {
+func (p place) grants(x *exchange) (s spot, rows []*GrantRow, err error) {
 	if s, err = p.find(x); err != nil {
 		return s, nil, err
 	}
-	rows, _, err = Rows(x, x.API.Kinds.Grant, s.domain, kind.Filter{Index: "subject", Value: s.user + s.group, Where: func(r kind.AnyRow) bool {
+	rows, _, err = wire.Rows(&x.Exchange, x.API.Kinds.Grant, s.domain, kind.Filter{Index: "subject", Value: s.user + s.group, Where: func(r kind.AnyRow) bool {
 		g := r.(*GrantRow).Spec
 		return g.Project == s.project && g.Inherited == p.below && g.EnterpriseProject == "" && !g.Cloud
 	}})
@@ -107,12 +108,12 @@ func (p place) grants(x *Exchange) (s spot, rows []*GrantRow, err error) {
 }
 
 // one finds the place's grant of the route's role.
-func (p place) one(x *Exchange) (*GrantRow, error) {
+func (p place) one(x *exchange) (*GrantRow, error) {
 	s, rows, err := p.grants(x)
 	if err != nil {
 		return nil, err
 	}
-	role, err := Get(x, x.API.Kinds.Policy, x.Param("role_id"))
+	role, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, x.Param("role_id"))
 	if err != nil {
 		return nil, err
 	}
@@ -131,14 +132,14 @@ func (p place) one(x *Exchange) (*GrantRow, error) {
 	return nil, fail.New(fail.NotFound, "%s does not have the role %s %s", s.subjectAs, role.Name, where)
 }
 
-func (p place) list(x *Exchange) error {
+func (p place) list(x *exchange) error {
 	_, rows, err := p.grants(x)
 	if err != nil {
 		return err
 	}
 	items := make([]any, 0, len(rows))
 	for _, g := range rows {
-		role, err := Get(x, x.API.Kinds.Policy, g.Spec.Policy)
+		role, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, g.Spec.Policy)
 		if err != nil {
 			return err
 		}
@@ -155,20 +156,20 @@ func (a *API) roleView(x *Exchange, r *PolicyRow) any {
 	return withForeign(x.RoleView(r), r.Spec.Foreign)
 }
 
-func (p place) check(x *Exchange) error {
+func (p place) check(x *exchange) error {
 	if _, err := p.one(x); err != nil {
 		return err
 	}
 	return x.NoContent()
 }
 
-func (p place) give(x *Exchange) error {
+func (p place) give(x *exchange) error {
 	s, err := p.find(x)
 	if err != nil {
 		return err
 	}
 	_, err = x.Do(x.API.Kinds.Grant.D, call.Create, "", func(c *call.Call) {
-		spec := Spec{"policy": x.Param("role_id")}
+		spec := wire.Spec{"policy": x.Param("role_id")}
 		for name, v := range map[string]string{"user": s.user, "group": s.group, "project": s.project} {
 			if v != "" {
 				spec[name] = v
@@ -180,12 +181,12 @@ func (p place) give(x *Exchange) error {
 		c.Domain, c.Spec = s.domain, spec.JSON()
 	})
 	if err != nil && !fail.Is(err, fail.Exists) {
-		return Named(err)
+		return wire.Named(err)
 	}
 	return x.NoContent()
 }
 
-func (p place) take(x *Exchange) error {
+func (p place) take(x *exchange) error {
 	g, err := p.one(x)
 	if err != nil {
 		return err

@@ -4,15 +4,16 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
-func (a *API) groupRoutes() []Route {
+func (a *API) groupRoutes() []route {
 	k, u := a.Kinds.Group.D, a.Kinds.User.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: "/v3/groups", Kind: k, Verb: call.List, Do: listGroups},
 		{Method: "POST", Path: "/v3/groups", Kind: k, Verb: call.Create, Do: createGroup},
 		{Method: "GET", Path: "/v3/groups/{group_id}", Kind: k, Verb: call.Get, Do: showGroup},
@@ -25,7 +26,7 @@ func (a *API) groupRoutes() []Route {
 	}
 }
 
-func (x *Exchange) groupView(r *GroupRow) map[string]any {
+func (x *exchange) groupView(r *GroupRow) map[string]any {
 	v := map[string]any{"id": r.ID, "name": r.Name, "domain_id": x.domainID(r.Domain), "description": r.Spec.Description, "links": x.Self("/v3/groups/" + string(r.ID))}
 	if x.API.Dialect != "openstack" { // Huawei's has this too
 		v["create_time"] = r.Created.UnixMilli()
@@ -33,7 +34,7 @@ func (x *Exchange) groupView(r *GroupRow) map[string]any {
 	return v
 }
 
-func (x *Exchange) groupShown(r *GroupRow) any { return withForeign(x.groupView(r), r.Spec.Foreign) }
+func (x *exchange) groupShown(r *GroupRow) any { return withForeign(x.groupView(r), r.Spec.Foreign) }
 
 type groupBody struct {
 	Name        *string `json:"name"`
@@ -42,18 +43,18 @@ type groupBody struct {
 }
 
 func (b *groupBody) apply(c *call.Call, foreign *string) {
-	s := Spec{}
-	Set(s, "foreign", foreign)
-	Set(s, "description", b.Description)
+	s := wire.Spec{}
+	wire.Set(s, "foreign", foreign)
+	wire.Set(s, "description", b.Description)
 	c.Name, c.Spec = b.Name, s.JSON()
 }
 
-func listGroups(x *Exchange) error {
-	return List(x, x.API.Kinds.Group, "groups", x.domain(nil), x.byName(), func(r *GroupRow) bool { return x.fits(&r.Meta, false) },
+func listGroups(x *exchange) error {
+	return List(&x.Exchange, x.API.Kinds.Group, "groups", x.domain(nil), x.byName(), func(r *GroupRow) bool { return x.fits(&r.Meta, false) },
 		func(r *GroupRow) any { return x.groupShown(r) })
 }
 
-func createGroup(x *Exchange) error {
+func createGroup(x *exchange) error {
 	var b groupBody
 	more, err := x.Kept("group", &b)
 	if err != nil {
@@ -66,15 +67,15 @@ func createGroup(x *Exchange) error {
 	return x.One(http.StatusCreated, "group", x.groupShown(row.(*GroupRow)))
 }
 
-func showGroup(x *Exchange) error {
-	row, err := Get(x, x.API.Kinds.Group, x.Param("group_id"))
+func showGroup(x *exchange) error {
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Group, x.Param("group_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "group", x.groupShown(row))
 }
 
-func updateGroup(x *Exchange) error {
+func updateGroup(x *exchange) error {
 	var b groupBody
 	more, err := x.Kept("group", &b)
 	if err != nil {
@@ -91,23 +92,23 @@ func updateGroup(x *Exchange) error {
 	return x.One(http.StatusOK, "group", x.groupShown(row.(*GroupRow)))
 }
 
-func deleteGroup(x *Exchange) error {
+func deleteGroup(x *exchange) error {
 	if _, err := x.Do(x.API.Kinds.Group.D, call.Delete, x.Param("group_id"), nil); err != nil {
 		return err
 	}
 	return x.NoContent()
 }
 
-func members(x *Exchange) error {
-	g, err := Get(x, x.API.Kinds.Group, x.Param("group_id"))
+func members(x *exchange) error {
+	g, err := wire.Get(&x.Exchange, x.API.Kinds.Group, x.Param("group_id"))
 	if err != nil {
 		return err
 	}
-	return List(x, x.API.Kinds.User, "users", string(g.Domain), kind.Filter{Index: "group", Value: string(g.ID), Exact: x.Query("name")},
+	return List(&x.Exchange, x.API.Kinds.User, "users", string(g.Domain), kind.Filter{Index: "group", Value: string(g.ID), Exact: x.Query("name")},
 		func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) }, func(r *UserRow) any { return x.UserView(r) })
 }
 
-func addMember(x *Exchange) error {
+func addMember(x *exchange) error {
 	group := x.Param("group_id")
 	err := x.changeGroups(x.Param("user_id"), func(in []string) ([]string, error) {
 		if slices.Contains(in, group) {
@@ -122,11 +123,11 @@ func addMember(x *Exchange) error {
 }
 
 // member reads group and user, and where in the user's groups this one is.
-func (x *Exchange) member() (g *GroupRow, u *UserRow, err error) {
-	if u, err = Get(x, x.API.Kinds.User, x.Param("user_id")); err != nil {
+func (x *exchange) member() (g *GroupRow, u *UserRow, err error) {
+	if u, err = wire.Get(&x.Exchange, x.API.Kinds.User, x.Param("user_id")); err != nil {
 		return nil, nil, err
 	}
-	if g, err = Get(x, x.API.Kinds.Group, x.Param("group_id")); err != nil {
+	if g, err = wire.Get(&x.Exchange, x.API.Kinds.Group, x.Param("group_id")); err != nil {
 		return nil, nil, err
 	}
 	if !slices.Contains(u.Spec.Groups, string(g.ID)) {
@@ -139,14 +140,14 @@ func notMember(u, g *kind.Meta) error {
 	return fail.New(fail.NotFound, "user %s is not in group %s", u.Name, g.Name)
 }
 
-func hasMember(x *Exchange) error {
+func hasMember(x *exchange) error {
 	if _, _, err := x.member(); err != nil {
 		return err
 	}
 	return x.NoContent()
 }
 
-func removeMember(x *Exchange) error {
+func removeMember(x *exchange) error {
 	g, u, err := x.member()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -13,10 +14,10 @@ import (
 // InferenceRow says that a role implies another.
 type InferenceRow = kind.Row[ident.InferenceSpec, ident.None]
 
-func (a *API) inferenceRoutes() []Route {
+func (a *API) inferenceRoutes() []route {
 	k := a.Kinds.Inference.D
 	const of = "/v3/roles/{role_id}/implies"
-	return []Route{
+	return []route{
 		{Method: "GET", Path: "/v3/role_inferences", Kind: k, Verb: call.List, Do: listInferences},
 		{Method: "GET", Path: of, Kind: k, Verb: call.List, Do: impliedBy},
 		{Method: "PUT", Path: of + "/{implied_id}", Kind: k, Verb: call.Create, Do: imply},
@@ -25,7 +26,7 @@ func (a *API) inferenceRoutes() []Route {
 	}
 }
 
-func (x *Exchange) briefRole(n *names, id string) (any, error) {
+func (x *exchange) briefRole(n *names, id string) (any, error) {
 	v, err := named(n, x.API.Kinds.Policy, id, false)
 	if err != nil {
 		return nil, err
@@ -34,7 +35,7 @@ func (x *Exchange) briefRole(n *names, id string) (any, error) {
 }
 
 // inferences lists what implies what, among the rows of a domain: one entry a role that implies.
-func (x *Exchange) inferences(rows []*InferenceRow) ([]map[string]any, error) {
+func (x *exchange) inferences(rows []*InferenceRow) ([]map[string]any, error) {
 	n := &names{x: x, on: true, seen: map[string]map[string]any{}}
 	var out []map[string]any
 	at := map[string]int{}
@@ -58,8 +59,8 @@ func (x *Exchange) inferences(rows []*InferenceRow) ([]map[string]any, error) {
 	return out, nil
 }
 
-func listInferences(x *Exchange) error {
-	rows, _, err := Rows(x, x.API.Kinds.Inference, x.domain(nil), kind.Filter{})
+func listInferences(x *exchange) error {
+	rows, _, err := wire.Rows(&x.Exchange, x.API.Kinds.Inference, x.domain(nil), kind.Filter{})
 	if err != nil {
 		return err
 	}
@@ -72,16 +73,16 @@ func listInferences(x *Exchange) error {
 }
 
 // ofRole reads the role in the path and the rules that begin with it.
-func (x *Exchange) ofRole() (*PolicyRow, []*InferenceRow, error) {
-	role, err := Get(x, x.API.Kinds.Policy, x.Param("role_id"))
+func (x *exchange) ofRole() (*PolicyRow, []*InferenceRow, error) {
+	role, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, x.Param("role_id"))
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, _, err := Rows(x, x.API.Kinds.Inference, string(role.Domain), kind.Filter{Index: "policy", Value: string(role.ID)})
+	rows, _, err := wire.Rows(&x.Exchange, x.API.Kinds.Inference, string(role.Domain), kind.Filter{Index: "policy", Value: string(role.ID)})
 	return role, rows, err
 }
 
-func impliedBy(x *Exchange) error {
+func impliedBy(x *exchange) error {
 	role, rows, err := x.ofRole()
 	if err != nil {
 		return err
@@ -94,28 +95,28 @@ func impliedBy(x *Exchange) error {
 	if len(all) > 0 {
 		v = all[0]
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"role_inference": v, "links": x.Self(x.R.URL.Path)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"role_inference": v, "links": x.Self(x.R.URL.Path)})
 	return nil
 }
 
-func (x *Exchange) inference(status int, r *InferenceRow) error {
+func (x *exchange) inference(status int, r *InferenceRow) error {
 	all, err := x.inferences([]*InferenceRow{r})
 	if err != nil {
 		return err
 	}
 	v := all[0]
 	v["implies"] = v["implies"].([]any)[0]
-	token.Write(x.W, status, map[string]any{"role_inference": v, "links": x.Self(x.R.URL.Path)})
+	wire.Write(x.W, status, map[string]any{"role_inference": v, "links": x.Self(x.R.URL.Path)})
 	return nil
 }
 
 // oneInference finds the rule that the path names.
-func (x *Exchange) oneInference() (*InferenceRow, error) {
+func (x *exchange) oneInference() (*InferenceRow, error) {
 	role, rows, err := x.ofRole()
 	if err != nil {
 		return nil, err
 	}
-	implied, err := Get(x, x.API.Kinds.Policy, x.Param("implied_id"))
+	implied, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, x.Param("implied_id"))
 	if err != nil {
 		return nil, err
 	}
@@ -127,13 +128,13 @@ func (x *Exchange) oneInference() (*InferenceRow, error) {
 	return nil, fail.New(fail.NotFound, "the role %s does not imply %s", role.Name, implied.Name)
 }
 
-func imply(x *Exchange) error {
-	role, err := Get(x, x.API.Kinds.Policy, x.Param("role_id"))
+func imply(x *exchange) error {
+	role, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, x.Param("role_id"))
 	if err != nil {
 		return err
 	}
 	row, err := x.Do(x.API.Kinds.Inference.D, call.Create, "", func(c *call.Call) {
-		c.Domain, c.Spec = string(role.Domain), Spec{"policy": string(role.ID), "implied": x.Param("implied_id")}.JSON()
+		c.Domain, c.Spec = string(role.Domain), wire.Spec{"policy": string(role.ID), "implied": x.Param("implied_id")}.JSON()
 	})
 	if fail.Is(err, fail.Exists) {
 		r, err := x.oneInference()
@@ -143,12 +144,12 @@ func imply(x *Exchange) error {
 		return x.inference(http.StatusCreated, r)
 	}
 	if err != nil {
-		return Named(err)
+		return wire.Named(err)
 	}
 	return x.inference(http.StatusCreated, row.(*InferenceRow))
 }
 
-func showInference(x *Exchange) error {
+func showInference(x *exchange) error {
 	r, err := x.oneInference()
 	if err != nil {
 		return err
@@ -156,7 +157,7 @@ func showInference(x *Exchange) error {
 	return x.inference(http.StatusOK, r)
 }
 
-func forgetInference(x *Exchange) error {
+func forgetInference(x *exchange) error {
 	r, err := x.oneInference()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -21,9 +22,9 @@ const (
 	limitsPath     = "/v3/limits"
 )
 
-func (a *API) limitRoutes() []Route {
+func (a *API) limitRoutes() []route {
 	r, l := a.Kinds.RegisteredLimit.D, a.Kinds.Limit.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: registeredPath, Kind: r, Verb: call.List, Do: listRegistered},
 		{Method: "POST", Path: registeredPath, Kind: r, Verb: call.Create, Do: createRegistered},
 		{Method: "GET", Path: registeredPath + "/{registered_limit_id}", Kind: r, Verb: call.Get, Do: showRegistered},
@@ -39,8 +40,8 @@ func (a *API) limitRoutes() []Route {
 }
 
 // drop deletes the row that a placeholder names.
-func drop(k *kind.Def, param string) func(*Exchange) error {
-	return func(x *Exchange) error {
+func drop(k *kind.Def, param string) func(*exchange) error {
+	return func(x *exchange) error {
 		if _, err := x.Do(k, call.Delete, x.Param(param), nil); err != nil {
 			return err
 		}
@@ -49,7 +50,7 @@ func drop(k *kind.Def, param string) func(*Exchange) error {
 }
 
 // limitModel says how limits are kept: each by itself, for projects do not share them.
-func limitModel(x *Exchange) error {
+func limitModel(x *exchange) error {
 	return x.One(http.StatusOK, "model", map[string]string{"name": "flat", "description": "Each project and domain has its own limits, else the registered one; none counts what is below it."})
 }
 
@@ -61,12 +62,12 @@ func orNull(s string) any {
 	return s
 }
 
-func (x *Exchange) registeredView(r *RegisteredLimitRow) any {
+func (x *exchange) registeredView(r *RegisteredLimitRow) any {
 	return map[string]any{"id": r.ID, "service_id": r.Spec.Service, "region_id": orNull(r.Spec.Region), "resource_name": r.Spec.Resource,
 		"default_limit": r.Spec.Default, "description": r.Spec.Description, "links": x.Self(registeredPath + "/" + string(r.ID))}
 }
 
-func (x *Exchange) limitView(r *LimitRow) any {
+func (x *exchange) limitView(r *LimitRow) any {
 	v := map[string]any{"id": r.ID, "service_id": r.Spec.Service, "region_id": orNull(r.Spec.Region), "resource_name": r.Spec.Resource,
 		"resource_limit": r.Spec.Limit, "description": r.Spec.Description, "project_id": orNull(r.Spec.Project), "domain_id": nil, "links": x.Self(limitsPath + "/" + string(r.ID))}
 	if r.Spec.Project == "" {
@@ -76,17 +77,17 @@ func (x *Exchange) limitView(r *LimitRow) any {
 }
 
 // limits tells whether a limit is about what the query asks for.
-func (x *Exchange) limits(k ident.LimitKey) bool {
+func (x *exchange) limits(k ident.LimitKey) bool {
 	service, region, resource := x.Query("service_id"), x.Query("region_id"), x.Query("resource_name")
 	return (service == "" || service == k.Service) && (region == "" || region == k.Region) && (resource == "" || resource == k.Resource)
 }
 
-func listRegistered(x *Exchange) error {
-	return List(x, x.API.Kinds.RegisteredLimit, "registered_limits", "", kind.Filter{}, func(r *RegisteredLimitRow) bool { return x.limits(r.Spec.Key()) }, x.registeredView)
+func listRegistered(x *exchange) error {
+	return List(&x.Exchange, x.API.Kinds.RegisteredLimit, "registered_limits", "", kind.Filter{}, func(r *RegisteredLimitRow) bool { return x.limits(r.Spec.Key()) }, x.registeredView)
 }
 
-func showRegistered(x *Exchange) error {
-	row, err := Get(x, x.API.Kinds.RegisteredLimit, x.Param("registered_limit_id"))
+func showRegistered(x *exchange) error {
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.RegisteredLimit, x.Param("registered_limit_id"))
 	if err != nil {
 		return err
 	}
@@ -102,17 +103,17 @@ type registeredBody struct {
 }
 
 // spec checks that the service is in the catalog. A region may be one that only the service knows.
-func (b *registeredBody) spec(x *Exchange) (Spec, error) {
-	s := Spec{}
-	Set(s, "service", b.Service)
-	Set(s, "region", b.Region)
-	Set(s, "resource", b.Resource)
-	Set(s, "default", b.Default)
-	Set(s, "description", b.Description)
+func (b *registeredBody) spec(x *exchange) (wire.Spec, error) {
+	s := wire.Spec{}
+	wire.Set(s, "service", b.Service)
+	wire.Set(s, "region", b.Region)
+	wire.Set(s, "resource", b.Resource)
+	wire.Set(s, "default", b.Default)
+	wire.Set(s, "description", b.Description)
 	return s, x.listedService(b.Service)
 }
 
-func (x *Exchange) listedService(service *string) error {
+func (x *exchange) listedService(service *string) error {
 	if service == nil {
 		return nil
 	}
@@ -126,7 +127,7 @@ func (x *Exchange) listedService(service *string) error {
 }
 
 // batch makes several rows, or none: where one is refused, those before it are taken away again.
-func (x *Exchange) batch(k *kind.Def, n int, make func(i int) (domain string, s Spec, err error)) ([]kind.AnyRow, error) {
+func (x *exchange) batch(k *kind.Def, n int, make func(i int) (domain string, s wire.Spec, err error)) ([]kind.AnyRow, error) {
 	c := x.Call
 	c.Domain = x.domain(nil)
 	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, k, call.Create, "*"); err != nil {
@@ -152,12 +153,12 @@ func (x *Exchange) batch(k *kind.Def, n int, make func(i int) (domain string, s 
 	return rows, nil
 }
 
-func createRegistered(x *Exchange) error {
+func createRegistered(x *exchange) error {
 	var all []registeredBody
 	if err := x.list("registered_limits", &all); err != nil {
 		return err
 	}
-	rows, err := x.batch(x.API.Kinds.RegisteredLimit.D, len(all), func(i int) (string, Spec, error) {
+	rows, err := x.batch(x.API.Kinds.RegisteredLimit.D, len(all), func(i int) (string, wire.Spec, error) {
 		s, err := all[i].spec(x)
 		return "", s, err
 	})
@@ -171,7 +172,7 @@ func createRegistered(x *Exchange) error {
 	return x.One(http.StatusCreated, "registered_limits", items)
 }
 
-func updateRegistered(x *Exchange) error {
+func updateRegistered(x *exchange) error {
 	var b registeredBody
 	if err := x.Body("registered_limit", &b); err != nil {
 		return err
@@ -187,20 +188,20 @@ func updateRegistered(x *Exchange) error {
 	return x.One(http.StatusOK, "registered_limit", x.registeredView(row.(*RegisteredLimitRow)))
 }
 
-func listLimits(x *Exchange) error {
+func listLimits(x *exchange) error {
 	domain, f := x.domain(nil), kind.Filter{}
 	if p := x.Query("project_id"); p != "" {
-		row, err := Get(x, x.API.Kinds.Project, p)
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.Project, p)
 		if err != nil {
 			return err
 		}
 		domain, f.Index, f.Value = string(row.Domain), "project", string(row.ID)
 	}
-	return List(x, x.API.Kinds.Limit, "limits", domain, f, func(r *LimitRow) bool { return x.limits(r.Spec.Key()) }, x.limitView)
+	return List(&x.Exchange, x.API.Kinds.Limit, "limits", domain, f, func(r *LimitRow) bool { return x.limits(r.Spec.Key()) }, x.limitView)
 }
 
-func showLimit(x *Exchange) error {
-	row, err := Get(x, x.API.Kinds.Limit, x.Param("limit_id"))
+func showLimit(x *exchange) error {
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Limit, x.Param("limit_id"))
 	if err != nil {
 		return err
 	}
@@ -217,20 +218,20 @@ type limitBody struct {
 	Domain      *string `json:"domain_id"`
 }
 
-func createLimits(x *Exchange) error {
+func createLimits(x *exchange) error {
 	var all []limitBody
 	if err := x.list("limits", &all); err != nil {
 		return err
 	}
-	rows, err := x.batch(x.API.Kinds.Limit.D, len(all), func(i int) (string, Spec, error) {
-		b, s, domain := all[i], Spec{}, ""
-		Set(s, "service", b.Service)
-		Set(s, "region", b.Region)
-		Set(s, "resource", b.Resource)
-		Set(s, "limit", b.Limit)
-		Set(s, "description", b.Description)
+	rows, err := x.batch(x.API.Kinds.Limit.D, len(all), func(i int) (string, wire.Spec, error) {
+		b, s, domain := all[i], wire.Spec{}, ""
+		wire.Set(s, "service", b.Service)
+		wire.Set(s, "region", b.Region)
+		wire.Set(s, "resource", b.Resource)
+		wire.Set(s, "limit", b.Limit)
+		wire.Set(s, "description", b.Description)
 		if b.Project != nil {
-			row, err := Get(x, x.API.Kinds.Project, *b.Project)
+			row, err := wire.Get(&x.Exchange, x.API.Kinds.Project, *b.Project)
 			if err != nil {
 				return "", nil, err
 			}
@@ -252,7 +253,7 @@ func createLimits(x *Exchange) error {
 	return x.One(http.StatusCreated, "limits", items)
 }
 
-func updateLimit(x *Exchange) error {
+func updateLimit(x *exchange) error {
 	var b struct {
 		Limit       *int64  `json:"resource_limit"`
 		Description *string `json:"description"`
@@ -260,9 +261,9 @@ func updateLimit(x *Exchange) error {
 	if err := x.Body("limit", &b); err != nil {
 		return err
 	}
-	s := Spec{}
-	Set(s, "limit", b.Limit)
-	Set(s, "description", b.Description)
+	s := wire.Spec{}
+	wire.Set(s, "limit", b.Limit)
+	wire.Set(s, "description", b.Description)
 	row, err := x.Do(x.API.Kinds.Limit.D, call.Update, x.Param("limit_id"), func(c *call.Call) { c.Spec = s.JSON() })
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -14,9 +15,9 @@ type BlobRow = kind.Row[ident.BlobSpec, ident.None]
 
 const blobPath = "/v3/policies"
 
-func (a *API) blobRoutes() []Route {
+func (a *API) blobRoutes() []route {
 	k := a.Kinds.Blob.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: blobPath, Kind: k, Verb: call.List, Do: listBlobs},
 		{Method: "POST", Path: blobPath, Kind: k, Verb: call.Create, Do: createBlob},
 		{Method: "GET", Path: blobPath + "/{blob_id}", Kind: k, Verb: call.Get, Do: showBlob},
@@ -25,7 +26,7 @@ func (a *API) blobRoutes() []Route {
 	}
 }
 
-func (x *Exchange) blobView(r *BlobRow) any {
+func (x *exchange) blobView(r *BlobRow) any {
 	return withForeign(map[string]any{"id": r.ID, "type": r.Spec.Type, "blob": r.Spec.Blob, "links": x.Self(blobPath + "/" + string(r.ID))}, r.Spec.Foreign)
 }
 
@@ -35,9 +36,9 @@ type blobBody struct {
 }
 
 // spec takes a document as text, or any JSON, which is kept as it is written.
-func (b *blobBody) spec() Spec {
-	s := Spec{}
-	Set(s, "type", b.Type)
+func (b *blobBody) spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "type", b.Type)
 	if b.Blob != nil {
 		var text string
 		if json.Unmarshal(*b.Blob, &text) != nil {
@@ -48,21 +49,21 @@ func (b *blobBody) spec() Spec {
 	return s
 }
 
-func listBlobs(x *Exchange) error {
-	return List(x, x.API.Kinds.Blob, "policies", "", kind.Filter{}, func(r *BlobRow) bool {
+func listBlobs(x *exchange) error {
+	return List(&x.Exchange, x.API.Kinds.Blob, "policies", "", kind.Filter{}, func(r *BlobRow) bool {
 		want := x.Query("type")
 		return (want == "" || want == r.Spec.Type) && x.textFits("type", r.Spec.Type)
 	}, x.blobView)
 }
 
-func createBlob(x *Exchange) error {
+func createBlob(x *exchange) error {
 	var b blobBody
 	more, err := x.Kept("policy", &b)
 	if err != nil {
 		return err
 	}
 	s := b.spec()
-	Set(s, "foreign", more.over(""))
+	wire.Set(s, "foreign", more.over(""))
 	row, err := x.Do(x.API.Kinds.Blob.D, call.Create, "", func(c *call.Call) { c.Spec = s.JSON() })
 	if err != nil {
 		return err
@@ -70,15 +71,15 @@ func createBlob(x *Exchange) error {
 	return x.One(http.StatusCreated, "policy", x.blobView(row.(*BlobRow)))
 }
 
-func showBlob(x *Exchange) error {
-	row, err := Get(x, x.API.Kinds.Blob, x.Param("blob_id"))
+func showBlob(x *exchange) error {
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Blob, x.Param("blob_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "policy", x.blobView(row))
 }
 
-func updateBlob(x *Exchange) error {
+func updateBlob(x *exchange) error {
 	var b blobBody
 	more, err := x.Kept("policy", &b)
 	if err != nil {
@@ -89,7 +90,7 @@ func updateBlob(x *Exchange) error {
 		return err
 	}
 	s := b.spec()
-	Set(s, "foreign", foreign)
+	wire.Set(s, "foreign", foreign)
 	row, err := x.Do(x.API.Kinds.Blob.D, call.Update, x.Param("blob_id"), func(c *call.Call) { c.Spec = s.JSON() })
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -25,9 +26,9 @@ type (
 // Project is a project on the wire.
 type Project = token.ProjectView
 
-func (a *API) projectRoutes() []Route {
+func (a *API) projectRoutes() []route {
 	k := a.Kinds.Project.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: "/v3/projects", Kind: k, Verb: call.List, Do: listProjects},
 		{Method: "POST", Path: "/v3/projects", Kind: k, Verb: call.Create, Do: createProject},
 		{Method: "GET", Path: "/v3/projects/{project_id}", Kind: k, Verb: call.Get, Do: showProject},
@@ -37,7 +38,7 @@ func (a *API) projectRoutes() []Route {
 }
 
 // ProjectView is a project on the wire.
-func (x *Exchange) ProjectView(r *ProjectRow) token.ProjectView {
+func (x *exchange) ProjectView(r *ProjectRow) token.ProjectView {
 	v := token.ProjectView{ID: string(r.ID), Name: r.Name, DomainID: x.domainID(r.Domain), ParentID: x.domainID(r.Domain), Description: r.Spec.Description,
 		Enabled: !r.Spec.Disabled, Tags: []string{}, Options: map[string]any{}, Links: x.Self("/v3/projects/" + string(r.ID))}
 	v.Tags = tagsOf(r.Tags)
@@ -47,7 +48,7 @@ func (x *Exchange) ProjectView(r *ProjectRow) token.ProjectView {
 	return v
 }
 
-func (x *Exchange) projectShown(r *ProjectRow) any {
+func (x *exchange) projectShown(r *ProjectRow) any {
 	return withForeign(x.ProjectView(r), r.Spec.Foreign)
 }
 
@@ -64,13 +65,13 @@ type projectBody struct {
 }
 
 func (b *projectBody) apply(c *call.Call, foreign *string, parent string) {
-	s := Spec{}
+	s := wire.Spec{}
 	if parent != "" {
 		s["parent"] = parent
 	}
-	Set(s, "foreign", foreign)
-	Set(s, "description", b.Description)
-	Not(s, "disabled", b.Enabled)
+	wire.Set(s, "foreign", foreign)
+	wire.Set(s, "description", b.Description)
+	wire.Not(s, "disabled", b.Enabled)
 	c.Name, c.Spec = b.Name, s.JSON()
 	if b.Tags != nil {
 		tags := tagMap(*b.Tags)
@@ -79,7 +80,7 @@ func (b *projectBody) apply(c *call.Call, foreign *string, parent string) {
 }
 
 // parent is the project that a new one is to be below, and the domain; a parent that is a domain says the latter only.
-func (b *projectBody) parent(x *Exchange) (parent, domain string, err error) {
+func (b *projectBody) parent(x *exchange) (parent, domain string, err error) {
 	domain = x.domain(b.DomainID)
 	p := b.ParentID
 	if p == nil || *p == "" || x.API.Dialect != "openstack" {
@@ -89,10 +90,10 @@ func (b *projectBody) parent(x *Exchange) (parent, domain string, err error) {
 	if at == domain || at == string(x.Who.Domain) && b.DomainID == nil {
 		return "", domain, nil
 	}
-	row, err := Get(x, x.API.Kinds.Project, *p)
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Project, *p)
 	switch {
 	case fail.Is(err, fail.NotFound) && b.DomainID == nil:
-		d, derr := Get(x, x.API.Kinds.Domain, at)
+		d, derr := wire.Get(&x.Exchange, x.API.Kinds.Domain, at)
 		if derr != nil {
 			return "", "", err
 		}
@@ -113,7 +114,7 @@ func (b *projectBody) check() error {
 	return nil
 }
 
-func listProjects(x *Exchange) error {
+func listProjects(x *exchange) error {
 	domain, asked := x.domain(nil), x.Query("parent_id")
 	if x.API.Dialect == "openstack" {
 		if x.flag("is_domain") {
@@ -121,12 +122,12 @@ func listProjects(x *Exchange) error {
 		}
 		asked = x.API.domainNamed(x.R.Context(), asked)
 	}
-	return List(x, x.API.Kinds.Project, "projects", domain, x.byName(), func(r *ProjectRow) bool {
+	return List(&x.Exchange, x.API.Kinds.Project, "projects", domain, x.byName(), func(r *ProjectRow) bool {
 		return x.fits(&r.Meta, r.Spec.Disabled) && x.tagged(r.Tags) && !x.flag("is_domain") && (asked == "" || asked == cmp.Or(r.Spec.Parent, string(r.Domain)))
 	}, func(r *ProjectRow) any { return x.projectShown(r) })
 }
 
-func createProject(x *Exchange) error {
+func createProject(x *exchange) error {
 	var b projectBody
 	more, err := x.Kept("project", &b)
 	if err != nil {
@@ -149,8 +150,8 @@ func createProject(x *Exchange) error {
 	return x.One(http.StatusCreated, "project", x.projectShown(row.(*ProjectRow)))
 }
 
-func showProject(x *Exchange) error {
-	row, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+func showProject(x *exchange) error {
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Project, x.Param("project_id"))
 	if err != nil {
 		d, err := x.acting(err)
 		if err != nil {
@@ -161,7 +162,7 @@ func showProject(x *Exchange) error {
 	return x.One(http.StatusOK, "project", x.projectShown(row))
 }
 
-func updateProject(x *Exchange) error {
+func updateProject(x *exchange) error {
 	var b projectBody
 	more, err := x.Kept("project", &b)
 	if err != nil {
@@ -182,7 +183,7 @@ func updateProject(x *Exchange) error {
 	return x.One(http.StatusOK, "project", x.projectShown(row.(*ProjectRow)))
 }
 
-func deleteProject(x *Exchange) error {
+func deleteProject(x *exchange) error {
 	if _, err := x.Do(x.API.Kinds.Project.D, call.Delete, x.Param("project_id"), nil); err != nil {
 		d, err := x.acting(err)
 		if err != nil {

@@ -4,14 +4,15 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 )
 
-func (a *API) roleRoutes() []Route {
+func (a *API) roleRoutes() []route {
 	k := a.Kinds.Policy.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: "/v3/roles", Kind: k, Verb: call.List, Do: listRoles},
 		{Method: "POST", Path: "/v3/roles", Kind: k, Verb: call.Create, Do: createRole},
 		{Method: "GET", Path: "/v3/roles/{role_id}", Kind: k, Verb: call.Get, Do: showRole},
@@ -21,13 +22,13 @@ func (a *API) roleRoutes() []Route {
 }
 
 // RoleView is a policy on the wire.
-func (x *Exchange) RoleView(r *PolicyRow) map[string]any {
+func (x *exchange) RoleView(r *PolicyRow) map[string]any {
 	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": nil, "description": r.Spec.Description, "options": map[string]any{},
 		"links": x.Self("/v3/roles/" + string(r.ID))}
 }
 
-func listRoles(x *Exchange) error {
-	return List(x, x.API.Kinds.Policy, "roles", x.domain(nil), x.byName(), func(r *PolicyRow) bool { return x.fits(&r.Meta, false) },
+func listRoles(x *exchange) error {
+	return List(&x.Exchange, x.API.Kinds.Policy, "roles", x.domain(nil), x.byName(), func(r *PolicyRow) bool { return x.fits(&r.Meta, false) },
 		func(r *PolicyRow) any { return x.API.roleView(x, r) })
 }
 
@@ -42,9 +43,9 @@ type roleBody struct {
 }
 
 // spec is the policy that a role is. Keystone's role is a bare name; here options.document says what it allows.
-func (b *roleBody) spec(fallback string) (Spec, error) {
-	s := Spec{}
-	Set(s, "description", b.Description)
+func (b *roleBody) spec(fallback string) (wire.Spec, error) {
+	s := wire.Spec{}
+	wire.Set(s, "description", b.Description)
 	if fallback != "" {
 		s["document"] = json.RawMessage(fallback)
 	}
@@ -60,7 +61,7 @@ func (b *roleBody) spec(fallback string) (Spec, error) {
 	return s, nil
 }
 
-func createRole(x *Exchange) error {
+func createRole(x *exchange) error {
 	var b roleBody
 	more, err := x.Kept("role", &b)
 	if err != nil {
@@ -70,7 +71,7 @@ func createRole(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	Set(s, "foreign", more.over(""))
+	wire.Set(s, "foreign", more.over(""))
 	row, err := x.Do(x.API.Kinds.Policy.D, call.Create, "", func(c *call.Call) { c.Domain, c.Name, c.Spec = x.domain(b.DomainID), b.Name, s.JSON() })
 	if err != nil {
 		return err
@@ -78,15 +79,15 @@ func createRole(x *Exchange) error {
 	return x.One(http.StatusCreated, "role", x.API.roleView(x, row.(*PolicyRow)))
 }
 
-func showRole(x *Exchange) error {
-	row, err := Get(x, x.API.Kinds.Policy, x.Param("role_id"))
+func showRole(x *exchange) error {
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, x.Param("role_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "role", x.API.roleView(x, row))
 }
 
-func updateRole(x *Exchange) error {
+func updateRole(x *exchange) error {
 	var b roleBody
 	more, err := x.Kept("role", &b)
 	if err != nil {
@@ -100,7 +101,7 @@ func updateRole(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	Set(s, "foreign", foreign)
+	wire.Set(s, "foreign", foreign)
 	row, err := x.Do(x.API.Kinds.Policy.D, call.Update, x.Param("role_id"), func(c *call.Call) {
 		c.Name, c.Spec = b.Name, s.JSON()
 	})
@@ -110,7 +111,7 @@ func updateRole(x *Exchange) error {
 	return x.One(http.StatusOK, "role", x.API.roleView(x, row.(*PolicyRow)))
 }
 
-func deleteRole(x *Exchange) error {
+func deleteRole(x *exchange) error {
 	if _, err := x.Do(x.API.Kinds.Policy.D, call.Delete, x.Param("role_id"), nil); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -20,7 +21,7 @@ const s3Skew = 15 * time.Minute
 
 // validateS3 tells an S3 service who signed a request: POST /v3/s3tokens with the string that was signed (signature
 // version 4) and the signature. It gives out no token. Only who may read the user's credentials is told, or the user.
-func validateS3(x *Exchange) error {
+func validateS3(x *exchange) error {
 	var b struct {
 		Access    string            `json:"access"`
 		Signature string            `json:"signature"`
@@ -62,7 +63,7 @@ func validateS3(x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]token.Token{"token": v})
+	wire.Write(x.W, http.StatusOK, map[string]token.Token{"token": v})
 	return nil
 }
 

@@ -7,15 +7,16 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
 // systemRoutes give roles on the system: grants that hold in the whole cloud, which only its operators make.
-func (a *API) systemRoutes() []Route {
+func (a *API) systemRoutes() []route {
 	k := a.Kinds.Grant.D
-	var out []Route
+	var out []route
 	for _, user := range []bool{true, false} {
 		s := onSystem(user)
 		path := "/v3/system/groups/{group_id}/roles"
@@ -23,10 +24,10 @@ func (a *API) systemRoutes() []Route {
 			path = "/v3/system/users/{user_id}/roles"
 		}
 		out = append(out,
-			Route{Method: "GET", Path: path, Kind: k, Verb: call.List, Do: s.list},
-			Route{Method: "PUT", Path: path + "/{role_id}", Kind: k, Verb: call.Create, Do: s.give},
-			Route{Method: "GET", Path: path + "/{role_id}", Kind: k, Verb: call.List, Do: s.check},
-			Route{Method: "DELETE", Path: path + "/{role_id}", Kind: k, Verb: call.Delete, Do: s.take})
+			route{Method: "GET", Path: path, Kind: k, Verb: call.List, Do: s.list},
+			route{Method: "PUT", Path: path + "/{role_id}", Kind: k, Verb: call.Create, Do: s.give},
+			route{Method: "GET", Path: path + "/{role_id}", Kind: k, Verb: call.List, Do: s.check},
+			route{Method: "DELETE", Path: path + "/{role_id}", Kind: k, Verb: call.Delete, Do: s.take})
 	}
 	return out
 }
@@ -34,30 +35,30 @@ func (a *API) systemRoutes() []Route {
 // onSystem is whether a user or a group is meant.
 type onSystem bool
 
-func (s onSystem) subject(x *Exchange) (domain, id, name string, err error) {
+func (s onSystem) subject(x *exchange) (domain, id, name string, err error) {
 	if s {
-		row, err := Get(x, x.API.Kinds.User, x.Param("user_id"))
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.User, x.Param("user_id"))
 		if err != nil {
 			return "", "", "", err
 		}
 		return string(row.Domain), string(row.ID), "user " + row.Name, nil
 	}
-	row, err := Get(x, x.API.Kinds.Group, x.Param("group_id"))
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Group, x.Param("group_id"))
 	if err != nil {
 		return "", "", "", err
 	}
 	return string(row.Domain), string(row.ID), "group " + row.Name, nil
 }
 
-func (s onSystem) grants(x *Exchange) (rows []*GrantRow, domain, id, name string, err error) {
+func (s onSystem) grants(x *exchange) (rows []*GrantRow, domain, id, name string, err error) {
 	if domain, id, name, err = s.subject(x); err != nil {
 		return nil, "", "", "", err
 	}
-	rows, _, err = Rows(x, x.API.Kinds.Grant, domain, kind.Filter{Index: "subject", Value: id, Where: func(r kind.AnyRow) bool { return r.(*GrantRow).Spec.Cloud }})
+	rows, _, err = wire.Rows(&x.Exchange, x.API.Kinds.Grant, domain, kind.Filter{Index: "subject", Value: id, Where: func(r kind.AnyRow) bool { return r.(*GrantRow).Spec.Cloud }})
 	return rows, domain, id, name, err
 }
 
-func (s onSystem) one(x *Exchange) (*GrantRow, error) {
+func (s onSystem) one(x *exchange) (*GrantRow, error) {
 	rows, _, _, name, err := s.grants(x)
 	if err != nil {
 		return nil, err
@@ -70,14 +71,14 @@ func (s onSystem) one(x *Exchange) (*GrantRow, error) {
 	return nil, fail.New(fail.NotFound, "%s does not have that role on the system", name)
 }
 
-func (s onSystem) list(x *Exchange) error {
+func (s onSystem) list(x *exchange) error {
 	rows, _, _, _, err := s.grants(x)
 	if err != nil {
 		return err
 	}
 	items := []any{}
 	for _, g := range rows {
-		role, err := Get(x, x.API.Kinds.Policy, g.Spec.Policy)
+		role, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, g.Spec.Policy)
 		if err != nil {
 			return err
 		}
@@ -87,20 +88,20 @@ func (s onSystem) list(x *Exchange) error {
 	return nil
 }
 
-func (s onSystem) check(x *Exchange) error {
+func (s onSystem) check(x *exchange) error {
 	if _, err := s.one(x); err != nil {
 		return err
 	}
 	return x.NoContent()
 }
 
-func (s onSystem) give(x *Exchange) error {
+func (s onSystem) give(x *exchange) error {
 	domain, id, _, err := s.subject(x)
 	if err != nil {
 		return err
 	}
 	_, err = x.Do(x.API.Kinds.Grant.D, call.Create, "", func(c *call.Call) {
-		spec := Spec{"policy": x.Param("role_id"), "cloud": true, "group": id}
+		spec := wire.Spec{"policy": x.Param("role_id"), "cloud": true, "group": id}
 		if s {
 			delete(spec, "group")
 			spec["user"] = id
@@ -108,12 +109,12 @@ func (s onSystem) give(x *Exchange) error {
 		c.Domain, c.Spec = domain, spec.JSON()
 	})
 	if err != nil && !fail.Is(err, fail.Exists) {
-		return Named(err)
+		return wire.Named(err)
 	}
 	return x.NoContent()
 }
 
-func (s onSystem) take(x *Exchange) error {
+func (s onSystem) take(x *exchange) error {
 	domain, _, _, err := s.subject(x)
 	if err != nil {
 		return err
@@ -134,11 +135,11 @@ func (s onSystem) take(x *Exchange) error {
 }
 
 // list reads a body {name: […]}.
-func (x *Exchange) list(name string, into any) error {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, MaxBody))
+func (x *exchange) list(name string, into any) error {
+	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
-		return fail.New(fail.TooLarge, "the body is larger than %d bytes", MaxBody)
+		return fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
 	}
 	if err != nil {
 		return fail.Wrap(err, fail.Invalid, "the body could not be read to its end")

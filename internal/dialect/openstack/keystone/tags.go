@@ -6,16 +6,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
 const tagsPath = "/v3/projects/{project_id}/tags"
 
-func (a *API) tagRoutes() []Route {
+func (a *API) tagRoutes() []route {
 	k := a.Kinds.Project.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: tagsPath, Kind: k, Verb: call.Get, Do: listTags},
 		{Method: "PUT", Path: tagsPath, Kind: k, Verb: call.Update, Do: setTags},
 		{Method: "DELETE", Path: tagsPath, Kind: k, Verb: call.Update, Do: clearTags},
@@ -46,13 +46,13 @@ func tagMap(words []string) map[string]string {
 	return tags
 }
 
-func (x *Exchange) tags(status int, words []string) error {
-	token.Write(x.W, status, map[string]any{"tags": words, "links": x.Self(x.R.URL.Path)})
+func (x *exchange) tags(status int, words []string) error {
+	wire.Write(x.W, status, map[string]any{"tags": words, "links": x.Self(x.R.URL.Path)})
 	return nil
 }
 
-func listTags(x *Exchange) error {
-	p, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+func listTags(x *exchange) error {
+	p, err := wire.Get(&x.Exchange, x.API.Kinds.Project, x.Param("project_id"))
 	if err != nil {
 		return err
 	}
@@ -60,9 +60,9 @@ func listTags(x *Exchange) error {
 }
 
 // retag changes the project's tags. Who may not read the project is told by the change itself that it is not allowed.
-func (x *Exchange) retag(edit func(map[string]string) error) (*ProjectRow, error) {
+func (x *exchange) retag(edit func(map[string]string) error) (*ProjectRow, error) {
 	tags := map[string]string{}
-	p, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+	p, err := wire.Get(&x.Exchange, x.API.Kinds.Project, x.Param("project_id"))
 	if err != nil && !fail.Is(err, fail.Denied) {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (x *Exchange) retag(edit func(map[string]string) error) (*ProjectRow, error
 	return row.(*ProjectRow), nil
 }
 
-func setTags(x *Exchange) error {
+func setTags(x *exchange) error {
 	var words []string
 	if err := x.list("tags", &words); err != nil {
 		return err
@@ -105,19 +105,19 @@ func setTags(x *Exchange) error {
 	return x.tags(http.StatusOK, tagsOf(p.Tags))
 }
 
-func clearTags(x *Exchange) error {
+func clearTags(x *exchange) error {
 	if _, err := x.retag(func(t map[string]string) error { clear(t); return nil }); err != nil {
 		return err
 	}
 	return x.NoContent()
 }
 
-func noTag(x *Exchange) error {
+func noTag(x *exchange) error {
 	return fail.New(fail.NotFound, "the project does not have the tag %q", x.Param("tag"))
 }
 
-func hasTag(x *Exchange) error {
-	p, err := Get(x, x.API.Kinds.Project, x.Param("project_id"))
+func hasTag(x *exchange) error {
+	p, err := wire.Get(&x.Exchange, x.API.Kinds.Project, x.Param("project_id"))
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func hasTag(x *Exchange) error {
 	return x.NoContent()
 }
 
-func addTag(x *Exchange) error {
+func addTag(x *exchange) error {
 	if _, err := x.retag(func(t map[string]string) error { maps.Copy(t, tagMap([]string{x.Param("tag")})); return nil }); err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func addTag(x *Exchange) error {
 	return nil
 }
 
-func dropTag(x *Exchange) error {
+func dropTag(x *exchange) error {
 	_, err := x.retag(func(t map[string]string) error {
 		k, v, _ := strings.Cut(x.Param("tag"), "=")
 		if had, ok := t[k]; !ok || had != v {
@@ -151,7 +151,7 @@ func dropTag(x *Exchange) error {
 }
 
 // tagged tells whether a project's tags fit the query: tags (all of them), tags-any, not-tags (not all), not-tags-any.
-func (x *Exchange) tagged(tags map[string]string) bool {
+func (x *exchange) tagged(tags map[string]string) bool {
 	count := func(name string) (n, of int, asked bool) {
 		v := x.Query(name)
 		if v == "" {
@@ -179,10 +179,10 @@ func (x *Exchange) tagged(tags map[string]string) bool {
 }
 
 // nameFits tells whether a name fits the query's name__contains and its sisters.
-func (x *Exchange) nameFits(name string) bool { return x.textFits("name", name) }
+func (x *exchange) nameFits(name string) bool { return x.textFits("name", name) }
 
 // textFits is nameFits for a field of another name.
-func (x *Exchange) textFits(field, name string) bool {
+func (x *exchange) textFits(field, name string) bool {
 	for asked, values := range x.Queries() {
 		how, ok := strings.CutPrefix(asked, field+"__")
 		if !ok || values[0] == "" {

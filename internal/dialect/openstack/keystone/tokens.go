@@ -9,6 +9,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/login"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -16,8 +17,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
-func (a *API) tokenRoutes() []Route {
-	return []Route{
+func (a *API) tokenRoutes() []route {
+	return []route{
 		{Method: "GET", Path: "/", Open: true, Do: versions},
 		{Method: "GET", Path: "/v3", Open: true, Do: version},
 		{Method: "POST", Path: "/v3/auth/tokens", Open: true, Do: issue},
@@ -30,18 +31,18 @@ func (a *API) tokenRoutes() []Route {
 	}
 }
 
-func versions(x *Exchange) error {
+func versions(x *exchange) error {
 	token.WriteVersions(x.W, token.Keystone(x.API.Base(x.R)+"/v3/"))
 	return nil
 }
 
-func version(x *Exchange) error {
+func version(x *exchange) error {
 	token.WriteVersion(x.W, token.Keystone(x.API.Base(x.R)+"/v3/"))
 	return nil
 }
 
 // issue gives out a token.
-func issue(x *Exchange) error {
+func issue(x *exchange) error {
 	body, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, token.MaxRequest))
 	var big *http.MaxBytesError
 	switch {
@@ -116,7 +117,7 @@ func scopeOf(s token.Scope) login.Scope {
 }
 
 // tokenView is what a token says.
-func (x *Exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool) (token.Token, error) {
+func (x *exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool) (token.Token, error) {
 	v := token.Token{AuditIDs: []string{t.AuditID}, Issued: token.Time(t.Issued), Expires: token.Time(t.Expires),
 		User: token.TokenUser{ScopedRef: token.ScopedRef{ID: string(p.User), Name: p.UserName, Domain: x.domainRef(p.Domain, p.DomainName)}}}
 	for _, m := range t.Methods {
@@ -201,7 +202,7 @@ func refs(roles []ident.Role) (out []token.Ref) {
 
 // subject reads the token that a request is about, and whose it is. Its own user may do all with it; others must be
 // allowed verb on that user.
-func (x *Exchange) subject(verb string) (text string, p ident.Principal, t ident.Token, err error) {
+func (x *exchange) subject(verb string) (text string, p ident.Principal, t ident.Token, err error) {
 	text = x.R.Header.Get(token.SubjectHeader)
 	if text == "" {
 		return "", p, t, fail.Field(token.SubjectHeader, "the header is missing").Then("say which token is meant")
@@ -222,7 +223,7 @@ func (x *Exchange) subject(verb string) (text string, p ident.Principal, t ident
 }
 
 // validate tells what a token says.
-func validate(x *Exchange) error {
+func validate(x *exchange) error {
 	text, p, t, err := x.subject(call.Get)
 	if err != nil {
 		return err
@@ -236,7 +237,7 @@ func validate(x *Exchange) error {
 }
 
 // revoke ends a token.
-func revoke(x *Exchange) error {
+func revoke(x *exchange) error {
 	text, p, _, err := x.subject(call.Update)
 	if err != nil {
 		return err
@@ -251,19 +252,19 @@ func revoke(x *Exchange) error {
 }
 
 // catalog tells where the services are.
-func catalog(x *Exchange) error {
+func catalog(x *exchange) error {
 	all, err := x.services(x.Who.Project)
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"catalog": all, "links": x.Self("/v3/auth/catalog")})
+	wire.Write(x.W, http.StatusOK, map[string]any{"catalog": all, "links": x.Self("/v3/auth/catalog")})
 	return nil
 }
 
 // ownProjects lists the projects that the caller may have a token for: part of logging in, so no policy is asked.
-func ownProjects(x *Exchange) error { return x.projectsOf(x.Who) }
+func ownProjects(x *exchange) error { return x.projectsOf(x.Who) }
 
-func (x *Exchange) projectsOf(p ident.Principal) error {
+func (x *exchange) projectsOf(p ident.Principal) error {
 	var items []any
 	_ = x.domainID("") // looked up before the transaction, not in it
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
@@ -283,7 +284,7 @@ func (x *Exchange) projectsOf(p ident.Principal) error {
 }
 
 // ownDomains lists the caller's domain.
-func ownDomains(x *Exchange) error {
+func ownDomains(x *exchange) error {
 	var items []any
 	_ = x.domainID("")
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
@@ -301,7 +302,7 @@ func ownDomains(x *Exchange) error {
 }
 
 // ownSystem tells whether the caller may have a token for the system.
-func ownSystem(x *Exchange) error {
+func ownSystem(x *exchange) error {
 	system := []map[string]bool{}
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error { return x.API.Door.Ident.MarkCloud(tx, &x.Who) })
 	if err != nil {
@@ -310,6 +311,6 @@ func ownSystem(x *Exchange) error {
 	if x.Who.Cloud() {
 		system = append(system, map[string]bool{"all": true})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"system": system, "links": x.Self("/v3/auth/system")})
+	wire.Write(x.W, http.StatusOK, map[string]any{"system": system, "links": x.Self("/v3/auth/system")})
 	return nil
 }

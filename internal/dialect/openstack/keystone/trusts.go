@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -15,9 +16,9 @@ type TrustRow = kind.Row[ident.TrustSpec, ident.TrustStatus]
 
 const trustPath = "/v3/OS-TRUST/trusts"
 
-func (a *API) trustRoutes() []Route {
+func (a *API) trustRoutes() []route {
 	k := a.Kinds.Trust.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: trustPath, Kind: k, Verb: call.List, Do: listTrusts},
 		{Method: "POST", Path: trustPath, Kind: k, Verb: call.Create, Do: createTrust},
 		{Method: "GET", Path: trustPath + "/{trust_id}", Kind: k, Verb: call.Get, Do: showTrust},
@@ -28,29 +29,29 @@ func (a *API) trustRoutes() []Route {
 }
 
 // trust finds a trust, and the exchange to go on with: trusts are the business of both their users, so no policy is asked. One that is over is not there for OpenStack's clients.
-func (x *Exchange) trust() (*TrustRow, *Exchange, error) {
+func (x *exchange) trust() (*TrustRow, *Exchange, error) {
 	target := x.Param("trust_id")
 	if x.Who.Whole() {
 		y := x.asOwner("own trust")
-		if row, err := Get(y, x.API.Kinds.Trust, target); err == nil && (row.Spec.Trustor == string(x.Who.User) || row.Spec.Trustee == string(x.Who.User)) {
+		if row, err := wire.Get(&y.Exchange, x.API.Kinds.Trust, target); err == nil && (row.Spec.Trustor == string(x.Who.User) || row.Spec.Trustee == string(x.Who.User)) {
 			return x.running(row, y)
 		}
 	}
-	row, err := Get(x, x.API.Kinds.Trust, target)
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Trust, target)
 	if err != nil {
 		return nil, nil, err
 	}
 	return x.running(row, x)
 }
 
-func (x *Exchange) running(row *TrustRow, y *Exchange) (*TrustRow, *Exchange, error) {
+func (x *exchange) running(row *TrustRow, y *exchange) (*TrustRow, *Exchange, error) {
 	if end := row.Spec.Expires; !end.IsZero() && !x.API.Door.Now().Before(end) {
 		return nil, nil, fail.New(fail.NotFound, "the trust %s is over", row.ID)
 	}
 	return row, y, nil
 }
 
-func (x *Exchange) trustView(r *TrustRow) (map[string]any, error) {
+func (x *exchange) trustView(r *TrustRow) (map[string]any, error) {
 	self := trustPath + "/" + string(r.ID)
 	roles := []any{}
 	for _, p := range r.Spec.Policies {
@@ -70,8 +71,8 @@ func (x *Exchange) trustView(r *TrustRow) (map[string]any, error) {
 }
 
 // heldRole is a role by its id, with its name where the caller may know it.
-func (x *Exchange) heldRole(policy string) (any, error) {
-	row, err := Get(x, x.API.Kinds.Policy, policy)
+func (x *exchange) heldRole(policy string) (any, error) {
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, policy)
 	switch {
 	case fail.Is(err, fail.Denied), fail.Is(err, fail.NotFound):
 		return map[string]any{"id": policy}, nil
@@ -81,7 +82,7 @@ func (x *Exchange) heldRole(policy string) (any, error) {
 	return x.API.roleView(x, row), nil
 }
 
-func listTrusts(x *Exchange) error {
+func listTrusts(x *exchange) error {
 	trustor, trustee, me := x.Query("trustor_user_id"), x.Query("trustee_user_id"), string(x.Who.User)
 	y, domain, f := x, x.domain(nil), kind.Filter{}
 	if x.Who.Whole() && (trustor == me || trustee == me) {
@@ -94,7 +95,7 @@ func listTrusts(x *Exchange) error {
 	}
 	var failed error
 	now := x.API.Door.Now()
-	err := List(y, x.API.Kinds.Trust, "trusts", domain, f, func(r *TrustRow) bool {
+	err := List(&y.Exchange, x.API.Kinds.Trust, "trusts", domain, f, func(r *TrustRow) bool {
 		return (trustee == "" || trustee == r.Spec.Trustee) && (r.Spec.Expires.IsZero() || now.Before(r.Spec.Expires))
 	}, func(r *TrustRow) any {
 		v, err := y.trustView(r)
@@ -111,7 +112,7 @@ func listTrusts(x *Exchange) error {
 	return err
 }
 
-func createTrust(x *Exchange) error {
+func createTrust(x *exchange) error {
 	var b struct {
 		Trustor       *string      `json:"trustor_user_id"`
 		Trustee       *string      `json:"trustee_user_id"`
@@ -127,11 +128,11 @@ func createTrust(x *Exchange) error {
 	if err := x.Body("trust", &b); err != nil {
 		return err
 	}
-	s := Spec{}
-	Set(s, "trustor", b.Trustor)
-	Set(s, "trustee", b.Trustee)
-	Set(s, "project", b.Project)
-	Set(s, "impersonation", b.Impersonation)
+	s := wire.Spec{}
+	wire.Set(s, "trustor", b.Trustor)
+	wire.Set(s, "trustee", b.Trustee)
+	wire.Set(s, "project", b.Project)
+	wire.Set(s, "impersonation", b.Impersonation)
 	if b.Redelegate != nil && *b.Redelegate || b.Count != nil && *b.Count > 0 {
 		return fail.Field("trust.allow_redelegation", "what is lent cannot be lent on here").Then("let the trustor make another trust")
 	}
@@ -170,7 +171,7 @@ func createTrust(x *Exchange) error {
 	return x.One(http.StatusCreated, "trust", v)
 }
 
-func showTrust(x *Exchange) error {
+func showTrust(x *exchange) error {
 	row, _, err := x.trust()
 	if err != nil {
 		return err
@@ -183,7 +184,7 @@ func showTrust(x *Exchange) error {
 }
 
 // deleteTrust ends a trust: the trustor may, and who is allowed to by policy.
-func deleteTrust(x *Exchange) error {
+func deleteTrust(x *exchange) error {
 	row, y, err := x.trust()
 	if err != nil {
 		return err
@@ -197,7 +198,7 @@ func deleteTrust(x *Exchange) error {
 	return x.NoContent()
 }
 
-func trustRoles(x *Exchange) error {
+func trustRoles(x *exchange) error {
 	row, _, err := x.trust()
 	if err != nil {
 		return err
@@ -214,7 +215,7 @@ func trustRoles(x *Exchange) error {
 	return nil
 }
 
-func trustRole(x *Exchange) error {
+func trustRole(x *exchange) error {
 	row, _, err := x.trust()
 	if err != nil {
 		return err

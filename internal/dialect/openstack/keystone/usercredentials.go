@@ -3,6 +3,7 @@ package keystone
 import (
 	"net/http"
 
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -13,9 +14,9 @@ type UserCredentialRow = kind.Row[ident.UserCredentialSpec, ident.UserCredential
 
 const storedPath = "/v3/credentials"
 
-func (a *API) userCredentialRoutes() []Route {
+func (a *API) userCredentialRoutes() []route {
 	k := a.Kinds.UserCredential.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: storedPath, Kind: k, Verb: call.List, Do: listStored},
 		{Method: "POST", Path: storedPath, Kind: k, Verb: call.Create, Do: createStored},
 		{Method: "GET", Path: storedPath + "/{stored_id}", Kind: k, Verb: ident.Reveal, Do: showStored},
@@ -26,32 +27,32 @@ func (a *API) userCredentialRoutes() []Route {
 
 // mine tells whether something of a user is the caller's own, to see and change as it likes. An application credential
 // may only where it manages, for what is kept here opens more than it does itself.
-func (x *Exchange) mine(user string) bool {
+func (x *exchange) mine(user string) bool {
 	return user == string(x.Who.User) && x.Who.Agency == "" && x.Who.Narrow == nil && (!x.Who.Lent() || x.Who.Manages)
 }
 
 // asOwner is the exchange for what is the caller's own, in the cloud's name and with the caller as the author;
 // what names it in the audit log.
-func (x *Exchange) asOwner(what string) *Exchange {
+func (x *exchange) asOwner(what string) *exchange {
 	y := *x
 	y.Call.Principal, y.Call.Domain = ident.OnBehalf(x.Who, what), ""
 	return &y
 }
 
 // stored finds a credential, and the exchange to go on with: the owner's where it is the caller's own.
-func (x *Exchange) stored(target string) (*UserCredentialRow, *Exchange, error) {
+func (x *exchange) stored(target string) (*UserCredentialRow, *Exchange, error) {
 	if x.mine(string(x.Who.User)) {
 		y := x.asOwner("own credential")
-		if row, err := Get(y, x.API.Kinds.UserCredential, target); err == nil && x.mine(row.Spec.User) {
+		if row, err := wire.Get(&y.Exchange, x.API.Kinds.UserCredential, target); err == nil && x.mine(row.Spec.User) {
 			return row, y, nil
 		}
 	}
-	row, err := Get(x, x.API.Kinds.UserCredential, target)
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.UserCredential, target)
 	return row, x, err
 }
 
 // blob reveals what is kept.
-func (x *Exchange) blob(r *UserCredentialRow) (blob string, err error) {
+func (x *exchange) blob(r *UserCredentialRow) (blob string, err error) {
 	_, err = x.Do(x.API.Kinds.UserCredential.D, ident.Reveal, string(r.ID), func(c *call.Call) {
 		c.Domain = string(r.Domain)
 		c.Stream.Emit = func(v any) error {
@@ -64,7 +65,7 @@ func (x *Exchange) blob(r *UserCredentialRow) (blob string, err error) {
 	return blob, err
 }
 
-func (x *Exchange) storedView(r *UserCredentialRow) (map[string]any, error) {
+func (x *exchange) storedView(r *UserCredentialRow) (map[string]any, error) {
 	blob, err := x.blob(r)
 	v := map[string]any{"id": r.ID, "type": r.Spec.Type, "blob": blob, "user_id": r.Spec.User, "project_id": nil, "links": x.Self(storedPath + "/" + string(r.ID))}
 	if r.Spec.Project != "" {
@@ -74,7 +75,7 @@ func (x *Exchange) storedView(r *UserCredentialRow) (map[string]any, error) {
 }
 
 // listStored shows the blobs of the caller's own only: others' are read one by one, each with its entry in the audit log.
-func listStored(x *Exchange) error {
+func listStored(x *exchange) error {
 	f, kindOf := kind.Filter{}, x.Query("type")
 	y, domain, own := x, x.domain(nil), false
 	if u := x.Query("user_id"); u != "" {
@@ -84,7 +85,7 @@ func listStored(x *Exchange) error {
 		}
 	}
 	var failed error
-	err := List(y, x.API.Kinds.UserCredential, "credentials", domain, f, func(r *UserCredentialRow) bool {
+	err := List(&y.Exchange, x.API.Kinds.UserCredential, "credentials", domain, f, func(r *UserCredentialRow) bool {
 		return kindOf == "" || kindOf == r.Spec.Type
 	}, func(r *UserCredentialRow) any {
 		v := map[string]any{"id": r.ID, "type": r.Spec.Type, "blob": "", "user_id": r.Spec.User, "project_id": r.Spec.Project, "links": x.Self(storedPath + "/" + string(r.ID))}
@@ -106,16 +107,16 @@ type storedBody struct {
 	ProjectID *string `json:"project_id"`
 }
 
-func (b *storedBody) spec() Spec {
-	s := Spec{}
-	Set(s, "type", b.Type)
-	Set(s, "blob", b.Blob)
-	Set(s, "user", b.UserID)
-	Set(s, "project", b.ProjectID)
+func (b *storedBody) spec() wire.Spec {
+	s := wire.Spec{}
+	wire.Set(s, "type", b.Type)
+	wire.Set(s, "blob", b.Blob)
+	wire.Set(s, "user", b.UserID)
+	wire.Set(s, "project", b.ProjectID)
 	return s
 }
 
-func createStored(x *Exchange) error {
+func createStored(x *exchange) error {
 	var b storedBody
 	if err := x.Body("credential", &b); err != nil {
 		return err
@@ -135,7 +136,7 @@ func createStored(x *Exchange) error {
 	return x.One(http.StatusCreated, "credential", v)
 }
 
-func (x *Exchange) keep(domain string, s Spec) (*UserCredentialRow, error) {
+func (x *exchange) keep(domain string, s wire.Spec) (*UserCredentialRow, error) {
 	row, err := x.Do(x.API.Kinds.UserCredential.D, call.Create, "", func(c *call.Call) { c.Domain, c.Spec = domain, s.JSON() })
 	if err != nil {
 		return nil, err
@@ -143,7 +144,7 @@ func (x *Exchange) keep(domain string, s Spec) (*UserCredentialRow, error) {
 	return row.(*UserCredentialRow), nil
 }
 
-func showStored(x *Exchange) error {
+func showStored(x *exchange) error {
 	row, y, err := x.stored(x.Param("stored_id"))
 	if err != nil {
 		return err
@@ -155,7 +156,7 @@ func showStored(x *Exchange) error {
 	return x.One(http.StatusOK, "credential", v)
 }
 
-func updateStored(x *Exchange) error {
+func updateStored(x *exchange) error {
 	var b storedBody
 	if err := x.Body("credential", &b); err != nil {
 		return err
@@ -175,7 +176,7 @@ func updateStored(x *Exchange) error {
 	return x.One(http.StatusOK, "credential", v)
 }
 
-func deleteStored(x *Exchange) error {
+func deleteStored(x *exchange) error {
 	row, y, err := x.stored(x.Param("stored_id"))
 	if err != nil {
 		return err

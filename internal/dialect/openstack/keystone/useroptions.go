@@ -3,12 +3,13 @@ package keystone
 import (
 	"slices"
 
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
 // options are Keystone's options of a user that this cloud has too: passwords that do not expire, and users who always need a
 // second factor. A rule for several factors that asks for less is refused, for whoever has a factor is always asked for it.
-func (b *userBody) options(s Spec) error {
+func (b *userBody) options(s wire.Spec) error {
 	for name, v := range b.Options {
 		switch on, isFlag := v.(bool); {
 		case name == "ignore_password_expiry" && (isFlag || v == nil):

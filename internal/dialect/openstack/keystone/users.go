@@ -4,15 +4,16 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/ledger"
 )
 
-func (a *API) userRoutes() []Route {
+func (a *API) userRoutes() []route {
 	k := a.Kinds.User.D
-	return []Route{
+	return []route{
 		{Method: "GET", Path: "/v3/users", Kind: k, Verb: call.List, Do: listUsers},
 		{Method: "POST", Path: "/v3/users", Kind: k, Verb: call.Create, Do: createUser},
 		{Method: "GET", Path: "/v3/users/{user_id}", Kind: k, Verb: call.Get, Do: showUser},
@@ -25,13 +26,13 @@ func (a *API) userRoutes() []Route {
 }
 
 // UserView is a user on the wire.
-func (x *Exchange) UserView(r *UserRow) token.UserView {
+func (x *exchange) UserView(r *UserRow) token.UserView {
 	return token.UserView{ID: string(r.ID), Name: r.Name, DomainID: x.domainID(r.Domain), Description: r.Spec.Description, Email: r.Spec.Email,
 		Enabled: !r.Spec.Disabled, DefaultProject: r.Spec.DefaultProject,
 		Options: userOptions(r.Spec.PasswordNeverExpires, r.Spec.LoginProtection), Links: x.Self("/v3/users/" + string(r.ID))}
 }
 
-func (x *Exchange) userShown(r *UserRow) any { return withForeign(x.UserView(r), r.Spec.Foreign) }
+func (x *exchange) userShown(r *UserRow) any { return withForeign(x.UserView(r), r.Spec.Foreign) }
 
 type userBody struct {
 	Name           *string        `json:"name"`
@@ -45,26 +46,26 @@ type userBody struct {
 }
 
 func (b *userBody) apply(c *call.Call, foreign *string) {
-	s := Spec{}
-	Set(s, "foreign", foreign)
-	Set(s, "password", b.Password)
-	Set(s, "email", b.Email)
-	Set(s, "description", b.Description)
-	Set(s, "default_project", b.DefaultProject)
-	Not(s, "disabled", b.Enabled)
+	s := wire.Spec{}
+	wire.Set(s, "foreign", foreign)
+	wire.Set(s, "password", b.Password)
+	wire.Set(s, "email", b.Email)
+	wire.Set(s, "description", b.Description)
+	wire.Set(s, "default_project", b.DefaultProject)
+	wire.Not(s, "disabled", b.Enabled)
 	_ = b.options(s) // check found nothing wrong with them
 	c.Name, c.Spec = b.Name, s.JSON()
 }
 
 // check refuses what this cloud's users cannot be.
-func (b *userBody) check() error { return b.options(Spec{}) }
+func (b *userBody) check() error { return b.options(wire.Spec{}) }
 
-func listUsers(x *Exchange) error {
-	return List(x, x.API.Kinds.User, "users", x.domain(nil), x.byName(), func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
+func listUsers(x *exchange) error {
+	return List(&x.Exchange, x.API.Kinds.User, "users", x.domain(nil), x.byName(), func(r *UserRow) bool { return x.fits(&r.Meta, r.Spec.Disabled) },
 		func(r *UserRow) any { return x.userShown(r) })
 }
 
-func createUser(x *Exchange) error {
+func createUser(x *exchange) error {
 	var b userBody
 	more, err := x.Kept("user", &b)
 	if err == nil {
@@ -80,15 +81,15 @@ func createUser(x *Exchange) error {
 	return x.One(http.StatusCreated, "user", x.userShown(row.(*UserRow)))
 }
 
-func showUser(x *Exchange) error {
-	row, err := Get(x, x.API.Kinds.User, x.Param("user_id"))
+func showUser(x *exchange) error {
+	row, err := wire.Get(&x.Exchange, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
 	return x.One(http.StatusOK, "user", x.userShown(row))
 }
 
-func updateUser(x *Exchange) error {
+func updateUser(x *exchange) error {
 	var b userBody
 	more, err := x.Kept("user", &b)
 	if err == nil {
@@ -108,7 +109,7 @@ func updateUser(x *Exchange) error {
 	return x.One(http.StatusOK, "user", x.userShown(row.(*UserRow)))
 }
 
-func deleteUser(x *Exchange) error {
+func deleteUser(x *exchange) error {
 	if _, err := x.Do(x.API.Kinds.User.D, call.Delete, x.Param("user_id"), nil); err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func deleteUser(x *Exchange) error {
 
 // changePassword lets users change their own password: whoever knows the old one may, no policy is asked. The change
 // itself goes through the door in the cloud's name, with the user as its author.
-func changePassword(x *Exchange) error {
+func changePassword(x *exchange) error {
 	var b struct {
 		Password *string `json:"password"`
 		Original *string `json:"original_password"`
@@ -138,7 +139,7 @@ func changePassword(x *Exchange) error {
 }
 
 // ChangeOwnPassword sets the password of the caller, who shows to know the old one.
-func (x *Exchange) ChangeOwnPassword(old, password string) error {
+func (x *exchange) ChangeOwnPassword(old, password string) error {
 	c := x.Call
 	if _, err := x.API.Door.Ident.ByPassword(x.R.Context(), string(x.Who.Domain), string(x.Who.User), old, c.Source); err != nil {
 		e := ledger.Entry{Domain: x.Who.Domain, Actor: x.Who.String(), ActorID: x.Who.User, Source: c.Source, Agent: c.Agent, Dialect: c.Dialect,
@@ -151,19 +152,19 @@ func (x *Exchange) ChangeOwnPassword(old, password string) error {
 	}
 	_, err := x.Do(x.API.Kinds.User.D, call.Update, string(x.Who.User), func(c *call.Call) {
 		c.Principal = ident.Principal{Method: ident.BySystem, User: x.Who.User, UserName: x.Who.UserName + " (own password)", Domain: x.Who.Domain}
-		c.Domain, c.Spec = "", Spec{"password": password, "password_reset": false}.JSON()
+		c.Domain, c.Spec = "", wire.Spec{"password": password, "password_reset": false}.JSON()
 	})
 	return err
 }
 
-func groupsOfUser(x *Exchange) error {
-	u, err := Get(x, x.API.Kinds.User, x.Param("user_id"))
+func groupsOfUser(x *exchange) error {
+	u, err := wire.Get(&x.Exchange, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
 	items := make([]any, 0, len(u.Spec.Groups))
 	for _, g := range u.Spec.Groups {
-		row, err := Get(x, x.API.Kinds.Group, g)
+		row, err := wire.Get(&x.Exchange, x.API.Kinds.Group, g)
 		if err != nil {
 			return err
 		}
@@ -176,11 +177,11 @@ func groupsOfUser(x *Exchange) error {
 }
 
 // projectsOfUser lists the projects in which somebody has a role. For oneself that is part of logging in.
-func projectsOfUser(x *Exchange) error {
+func projectsOfUser(x *exchange) error {
 	if x.Param("user_id") == string(x.Who.User) {
 		return x.projectsOf(x.Who)
 	}
-	u, err := Get(x, x.API.Kinds.User, x.Param("user_id"))
+	u, err := wire.Get(&x.Exchange, x.API.Kinds.User, x.Param("user_id"))
 	if err != nil {
 		return err
 	}
@@ -188,9 +189,9 @@ func projectsOfUser(x *Exchange) error {
 }
 
 // changeGroups edits the groups a user is in, again where somebody else changed the user meanwhile.
-func (x *Exchange) changeGroups(user string, edit func([]string) ([]string, error)) error {
+func (x *exchange) changeGroups(user string, edit func([]string) ([]string, error)) error {
 	for try := 0; ; try++ {
-		u, err := Get(x, x.API.Kinds.User, user)
+		u, err := wire.Get(&x.Exchange, x.API.Kinds.User, user)
 		if err != nil {
 			return err
 		}
@@ -199,10 +200,10 @@ func (x *Exchange) changeGroups(user string, edit func([]string) ([]string, erro
 			return err
 		}
 		_, err = x.Do(x.API.Kinds.User.D, call.Update, string(u.ID), func(c *call.Call) {
-			c.IfRevision, c.Spec = u.Revision, Spec{"groups": groups}.JSON()
+			c.IfRevision, c.Spec = u.Revision, wire.Spec{"groups": groups}.JSON()
 		})
 		if !fail.Is(err, fail.Conflict) || try == 5 {
-			return Named(err)
+			return wire.Named(err)
 		}
 	}
 }

@@ -7,9 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -17,26 +16,26 @@ import (
 )
 
 // discovery tells which versions there are.
-func (a *API) discovery() []keystone.Route {
-	return []keystone.Route{
+func (a *API) discovery() []wire.Route {
+	return []wire.Route{
 		{Method: "GET", Path: "/", Open: true, Do: a.versions},
 		{Method: "GET", Path: "/v2.0", Open: true, Do: a.version},
 		{Method: "GET", Path: "/v2.0/", Open: true, Do: a.version},
 	}
 }
 
-func (a *API) versions(x *keystone.Exchange) error {
-	token.Write(x.W, http.StatusOK, map[string]any{"versions": []any{map[string]any{"id": "v2.0", "status": "CURRENT",
+func (a *API) versions(x *wire.Exchange) error {
+	wire.Write(x.W, http.StatusOK, map[string]any{"versions": []any{map[string]any{"id": "v2.0", "status": "CURRENT",
 		"links": []any{map[string]string{"rel": "self", "href": a.Base(x.R) + "/v2.0/"}}}}})
 	return nil
 }
 
-func (a *API) version(x *keystone.Exchange) error {
+func (a *API) version(x *wire.Exchange) error {
 	var out []any
 	for _, r := range []string{"network", "subnet", "port", "router", "floatingip", "security-group", "security-group-rule", "address-group"} {
 		out = append(out, map[string]any{"name": r, "collection": r + "s", "links": []any{map[string]string{"rel": "self", "href": a.Base(x.R) + "/v2.0/" + r + "s"}}})
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"resources": out})
+	wire.Write(x.W, http.StatusOK, map[string]any{"resources": out})
 	return nil
 }
 
@@ -49,9 +48,9 @@ var extensions = map[string]string{"router": "Neutron L3 Router", "extraroute": 
 	"dns-integration": "DNS Integration", "subnet_allocation": "Subnet Allocation", "binding": "Port Binding", "pagination": "Pagination support", "sorting": "Sorting support", "fip-port-details": "Floating IP Port Details Extension",
 	"ip-substring-filtering": "IP address substring filtering", "agent": "agent", "ext-gw-mode": "Neutron L3 Configurable external gateway mode", "network-ip-availability": "Network IP Availability"}
 
-func (a *API) aboutRoutes() []keystone.Route {
+func (a *API) aboutRoutes() []wire.Route {
 	k, q := a.n.VPC.D, "/v2.0/quotas"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "GET", Path: "/v2.0/extensions", Do: a.listExtensions},
 		{Method: "GET", Path: "/v2.0/extensions/{alias}", Do: a.showExtension},
 		{Method: "GET", Path: "/v2.0/availability_zones", Do: a.zones},
@@ -73,7 +72,7 @@ func (a *API) extension(alias string) map[string]any {
 	return map[string]any{"alias": alias, "name": extensions[alias], "description": extensions[alias], "links": []any{}, "updated": "2024-01-01T00:00:00-00:00"}
 }
 
-func (a *API) listExtensions(x *keystone.Exchange) error {
+func (a *API) listExtensions(x *wire.Exchange) error {
 	var items []map[string]any
 	for _, alias := range slices.Sorted(maps.Keys(extensions)) {
 		items = append(items, a.extension(alias))
@@ -81,21 +80,21 @@ func (a *API) listExtensions(x *keystone.Exchange) error {
 	return list(x, "extensions", items)
 }
 
-func (a *API) showExtension(x *keystone.Exchange) error {
+func (a *API) showExtension(x *wire.Exchange) error {
 	if _, there := extensions[x.Param("alias")]; !there {
 		return fail.New(fail.NotFound, "there is no extension %q", x.Param("alias"))
 	}
 	return one(x, http.StatusOK, "extension", a.extension(x.Param("alias")))
 }
 
-func (a *API) zones(x *keystone.Exchange) error {
+func (a *API) zones(x *wire.Exchange) error {
 	return list(x, "availability_zones", []map[string]any{{"name": a.n.Zone, "state": "available", "resource": "network"}, {"name": a.n.Zone, "state": "available", "resource": "router"}})
 }
 
 // empty answers a list of what this cloud has none of.
-func empty(plural string) func(*keystone.Exchange) error {
-	return func(x *keystone.Exchange) error {
-		token.Write(x.W, http.StatusOK, map[string]any{plural: []any{}})
+func empty(plural string) func(*wire.Exchange) error {
+	return func(x *wire.Exchange) error {
+		wire.Write(x.W, http.StatusOK, map[string]any{plural: []any{}})
 		return nil
 	}
 }
@@ -105,41 +104,41 @@ var quotas = rest.Quotas{Dims: map[string]ledger.Dim{"network": "network.subnets
 	"security_group": "network.security-groups", "security_group_rule": "network.security-rules", "address_group": "network.address-groups"},
 	Fixed: map[string]int64{"rbac_policy": -1, "subnetpool": -1, "trunk": -1}}
 
-func (a *API) quota(x *keystone.Exchange, limits map[string]any, err error) error {
+func (a *API) quota(x *wire.Exchange, limits map[string]any, err error) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"quota": limits})
+	wire.Write(x.W, http.StatusOK, map[string]any{"quota": limits})
 	return nil
 }
 
-func (a *API) listQuotas(x *keystone.Exchange) error {
+func (a *API) listQuotas(x *wire.Exchange) error {
 	limits, err := quotas.Limits(x, "")
 	if err != nil {
 		return err
 	}
 	limits["tenant_id"], limits["project_id"] = x.Who.Project, x.Who.Project
-	token.Write(x.W, http.StatusOK, map[string]any{"quotas": []any{limits}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"quotas": []any{limits}})
 	return nil
 }
 
-func (a *API) showQuota(x *keystone.Exchange) error {
+func (a *API) showQuota(x *wire.Exchange) error {
 	limits, err := quotas.Limits(x, x.Param("project_id"))
 	return a.quota(x, limits, err)
 }
 
-func (a *API) defaultQuota(x *keystone.Exchange) error {
+func (a *API) defaultQuota(x *wire.Exchange) error {
 	_, err := quotas.Of(x, x.Param("project_id"))
 	return a.quota(x, quotas.Defaults(x), err)
 }
 
-func (a *API) detailQuota(x *keystone.Exchange) error {
+func (a *API) detailQuota(x *wire.Exchange) error {
 	limits, err := quotas.Detail(x, x.Param("project_id"), "used")
 	return a.quota(x, limits, err)
 }
 
 // setQuota is for operators. Limits below what is used are refused where check_limit asks for that.
-func (a *API) setQuota(x *keystone.Exchange) error {
+func (a *API) setQuota(x *wire.Exchange) error {
 	if err := quotas.May(x, x.Param("project_id")); err != nil {
 		return err
 	}
@@ -153,7 +152,7 @@ func (a *API) setQuota(x *keystone.Exchange) error {
 	return a.showQuota(x)
 }
 
-func (a *API) resetQuota(x *keystone.Exchange) error {
+func (a *API) resetQuota(x *wire.Exchange) error {
 	if err := quotas.Drop(x, x.Param("project_id")); err != nil {
 		return err
 	}
@@ -165,24 +164,24 @@ func (a *API) taggable() map[string]*kind.Def {
 	return map[string]*kind.Def{"networks": a.n.Subnet.D, "ports": a.n.Port.D, "routers": a.n.VPC.D, "floatingips": a.n.PublicIP.D, "security-groups": a.n.Group.D, "security_groups": a.n.Group.D}
 }
 
-func (a *API) tagRoutes() []keystone.Route {
-	var out []keystone.Route
+func (a *API) tagRoutes() []wire.Route {
+	var out []wire.Route
 	for _, what := range slices.Sorted(maps.Keys(a.taggable())) {
 		t := tags{a.taggable()[what]}
 		p := "/v2.0/" + what + "/{resource_id}/tags"
-		out = append(out, keystone.Route{Method: "GET", Path: p, Kind: t.k, Verb: call.Get, Do: t.list},
-			keystone.Route{Method: "PUT", Path: p, Kind: t.k, Verb: call.Update, Do: t.replace},
-			keystone.Route{Method: "DELETE", Path: p, Kind: t.k, Verb: call.Update, Do: t.clear},
-			keystone.Route{Method: "GET", Path: p + "/{key}", Kind: t.k, Verb: call.Get, Do: t.show},
-			keystone.Route{Method: "PUT", Path: p + "/{key}", Kind: t.k, Verb: call.Update, Do: t.add},
-			keystone.Route{Method: "DELETE", Path: p + "/{key}", Kind: t.k, Verb: call.Update, Do: t.remove})
+		out = append(out, wire.Route{Method: "GET", Path: p, Kind: t.k, Verb: call.Get, Do: t.list},
+			wire.Route{Method: "PUT", Path: p, Kind: t.k, Verb: call.Update, Do: t.replace},
+			wire.Route{Method: "DELETE", Path: p, Kind: t.k, Verb: call.Update, Do: t.clear},
+			wire.Route{Method: "GET", Path: p + "/{key}", Kind: t.k, Verb: call.Get, Do: t.show},
+			wire.Route{Method: "PUT", Path: p + "/{key}", Kind: t.k, Verb: call.Update, Do: t.add},
+			wire.Route{Method: "DELETE", Path: p + "/{key}", Kind: t.k, Verb: call.Update, Do: t.remove})
 	}
 	return out
 }
 
 type tags struct{ k *kind.Def }
 
-func (t tags) row(x *keystone.Exchange) (*kind.Meta, error) {
+func (t tags) row(x *wire.Exchange) (*kind.Meta, error) {
 	r, err := x.Do(t.k, call.Get, x.Param("resource_id"), nil)
 	if err != nil {
 		return nil, err
@@ -190,16 +189,16 @@ func (t tags) row(x *keystone.Exchange) (*kind.Meta, error) {
 	return r.M(), nil
 }
 
-func (t tags) list(x *keystone.Exchange) error {
+func (t tags) list(x *wire.Exchange) error {
 	m, err := t.row(x)
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"tags": rest.Tags(m)})
+	wire.Write(x.W, http.StatusOK, map[string]any{"tags": rest.Tags(m)})
 	return nil
 }
 
-func (t tags) show(x *keystone.Exchange) error {
+func (t tags) show(x *wire.Exchange) error {
 	m, err := t.row(x)
 	if err != nil {
 		return err
@@ -211,7 +210,7 @@ func (t tags) show(x *keystone.Exchange) error {
 }
 
 // change edits the tags of a row, as long as nobody else does at the same time.
-func (t tags) change(x *keystone.Exchange, status int, f func(map[string]string) error) error {
+func (t tags) change(x *wire.Exchange, status int, f func(map[string]string) error) error {
 	for try := 0; ; try++ {
 		m, err := t.row(x)
 		if err != nil {
@@ -228,7 +227,7 @@ func (t tags) change(x *keystone.Exchange, status int, f func(map[string]string)
 		}
 		if err == nil {
 			if status == http.StatusOK {
-				token.Write(x.W, status, map[string]any{"tags": rest.Tags(r.M())})
+				wire.Write(x.W, status, map[string]any{"tags": rest.Tags(r.M())})
 				return nil
 			}
 			x.W.WriteHeader(status)
@@ -246,7 +245,7 @@ func put(now map[string]string, tag string) {
 	now[k] = v
 }
 
-func (t tags) replace(x *keystone.Exchange) error {
+func (t tags) replace(x *wire.Exchange) error {
 	var b struct {
 		Tags []string `json:"tags"`
 	}
@@ -262,15 +261,15 @@ func (t tags) replace(x *keystone.Exchange) error {
 	})
 }
 
-func (t tags) clear(x *keystone.Exchange) error {
+func (t tags) clear(x *wire.Exchange) error {
 	return t.change(x, http.StatusNoContent, func(now map[string]string) error { clear(now); return nil })
 }
 
-func (t tags) add(x *keystone.Exchange) error {
+func (t tags) add(x *wire.Exchange) error {
 	return t.change(x, http.StatusCreated, func(now map[string]string) error { put(now, x.Param("key")); return nil })
 }
 
-func (t tags) remove(x *keystone.Exchange) error {
+func (t tags) remove(x *wire.Exchange) error {
 	return t.change(x, http.StatusNoContent, func(now map[string]string) error {
 		k, _, _ := strings.Cut(x.Param("key"), "=")
 		if _, there := now[k]; !there {

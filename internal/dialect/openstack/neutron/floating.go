@@ -4,15 +4,15 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
-func (a *API) floatingRoutes() []keystone.Route {
+func (a *API) floatingRoutes() []wire.Route {
 	k := a.n.PublicIP.D
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: "/v2.0/floatingips", Kind: k, Verb: call.Create, Do: a.createFloating},
 		{Method: "GET", Path: "/v2.0/floatingips", Kind: k, Verb: call.List, Do: a.listFloating},
 		{Method: "GET", Path: "/v2.0/floatingips/{publicip_id}", Kind: k, Verb: call.Get, Do: a.showFloating},
@@ -34,11 +34,11 @@ func (a *API) floatingView(r *publicRow, ports map[string]*portRow) map[string]a
 }
 
 // portsOf reads the ports that addresses lead to.
-func (a *API) portsOf(x *keystone.Exchange, rows ...*publicRow) map[string]*portRow {
+func (a *API) portsOf(x *wire.Exchange, rows ...*publicRow) map[string]*portRow {
 	out := map[string]*portRow{}
 	for _, r := range rows {
 		if r.Spec.Port != "" {
-			if p, err := keystone.Get(x, a.n.Port, r.Spec.Port); err == nil { // who may not see it learns no more of it
+			if p, err := wire.Get(x, a.n.Port, r.Spec.Port); err == nil { // who may not see it learns no more of it
 				out[r.Spec.Port] = p
 			}
 		}
@@ -57,8 +57,8 @@ type floatingBody struct {
 	Tenant      string        `json:"tenant_id"`
 }
 
-func (b *floatingBody) spec() keystone.Spec {
-	s := keystone.Spec{}
+func (b *floatingBody) spec() wire.Spec {
+	s := wire.Spec{}
 	set(s, "port", b.Port)
 	set(s, "private", b.Fixed)
 	if b.Port.Given && !b.Fixed.Given {
@@ -68,7 +68,7 @@ func (b *floatingBody) spec() keystone.Spec {
 	return s
 }
 
-func (a *API) createFloating(x *keystone.Exchange) error {
+func (a *API) createFloating(x *wire.Exchange) error {
 	var b floatingBody
 	plain, err := body(x, "floatingip", &b)
 	if err != nil {
@@ -96,7 +96,7 @@ func (a *API) createFloating(x *keystone.Exchange) error {
 	return one(x, http.StatusCreated, "floatingip", a.floatingView(p, a.portsOf(x, p)))
 }
 
-func (a *API) listFloating(x *keystone.Exchange) error {
+func (a *API) listFloating(x *wire.Exchange) error {
 	rows, err := all(x, a.n.PublicIP, "", "")
 	if err != nil {
 		return err
@@ -109,15 +109,15 @@ func (a *API) listFloating(x *keystone.Exchange) error {
 	return list(x, "floatingips", items)
 }
 
-func (a *API) showFloating(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.PublicIP, x.Param("publicip_id"))
+func (a *API) showFloating(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.PublicIP, x.Param("publicip_id"))
 	if err != nil {
 		return err
 	}
 	return one(x, http.StatusOK, "floatingip", a.floatingView(r, a.portsOf(x, r)))
 }
 
-func (a *API) updateFloating(x *keystone.Exchange) error {
+func (a *API) updateFloating(x *wire.Exchange) error {
 	var b floatingBody
 	plain, err := body(x, "floatingip", &b)
 	if err != nil {
@@ -134,9 +134,9 @@ func (a *API) updateFloating(x *keystone.Exchange) error {
 	return one(x, http.StatusOK, "floatingip", a.floatingView(p, a.portsOf(x, p)))
 }
 
-func (a *API) addressGroupRoutes() []keystone.Route {
+func (a *API) addressGroupRoutes() []wire.Route {
 	k, one := a.n.AddressGroup.D, "/v2.0/address-groups/{address_group_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: "/v2.0/address-groups", Kind: k, Verb: call.Create, Do: a.createAddresses},
 		{Method: "GET", Path: "/v2.0/address-groups", Kind: k, Verb: call.List, Do: a.listAddresses},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: a.showAddresses},
@@ -161,13 +161,13 @@ type addressesBody struct {
 }
 
 // createAddresses makes a group of the family of its first address; without one, of IPv4.
-func (a *API) createAddresses(x *keystone.Exchange) error {
+func (a *API) createAddresses(x *wire.Exchange) error {
 	var b addressesBody
 	if _, err := body(x, "address_group", &b); err != nil {
 		return err
 	}
 	inProject(x, b.Project, b.Tenant)
-	s := keystone.Spec{"addresses": append([]string{}, b.Addresses...), "max": 100}
+	s := wire.Spec{"addresses": append([]string{}, b.Addresses...), "max": 100}
 	set(s, "description", b.Description)
 	s["ipv6"] = len(b.Addresses) > 0 && slices.Contains([]byte(b.Addresses[0]), ':')
 	r, err := create(x, a.n.AddressGroup.D, b.Name.V, s)
@@ -177,7 +177,7 @@ func (a *API) createAddresses(x *keystone.Exchange) error {
 	return one(x, http.StatusCreated, "address_group", addressesView(r.(*addressesRow)))
 }
 
-func (a *API) listAddresses(x *keystone.Exchange) error {
+func (a *API) listAddresses(x *wire.Exchange) error {
 	rows, err := all(x, a.n.AddressGroup, "", "")
 	if err != nil {
 		return err
@@ -189,20 +189,20 @@ func (a *API) listAddresses(x *keystone.Exchange) error {
 	return list(x, "address_groups", items)
 }
 
-func (a *API) showAddresses(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.AddressGroup, x.Param("address_group_id"))
+func (a *API) showAddresses(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.AddressGroup, x.Param("address_group_id"))
 	if err != nil {
 		return err
 	}
 	return one(x, http.StatusOK, "address_group", addressesView(r))
 }
 
-func (a *API) updateAddresses(x *keystone.Exchange) error {
+func (a *API) updateAddresses(x *wire.Exchange) error {
 	var b addressesBody
 	if _, err := body(x, "address_group", &b); err != nil {
 		return err
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	set(s, "description", b.Description)
 	r, err := a.changed(x, a.n.AddressGroup.D, x.Param("address_group_id"), b.Name, s)
 	if err != nil {
@@ -211,7 +211,7 @@ func (a *API) updateAddresses(x *keystone.Exchange) error {
 	return one(x, http.StatusOK, "address_group", addressesView(r.(*addressesRow)))
 }
 
-func (a *API) changeAddresses(x *keystone.Exchange, f func(now, named []string) []string) error {
+func (a *API) changeAddresses(x *wire.Exchange, f func(now, named []string) []string) error {
 	var b struct {
 		Addresses []string `json:"addresses"`
 	}
@@ -219,11 +219,11 @@ func (a *API) changeAddresses(x *keystone.Exchange, f func(now, named []string) 
 		return err
 	}
 	for try := 0; ; try++ {
-		r, err := keystone.Get(x, a.n.AddressGroup, x.Param("address_group_id"))
+		r, err := wire.Get(x, a.n.AddressGroup, x.Param("address_group_id"))
 		if err != nil {
 			return err
 		}
-		s := keystone.Spec{"addresses": append([]string{}, f(slices.Clone(r.Spec.Addresses), b.Addresses)...)}
+		s := wire.Spec{"addresses": append([]string{}, f(slices.Clone(r.Spec.Addresses), b.Addresses)...)}
 		now, err := x.Do(a.n.AddressGroup.D, call.Update, string(r.ID), func(c *call.Call) { c.Spec, c.IfRevision = s.JSON(), r.Revision })
 		if err == nil {
 			return one(x, http.StatusOK, "address_group", addressesView(now.(*addressesRow)))
@@ -234,7 +234,7 @@ func (a *API) changeAddresses(x *keystone.Exchange, f func(now, named []string) 
 	}
 }
 
-func (a *API) addAddresses(x *keystone.Exchange) error {
+func (a *API) addAddresses(x *wire.Exchange) error {
 	return a.changeAddresses(x, func(now, named []string) []string {
 		for _, n := range named {
 			if !slices.Contains(now, n) {
@@ -245,7 +245,7 @@ func (a *API) addAddresses(x *keystone.Exchange) error {
 	})
 }
 
-func (a *API) removeAddresses(x *keystone.Exchange) error {
+func (a *API) removeAddresses(x *wire.Exchange) error {
 	return a.changeAddresses(x, func(now, named []string) []string {
 		return slices.DeleteFunc(now, func(s string) bool { return slices.Contains(named, s) })
 	})

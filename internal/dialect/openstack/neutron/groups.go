@@ -6,16 +6,15 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
-func (a *API) groupRoutes() []keystone.Route {
+func (a *API) groupRoutes() []wire.Route {
 	g, r := a.n.Group.D, a.n.Rule.D
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: "/v2.0/security-groups", Kind: g, Verb: call.Create, Do: a.createGroup},
 		{Method: "GET", Path: "/v2.0/security-groups", Kind: g, Verb: call.List, Do: a.listGroups},
 		{Method: "GET", Path: "/v2.0/security-groups/{security_group_id}", Kind: g, Verb: call.Get, Do: a.showGroup},
@@ -85,16 +84,16 @@ type groupBody struct {
 	Tenant      string        `json:"tenant_id"`
 }
 
-func (b *groupBody) spec() (keystone.Spec, error) {
+func (b *groupBody) spec() (wire.Spec, error) {
 	if b.Stateful != nil && !*b.Stateful {
 		return nil, fail.New(fail.Unsupported, "groups remember connections here").Then("leave stateful out")
 	}
-	s := keystone.Spec{}
+	s := wire.Spec{}
 	set(s, "description", b.Description)
 	return s, nil
 }
 
-func (a *API) createGroup(x *keystone.Exchange) error {
+func (a *API) createGroup(x *wire.Exchange) error {
 	var b groupBody
 	if _, err := body(x, "security_group", &b); err != nil {
 		return err
@@ -111,7 +110,7 @@ func (a *API) createGroup(x *keystone.Exchange) error {
 	return a.oneGroup(x, http.StatusCreated, r.(*groupRow))
 }
 
-func (a *API) oneGroup(x *keystone.Exchange, status int, r *groupRow) error {
+func (a *API) oneGroup(x *wire.Exchange, status int, r *groupRow) error {
 	rules, err := all(x, a.n.Rule, "group", string(r.ID))
 	if err != nil {
 		return err
@@ -119,7 +118,7 @@ func (a *API) oneGroup(x *keystone.Exchange, status int, r *groupRow) error {
 	return one(x, status, "security_group", groupView(r, rules))
 }
 
-func (a *API) listGroups(x *keystone.Exchange) error {
+func (a *API) listGroups(x *wire.Exchange) error {
 	rows, err := all(x, a.n.Group, "", "")
 	if err != nil {
 		return err
@@ -135,15 +134,15 @@ func (a *API) listGroups(x *keystone.Exchange) error {
 	return list(x, "security_groups", items)
 }
 
-func (a *API) showGroup(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Group, x.Param("security_group_id"))
+func (a *API) showGroup(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.Group, x.Param("security_group_id"))
 	if err != nil {
 		return err
 	}
 	return a.oneGroup(x, http.StatusOK, r)
 }
 
-func (a *API) updateGroup(x *keystone.Exchange) error {
+func (a *API) updateGroup(x *wire.Exchange) error {
 	var b groupBody
 	if _, err := body(x, "security_group", &b); err != nil {
 		return err
@@ -174,12 +173,12 @@ type ruleBody struct {
 	Tenant       string    `json:"tenant_id"`
 }
 
-func (b *ruleBody) spec() (keystone.Spec, error) {
+func (b *ruleBody) spec() (wire.Spec, error) {
 	protocol := ""
 	if b.Protocol != nil {
 		protocol = strings.ToLower(fmt.Sprint(b.Protocol)) // a name, or a number as text or not
 	}
-	s := keystone.Spec{"group": b.Group, "description": b.Description, "direction": strings.ToLower(b.Direction), "protocol": protocol, "remote_prefix": b.Prefix,
+	s := wire.Spec{"group": b.Group, "description": b.Description, "direction": strings.ToLower(b.Direction), "protocol": protocol, "remote_prefix": b.Prefix,
 		"remote_group": b.RemoteGroup, "remote_address_group": b.AddressGroup}
 	switch strings.ToLower(b.Ethertype) {
 	case "":
@@ -192,8 +191,8 @@ func (b *ruleBody) spec() (keystone.Spec, error) {
 	}
 	switch {
 	case strings.Contains(protocol, "icmp") || protocol == "1" || protocol == "58":
-		keystone.Set(s, "icmp_type", b.Min)
-		keystone.Set(s, "icmp_code", b.Max)
+		wire.Set(s, "icmp_type", b.Min)
+		wire.Set(s, "icmp_code", b.Max)
 	case b.Min != nil && b.Max != nil && *b.Min == 1 && *b.Max == 65535: // every port
 	case b.Min != nil && b.Max != nil && *b.Min != *b.Max:
 		s["ports"] = fmt.Sprintf("%d-%d", *b.Min, *b.Max)
@@ -206,7 +205,7 @@ func (b *ruleBody) spec() (keystone.Spec, error) {
 }
 
 // createRule makes a rule, or several at once; what fails takes those before it back.
-func (a *API) createRule(x *keystone.Exchange) error {
+func (a *API) createRule(x *wire.Exchange) error {
 	var in struct {
 		One  ruleBody   `json:"security_group_rule"`
 		Many []ruleBody `json:"security_group_rules"`
@@ -235,11 +234,11 @@ func (a *API) createRule(x *keystone.Exchange) error {
 		}
 		rows, made = append(rows, r), append(made, ruleView(r))
 	}
-	token.Write(x.W, http.StatusCreated, map[string]any{"security_group_rules": made})
+	wire.Write(x.W, http.StatusCreated, map[string]any{"security_group_rules": made})
 	return nil
 }
 
-func (a *API) makeRule(x *keystone.Exchange, b *ruleBody) (*ruleRow, error) {
+func (a *API) makeRule(x *wire.Exchange, b *ruleBody) (*ruleRow, error) {
 	inProject(x, b.Project, b.Tenant)
 	s, err := b.spec()
 	if err != nil {
@@ -252,7 +251,7 @@ func (a *API) makeRule(x *keystone.Exchange, b *ruleBody) (*ruleRow, error) {
 	return r.(*ruleRow), nil
 }
 
-func (a *API) listRules(x *keystone.Exchange) error {
+func (a *API) listRules(x *wire.Exchange) error {
 	rows, err := all(x, a.n.Rule, "", "")
 	if err != nil {
 		return err
@@ -264,8 +263,8 @@ func (a *API) listRules(x *keystone.Exchange) error {
 	return list(x, "security_group_rules", items)
 }
 
-func (a *API) showRule(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Rule, x.Param("security_group_rule_id"))
+func (a *API) showRule(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.Rule, x.Param("security_group_rule_id"))
 	if err != nil {
 		return err
 	}

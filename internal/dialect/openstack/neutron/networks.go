@@ -6,17 +6,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/network"
 )
 
-func (a *API) networkRoutes() []keystone.Route {
+func (a *API) networkRoutes() []wire.Route {
 	k := a.n.Subnet.D
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: "/v2.0/networks", Kind: k, Verb: call.Create, Do: a.createNetwork},
 		{Method: "GET", Path: "/v2.0/networks", Kind: k, Verb: call.List, Do: a.listNetworks},
 		{Method: "GET", Path: "/v2.0/networks/{network_id}", Kind: k, Verb: call.Get, Do: a.showNetwork},
@@ -81,17 +81,17 @@ type networkBody struct {
 // strange are attributes of networks that nothing here would act on.
 var strange = []string{"shared", "router:external", "segments", "qos_policy_id", "vlan_transparent", "provider:network_type", "provider:physical_network", "provider:segmentation_id", "is_default"}
 
-func (b *networkBody) spec() keystone.Spec {
-	s := keystone.Spec{}
+func (b *networkBody) spec() wire.Spec {
+	s := wire.Spec{}
 	set(s, "description", b.Description)
-	keystone.Not(s, "down", b.Up)
+	wire.Not(s, "down", b.Up)
 	set(s, "mtu", b.MTU)
-	keystone.Set(s, "port_security", b.Security)
+	wire.Set(s, "port_security", b.Security)
 	set(s, "domain", b.Domain)
 	return s
 }
 
-func (a *API) createNetwork(x *keystone.Exchange) error {
+func (a *API) createNetwork(x *wire.Exchange) error {
 	var b networkBody
 	plain, err := body(x, "network", &b)
 	if err != nil {
@@ -110,7 +110,7 @@ func (a *API) createNetwork(x *keystone.Exchange) error {
 	return one(x, http.StatusCreated, "network", a.networkView(r.(*netRow)))
 }
 
-func (a *API) listNetworks(x *keystone.Exchange) error {
+func (a *API) listNetworks(x *wire.Exchange) error {
 	rows, err := all(x, a.n.Subnet, "", "")
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (a *API) listNetworks(x *keystone.Exchange) error {
 	return list(x, "networks", items)
 }
 
-func (a *API) showNetwork(x *keystone.Exchange) error {
+func (a *API) showNetwork(x *wire.Exchange) error {
 	if a.poolOf(x.Param("network_id")) != nil {
 		for _, v := range a.external() {
 			if same(v["id"], x.Param("network_id")) {
@@ -130,14 +130,14 @@ func (a *API) showNetwork(x *keystone.Exchange) error {
 			}
 		}
 	}
-	r, err := keystone.Get(x, a.n.Subnet, x.Param("network_id"))
+	r, err := wire.Get(x, a.n.Subnet, x.Param("network_id"))
 	if err != nil {
 		return err
 	}
 	return one(x, http.StatusOK, "network", a.networkView(r))
 }
 
-func (a *API) updateNetwork(x *keystone.Exchange) error {
+func (a *API) updateNetwork(x *wire.Exchange) error {
 	var b networkBody
 	plain, err := body(x, "network", &b)
 	if err != nil {
@@ -154,8 +154,8 @@ func (a *API) updateNetwork(x *keystone.Exchange) error {
 }
 
 // deleteNetwork refuses one that a router joins, as Neutron does.
-func (a *API) deleteNetwork(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Subnet, x.Param("network_id"))
+func (a *API) deleteNetwork(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.Subnet, x.Param("network_id"))
 	if err == nil && r.Spec.VPC != "" {
 		if _, err := x.Do(a.n.Subnet.D, call.Delete, string(r.ID), func(c *call.Call) { c.DryRun = true }); err != nil {
 			return err
@@ -165,9 +165,9 @@ func (a *API) deleteNetwork(x *keystone.Exchange) error {
 	return destroy(x, a.n.Subnet.D, x.Param("network_id"))
 }
 
-func (a *API) subnetRoutes() []keystone.Route {
+func (a *API) subnetRoutes() []wire.Route {
 	k := a.n.Subnet.D
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: "/v2.0/subnets", Kind: k, Verb: call.Update, Do: a.createSubnet},
 		{Method: "GET", Path: "/v2.0/subnets", Kind: k, Verb: call.List, Do: a.listSubnets},
 		{Method: "GET", Path: "/v2.0/subnets/{neutron_subnet_id}", Kind: k, Verb: call.List, Do: a.showSubnet},
@@ -272,8 +272,8 @@ type subnetBody struct {
 }
 
 // spec is what a body says of one family of a network; the other's part of the lists that they share stays.
-func (b *subnetBody) spec(six bool, now *network.SubnetSpec) (keystone.Spec, error) {
-	s := keystone.Spec{}
+func (b *subnetBody) spec(six bool, now *network.SubnetSpec) (wire.Spec, error) {
+	s := wire.Spec{}
 	name := func(n string) string {
 		if six {
 			return map[string]string{"cidr": "cidr6", "gateway": "gateway6", "name": "ipv6_name", "description": "ipv6_description"}[n]
@@ -288,7 +288,7 @@ func (b *subnetBody) spec(six bool, now *network.SubnetSpec) (keystone.Spec, err
 			s[name("gateway")] = "none"
 		}
 	}
-	keystone.Set(s, "dhcp", b.DHCP)
+	wire.Set(s, "dhcp", b.DHCP)
 	other := func(text string) bool {
 		a, err := netip.ParseAddr(text)
 		return err == nil && a.Is6() != six
@@ -323,7 +323,7 @@ func (b *subnetBody) spec(six bool, now *network.SubnetSpec) (keystone.Spec, err
 }
 
 // createSubnet gives a network its range of a family.
-func (a *API) createSubnet(x *keystone.Exchange) error {
+func (a *API) createSubnet(x *wire.Exchange) error {
 	var b subnetBody
 	plain, err := body(x, "subnet", &b)
 	if err != nil {
@@ -347,7 +347,7 @@ func (a *API) createSubnet(x *keystone.Exchange) error {
 		spec["cidr6"] = b.CIDR
 	}
 	for try := 0; ; try++ {
-		now, err := keystone.Get(x, a.n.Subnet, b.Network)
+		now, err := wire.Get(x, a.n.Subnet, b.Network)
 		if fail.Is(err, fail.NotFound) { // who may not change networks is told so first
 			_, err = x.Do(a.n.Subnet.D, call.Update, b.Network, nil)
 		}
@@ -386,7 +386,7 @@ func missing(err error, network string) error {
 	return err
 }
 
-func (a *API) listSubnets(x *keystone.Exchange) error {
+func (a *API) listSubnets(x *wire.Exchange) error {
 	rows, err := all(x, a.n.Subnet, "", "")
 	if err != nil {
 		return err
@@ -399,7 +399,7 @@ func (a *API) listSubnets(x *keystone.Exchange) error {
 }
 
 // subnet finds a network by the id of one of its subnets, with the view of that.
-func (a *API) subnet(x *keystone.Exchange, ref string) (*netRow, map[string]any, error) {
+func (a *API) subnet(x *wire.Exchange, ref string) (*netRow, map[string]any, error) {
 	sid, ok := id.Parse(ref)
 	rows, err := all(x, a.n.Subnet, "openstack", string(sid))
 	if err != nil {
@@ -415,7 +415,7 @@ func (a *API) subnet(x *keystone.Exchange, ref string) (*netRow, map[string]any,
 	return nil, nil, fail.New(fail.NotFound, "there is no subnet %q", ref).Then("see openstack subnet list")
 }
 
-func (a *API) showSubnet(x *keystone.Exchange) error {
+func (a *API) showSubnet(x *wire.Exchange) error {
 	for _, v := range a.outside() {
 		if same(v["id"], x.Param("neutron_subnet_id")) {
 			return one(x, http.StatusOK, "subnet", v)
@@ -429,7 +429,7 @@ func (a *API) showSubnet(x *keystone.Exchange) error {
 }
 
 // changeSubnet changes a network's part of one family.
-func (a *API) changeSubnet(x *keystone.Exchange, f func(r *netRow, six bool) (keystone.Spec, error)) (*netRow, error) {
+func (a *API) changeSubnet(x *wire.Exchange, f func(r *netRow, six bool) (wire.Spec, error)) (*netRow, error) {
 	for try := 0; ; try++ {
 		r, v, err := a.subnet(x, x.Param("neutron_subnet_id"))
 		if err != nil {
@@ -452,7 +452,7 @@ func (a *API) changeSubnet(x *keystone.Exchange, f func(r *netRow, six bool) (ke
 	}
 }
 
-func (a *API) updateSubnet(x *keystone.Exchange) error {
+func (a *API) updateSubnet(x *wire.Exchange) error {
 	var b subnetBody
 	plain, err := body(x, "subnet", &b)
 	if err != nil {
@@ -461,7 +461,7 @@ func (a *API) updateSubnet(x *keystone.Exchange) error {
 	if err := unsupported(plain, "host_routes", "segment_id", "service_types"); err != nil {
 		return err
 	}
-	r, err := a.changeSubnet(x, func(r *netRow, six bool) (keystone.Spec, error) { return b.spec(six, &r.Spec) })
+	r, err := a.changeSubnet(x, func(r *netRow, six bool) (wire.Spec, error) { return b.spec(six, &r.Spec) })
 	if err != nil {
 		return err
 	}
@@ -474,8 +474,8 @@ func (a *API) updateSubnet(x *keystone.Exchange) error {
 }
 
 // deleteSubnet takes a network's range of one family away. A router's interface or a port's address in it stands in the way.
-func (a *API) deleteSubnet(x *keystone.Exchange) error {
-	_, err := a.changeSubnet(x, func(r *netRow, six bool) (keystone.Spec, error) {
+func (a *API) deleteSubnet(x *wire.Exchange) error {
+	_, err := a.changeSubnet(x, func(r *netRow, six bool) (wire.Spec, error) {
 		if r.Spec.VPC != "" {
 			if _, err := x.Do(a.n.Subnet.D, call.Update, string(r.ID), func(c *call.Call) { c.DryRun = true }); err != nil {
 				return nil, err
@@ -490,9 +490,9 @@ func (a *API) deleteSubnet(x *keystone.Exchange) error {
 			pools = []network.Range{}
 		}
 		if six {
-			return keystone.Spec{"cidr6": "", "ipv6": false, "gateway6": "", "ipv6_name": "", "ipv6_description": "", "pools": pools}, nil
+			return wire.Spec{"cidr6": "", "ipv6": false, "gateway6": "", "ipv6_name": "", "ipv6_description": "", "pools": pools}, nil
 		}
-		return keystone.Spec{"cidr": "", "gateway": "", "ipv4_name": "", "ipv4_description": "", "pools": pools}, nil
+		return wire.Spec{"cidr": "", "gateway": "", "ipv4_name": "", "ipv4_description": "", "pools": pools}, nil
 	})
 	if err != nil {
 		return err
@@ -501,7 +501,7 @@ func (a *API) deleteSubnet(x *keystone.Exchange) error {
 }
 
 // availability counts the addresses of a network.
-func (a *API) availability(x *keystone.Exchange, r *netRow) (map[string]any, error) {
+func (a *API) availability(x *wire.Exchange, r *netRow) (map[string]any, error) {
 	ports, err := all(x, a.n.Port, "subnet", string(r.ID))
 	if err != nil {
 		return nil, err
@@ -527,7 +527,7 @@ func (a *API) availability(x *keystone.Exchange, r *netRow) (map[string]any, err
 		"subnet_ip_availability": append([]any{}, subs...)}, nil
 }
 
-func (a *API) listAvailability(x *keystone.Exchange) error {
+func (a *API) listAvailability(x *wire.Exchange) error {
 	rows, err := all(x, a.n.Subnet, "", "")
 	if err != nil {
 		return err
@@ -543,8 +543,8 @@ func (a *API) listAvailability(x *keystone.Exchange) error {
 	return list(x, "network_ip_availabilities", items)
 }
 
-func (a *API) showAvailability(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.Subnet, x.Param("network_id"))
+func (a *API) showAvailability(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.Subnet, x.Param("network_id"))
 	if err != nil {
 		return err
 	}

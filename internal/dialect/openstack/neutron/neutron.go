@@ -19,9 +19,9 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -31,20 +31,20 @@ import (
 
 // Options are what the API stands on.
 type Options struct {
-	keystone.Options
+	wire.Options
 	Network *network.Service
 }
 
 // API serves the routes.
 type API struct {
-	*keystone.API
+	*wire.API
 	n *network.Service
 }
 
 // New makes the API.
 func New(o Options) *API {
 	o.Options.Enter, o.Fail = enter, Fail
-	a := &API{API: keystone.Bare(o.Options), n: o.Network}
+	a := &API{API: wire.New(o.Options), n: o.Network}
 	for _, r := range append(a.discovery(), a.Native()...) {
 		a.Add(r)
 	}
@@ -52,7 +52,7 @@ func New(o Options) *API {
 }
 
 // Native are the routes without version discovery: Huawei's VPC API has them too.
-func (a *API) Native() []keystone.Route {
+func (a *API) Native() []wire.Route {
 	return slices.Concat(a.networkRoutes(), a.subnetRoutes(), a.portRoutes(), a.routerRoutes(), a.groupRoutes(), a.floatingRoutes(), a.addressGroupRoutes(), a.tagRoutes(), a.aboutRoutes())
 }
 
@@ -65,7 +65,7 @@ func (a *API) Service() front.Service {
 }
 
 // CatalogEntry is the service in the catalog.
-func CatalogEntry() keystone.CatalogEntry {
+func CatalogEntry() token.CatalogEntry {
 	return rest.Service{Name: "neutron", Prefix: "network", Type: "network"}.Entry()
 }
 
@@ -82,12 +82,12 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 		if e.Kind == fail.Conflict && r.Header.Get("If-Match") != "" {
 			status, typ = http.StatusPreconditionFailed, "RevisionNumberConstraintFailed"
 		}
-		token.Write(w, status, map[string]any{"NeutronError": map[string]string{"type": typ, "message": e.Public(), "detail": ""}})
+		wire.Write(w, status, map[string]any{"NeutronError": map[string]string{"type": typ, "message": e.Public(), "detail": ""}})
 	})(w, r, err)
 }
 
 // enter takes the project from the token, or from a query that names another.
-func enter(x *keystone.Exchange) error {
+func enter(x *wire.Exchange) error {
 	if d := x.R.Header.Get("X-Domain-Id"); d != "" && d != string(x.Who.Domain) {
 		x.Call.Domain = d
 	}
@@ -161,7 +161,7 @@ func (m *maybe[T]) UnmarshalJSON(b []byte) error {
 }
 
 // set puts a value that was given; null is the zero value.
-func set[T any](s keystone.Spec, name string, m maybe[T]) {
+func set[T any](s wire.Spec, name string, m maybe[T]) {
 	if m.Given {
 		s[name] = m.V
 	}
@@ -197,7 +197,7 @@ func refuse(name string) error {
 }
 
 // inProject lets who may name another project than the token's in a body.
-func inProject(x *keystone.Exchange, project, tenant string) {
+func inProject(x *wire.Exchange, project, tenant string) {
 	if project == "" {
 		project = tenant
 	}
@@ -208,7 +208,7 @@ func inProject(x *keystone.Exchange, project, tenant string) {
 
 // list answers with those of items that the query asks for, as it asks for them: any attribute filters, sort_key sorts, fields
 // choose, limit and marker page.
-func list(x *keystone.Exchange, plural string, items []map[string]any) error {
+func list(x *wire.Exchange, plural string, items []map[string]any) error {
 	q := x.Queries()
 	var out []map[string]any
 	for _, v := range items {
@@ -237,13 +237,13 @@ func list(x *keystone.Exchange, plural string, items []map[string]any) error {
 		shown = append(shown, chosen(q["fields"], v))
 	}
 	answer[plural] = shown
-	token.Write(x.W, http.StatusOK, answer)
+	wire.Write(x.W, http.StatusOK, answer)
 	return nil
 }
 
 // one answers with one thing.
-func one(x *keystone.Exchange, status int, singular string, v map[string]any) error {
-	token.Write(x.W, status, map[string]any{singular: chosen(x.Queries()["fields"], v)})
+func one(x *wire.Exchange, status int, singular string, v map[string]any) error {
+	wire.Write(x.W, status, map[string]any{singular: chosen(x.Queries()["fields"], v)})
 	return nil
 }
 
@@ -357,19 +357,19 @@ func sortBy(keys, dirs []string, items []map[string]any) {
 }
 
 // remove deletes a row and answers 204.
-func remove(k *kind.Def, param string) func(*keystone.Exchange) error {
-	return func(x *keystone.Exchange) error { return destroy(x, k, x.Param(param)) }
+func remove(k *kind.Def, param string) func(*wire.Exchange) error {
+	return func(x *wire.Exchange) error { return destroy(x, k, x.Param(param)) }
 }
 
 // all reads every row of a kind that an index holds, of the project where none is named.
-func all[S, T any](x *keystone.Exchange, t kind.Table[S, T], index, value string) ([]*kind.Row[S, T], error) {
-	rows, _, err := keystone.Rows(x, t, "", kind.Filter{Index: index, Value: value})
+func all[S, T any](x *wire.Exchange, t kind.Table[S, T], index, value string) ([]*kind.Row[S, T], error) {
+	rows, _, err := wire.Rows(x, t, "", kind.Filter{Index: index, Value: value})
 	return rows, err
 }
 
 // read reads {singular: {…}} into v, or the bare object where singular is "". What is missing the kinds find, and what is not known is left
 // alone.
-func read(x *keystone.Exchange, singular string, v any) error {
+func read(x *wire.Exchange, singular string, v any) error {
 	o, err := rest.Read(x)
 	if err != nil || len(o) == 0 {
 		return err
@@ -394,7 +394,7 @@ func read(x *keystone.Exchange, singular string, v any) error {
 }
 
 // body reads {singular: {…}} into v, and gives it as it came too.
-func body(x *keystone.Exchange, singular string, v any) (map[string]any, error) {
+func body(x *wire.Exchange, singular string, v any) (map[string]any, error) {
 	plain := map[string]any{}
 	var raw json.RawMessage
 	if err := read(x, singular, &raw); err != nil || len(raw) == 0 {
@@ -413,12 +413,12 @@ func body(x *keystone.Exchange, singular string, v any) (map[string]any, error) 
 }
 
 // create sends a create of a row.
-func create(x *keystone.Exchange, k *kind.Def, name string, s keystone.Spec) (kind.AnyRow, error) {
+func create(x *wire.Exchange, k *kind.Def, name string, s wire.Spec) (kind.AnyRow, error) {
 	return x.Do(k, call.Create, "", func(c *call.Call) { c.Name, c.Spec = &name, s.JSON() })
 }
 
 // destroy deletes a row and answers 204.
-func destroy(x *keystone.Exchange, k *kind.Def, target string) error {
+func destroy(x *wire.Exchange, k *kind.Def, target string) error {
 	if _, err := x.Do(k, call.Delete, target, nil); err != nil {
 		return err
 	}
@@ -426,7 +426,7 @@ func destroy(x *keystone.Exchange, k *kind.Def, target string) error {
 }
 
 // changed sends a change of a row with a name that may be given.
-func (a *API) changed(x *keystone.Exchange, k *kind.Def, target string, name maybe[string], s keystone.Spec) (kind.AnyRow, error) {
+func (a *API) changed(x *wire.Exchange, k *kind.Def, target string, name maybe[string], s wire.Spec) (kind.AnyRow, error) {
 	return x.Do(k, call.Update, target, func(c *call.Call) {
 		c.Spec = s.JSON()
 		if name.Given {

@@ -4,17 +4,17 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/network"
 )
 
-func (a *API) portRoutes() []keystone.Route {
+func (a *API) portRoutes() []wire.Route {
 	k := a.n.Port.D
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: "/v2.0/ports", Kind: k, Verb: call.Create, Do: a.createPort},
 		{Method: "GET", Path: "/v2.0/ports", Kind: k, Verb: call.List, Do: a.listPorts},
 		{Method: "GET", Path: "/v2.0/ports/{port_id}", Kind: k, Verb: call.Get, Do: a.showPort},
@@ -109,14 +109,14 @@ type portBody struct {
 	Tenant      string               `json:"tenant_id"`
 }
 
-func (a *API) portSpec(x *keystone.Exchange, b *portBody) (keystone.Spec, error) {
-	s := keystone.Spec{}
+func (a *API) portSpec(x *wire.Exchange, b *portBody) (wire.Spec, error) {
+	s := wire.Spec{}
 	set(s, "description", b.Description)
-	keystone.Not(s, "down", b.Up)
+	wire.Not(s, "down", b.Up)
 	set(s, "mac", b.MAC)
 	set(s, "device_owner", b.Owner)
 	set(s, "hostname", b.Hostname)
-	keystone.Set(s, "port_security", b.Security)
+	wire.Set(s, "port_security", b.Security)
 	if b.Security != nil && !*b.Security && !b.Groups.Given {
 		s["groups"] = []string{}
 	}
@@ -154,7 +154,7 @@ func (a *API) portSpec(x *keystone.Exchange, b *portBody) (keystone.Spec, error)
 	return s, nil
 }
 
-func (a *API) createPort(x *keystone.Exchange) error {
+func (a *API) createPort(x *wire.Exchange) error {
 	var b portBody
 	plain, err := body(x, "port", &b)
 	if err != nil {
@@ -179,8 +179,8 @@ func (a *API) createPort(x *keystone.Exchange) error {
 	return a.onePort(x, http.StatusCreated, r.(*portRow))
 }
 
-func (a *API) onePort(x *keystone.Exchange, status int, p *portRow) error {
-	in, err := keystone.Get(x, a.n.Subnet, p.Spec.Subnet)
+func (a *API) onePort(x *wire.Exchange, status int, p *portRow) error {
+	in, err := wire.Get(x, a.n.Subnet, p.Spec.Subnet)
 	if err != nil {
 		in = nil // who may not see the network does not learn its subnets
 	}
@@ -188,7 +188,7 @@ func (a *API) onePort(x *keystone.Exchange, status int, p *portRow) error {
 }
 
 // networks reads the networks of the project, by id.
-func (a *API) networks(x *keystone.Exchange) (map[string]*netRow, error) {
+func (a *API) networks(x *wire.Exchange) (map[string]*netRow, error) {
 	rows, err := all(x, a.n.Subnet, "", "")
 	out := map[string]*netRow{}
 	for _, r := range rows {
@@ -197,7 +197,7 @@ func (a *API) networks(x *keystone.Exchange) (map[string]*netRow, error) {
 	return out, err
 }
 
-func (a *API) listPorts(x *keystone.Exchange) error {
+func (a *API) listPorts(x *wire.Exchange) error {
 	index, value := "", ""
 	for param, i := range map[string]string{"device_id": "device", "network_id": "subnet"} {
 		if v, ok := id.Parse(x.Query(param)); ok && len(x.Queries()[param]) == 1 {
@@ -228,8 +228,8 @@ func (a *API) listPorts(x *keystone.Exchange) error {
 	return list(x, "ports", items)
 }
 
-func (a *API) showPort(x *keystone.Exchange) error {
-	p, err := keystone.Get(x, a.n.Port, x.Param("port_id"))
+func (a *API) showPort(x *wire.Exchange) error {
+	p, err := wire.Get(x, a.n.Port, x.Param("port_id"))
 	if fail.Is(err, fail.NotFound) {
 		if r, ierr := a.interfaceOf(x, x.Param("port_id")); ierr == nil && r != nil {
 			return one(x, http.StatusOK, "port", interfaceView(r))
@@ -242,7 +242,7 @@ func (a *API) showPort(x *keystone.Exchange) error {
 }
 
 // interfaceOf finds the network that a router's interface is in; nil when the id is no interface's.
-func (a *API) interfaceOf(x *keystone.Exchange, ref string) (*netRow, error) {
+func (a *API) interfaceOf(x *wire.Exchange, ref string) (*netRow, error) {
 	i, ok := id.Parse(ref)
 	if !ok {
 		return nil, nil
@@ -254,7 +254,7 @@ func (a *API) interfaceOf(x *keystone.Exchange, ref string) (*netRow, error) {
 	return rows[0], nil
 }
 
-func (a *API) updatePort(x *keystone.Exchange) error {
+func (a *API) updatePort(x *wire.Exchange) error {
 	var b portBody
 	plain, err := body(x, "port", &b)
 	if err != nil {

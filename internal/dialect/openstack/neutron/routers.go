@@ -3,17 +3,16 @@ package neutron
 import (
 	"net/http"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/network"
 )
 
-func (a *API) routerRoutes() []keystone.Route {
+func (a *API) routerRoutes() []wire.Route {
 	k, sub, one := a.n.VPC.D, a.n.Subnet.D, "/v2.0/routers/{router_id}"
-	return []keystone.Route{
+	return []wire.Route{
 		{Method: "POST", Path: "/v2.0/routers", Kind: k, Verb: call.Create, Do: a.createRouter},
 		{Method: "GET", Path: "/v2.0/routers", Kind: k, Verb: call.List, Do: a.listRouters},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: a.showRouter},
@@ -70,10 +69,10 @@ type routerBody struct {
 	Tenant      string             `json:"tenant_id"`
 }
 
-func (a *API) routerSpec(b *routerBody) (keystone.Spec, error) {
-	s := keystone.Spec{}
+func (a *API) routerSpec(b *routerBody) (wire.Spec, error) {
+	s := wire.Spec{}
 	set(s, "description", b.Description)
-	keystone.Not(s, "down", b.Up)
+	wire.Not(s, "down", b.Up)
 	if b.Gateway.Given {
 		g := b.Gateway.V
 		s["internet"] = g.Network != ""
@@ -111,7 +110,7 @@ func routesOf(list []wireRoute) []network.Route {
 	return out
 }
 
-func (a *API) createRouter(x *keystone.Exchange) error {
+func (a *API) createRouter(x *wire.Exchange) error {
 	var b routerBody
 	plain, err := body(x, "router", &b)
 	if err != nil {
@@ -132,7 +131,7 @@ func (a *API) createRouter(x *keystone.Exchange) error {
 	return one(x, http.StatusCreated, "router", a.routerView(r.(*vpcRow)))
 }
 
-func (a *API) listRouters(x *keystone.Exchange) error {
+func (a *API) listRouters(x *wire.Exchange) error {
 	rows, err := all(x, a.n.VPC, "", "")
 	if err != nil {
 		return err
@@ -144,15 +143,15 @@ func (a *API) listRouters(x *keystone.Exchange) error {
 	return list(x, "routers", items)
 }
 
-func (a *API) showRouter(x *keystone.Exchange) error {
-	r, err := keystone.Get(x, a.n.VPC, x.Param("router_id"))
+func (a *API) showRouter(x *wire.Exchange) error {
+	r, err := wire.Get(x, a.n.VPC, x.Param("router_id"))
 	if err != nil {
 		return err
 	}
 	return one(x, http.StatusOK, "router", a.routerView(r))
 }
 
-func (a *API) updateRouter(x *keystone.Exchange) error {
+func (a *API) updateRouter(x *wire.Exchange) error {
 	var b routerBody
 	plain, err := body(x, "router", &b)
 	if err != nil {
@@ -178,21 +177,21 @@ type interfaceBody struct {
 }
 
 // joined answers what an interface is.
-func joined(x *keystone.Exchange, router string, r *netRow, subnet string) error {
+func joined(x *wire.Exchange, router string, r *netRow, subnet string) error {
 	if subnet == "" {
 		subnet = r.Status.IPv4
 		if subnet == "" {
 			subnet = r.Status.IPv6
 		}
 	}
-	token.Write(x.W, http.StatusOK, map[string]any{"id": rest.ID(router), "subnet_id": rest.ID(subnet), "subnet_ids": []string{rest.ID(subnet)}, "port_id": rest.ID(r.Status.Interface),
+	wire.Write(x.W, http.StatusOK, map[string]any{"id": rest.ID(router), "subnet_id": rest.ID(subnet), "subnet_ids": []string{rest.ID(subnet)}, "port_id": rest.ID(r.Status.Interface),
 		"network_id": rest.ID(r.ID), "tenant_id": r.Project, "project_id": r.Project, "tags": []string{}})
 	return nil
 }
 
 // move puts a network into a router's domain, or takes it out.
-func (a *API) move(x *keystone.Exchange, r *netRow, vpc string) (*netRow, error) {
-	now, err := x.Do(a.n.Subnet.D, call.Update, string(r.ID), func(c *call.Call) { c.Spec, c.IfRevision = keystone.Spec{"vpc": vpc}.JSON(), r.Revision })
+func (a *API) move(x *wire.Exchange, r *netRow, vpc string) (*netRow, error) {
+	now, err := x.Do(a.n.Subnet.D, call.Update, string(r.ID), func(c *call.Call) { c.Spec, c.IfRevision = wire.Spec{"vpc": vpc}.JSON(), r.Revision })
 	if err != nil {
 		return nil, err
 	}
@@ -200,12 +199,12 @@ func (a *API) move(x *keystone.Exchange, r *netRow, vpc string) (*netRow, error)
 }
 
 // addInterface joins a network to a router, at the network's gateway address.
-func (a *API) addInterface(x *keystone.Exchange) error {
+func (a *API) addInterface(x *wire.Exchange) error {
 	var b interfaceBody
 	if err := read(x, "", &b); err != nil {
 		return err
 	}
-	router, err := keystone.Get(x, a.n.VPC, x.Param("router_id"))
+	router, err := wire.Get(x, a.n.VPC, x.Param("router_id"))
 	if err != nil {
 		return err
 	}
@@ -234,12 +233,12 @@ func (a *API) addInterface(x *keystone.Exchange) error {
 	return joined(x, string(router.ID), r, b.Subnet)
 }
 
-func (a *API) removeInterface(x *keystone.Exchange) error {
+func (a *API) removeInterface(x *wire.Exchange) error {
 	var b interfaceBody
 	if err := read(x, "", &b); err != nil {
 		return err
 	}
-	router, err := keystone.Get(x, a.n.VPC, x.Param("router_id"))
+	router, err := wire.Get(x, a.n.VPC, x.Param("router_id"))
 	if err != nil {
 		return err
 	}
@@ -281,7 +280,7 @@ func (a *API) routesStay(router *vpcRow, r *netRow) error {
 	return nil
 }
 
-func (a *API) changeRoutes(x *keystone.Exchange, f func(now, named []network.Route) []network.Route) error {
+func (a *API) changeRoutes(x *wire.Exchange, f func(now, named []network.Route) []network.Route) error {
 	var b struct {
 		Routes []wireRoute `json:"routes"`
 	}
@@ -289,11 +288,11 @@ func (a *API) changeRoutes(x *keystone.Exchange, f func(now, named []network.Rou
 		return err
 	}
 	for try := 0; ; try++ {
-		r, err := keystone.Get(x, a.n.VPC, x.Param("router_id"))
+		r, err := wire.Get(x, a.n.VPC, x.Param("router_id"))
 		if err != nil {
 			return err
 		}
-		s := keystone.Spec{"routes": f(r.Spec.Routes, routesOf(b.Routes))}
+		s := wire.Spec{"routes": f(r.Spec.Routes, routesOf(b.Routes))}
 		now, err := x.Do(a.n.VPC.D, call.Update, string(r.ID), func(c *call.Call) { c.Spec, c.IfRevision = s.JSON(), r.Revision })
 		if err == nil {
 			return one(x, http.StatusOK, "router", a.routerView(now.(*vpcRow)))
@@ -304,11 +303,11 @@ func (a *API) changeRoutes(x *keystone.Exchange, f func(now, named []network.Rou
 	}
 }
 
-func (a *API) addRoutes(x *keystone.Exchange) error {
+func (a *API) addRoutes(x *wire.Exchange) error {
 	return a.changeRoutes(x, func(now, named []network.Route) []network.Route { return append(drop(now, named), named...) })
 }
 
-func (a *API) removeRoutes(x *keystone.Exchange) error { return a.changeRoutes(x, drop) }
+func (a *API) removeRoutes(x *wire.Exchange) error { return a.changeRoutes(x, drop) }
 
 // drop leaves out the routes that are named.
 func drop(now, named []network.Route) []network.Route {

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -255,7 +255,7 @@ func consoleOutput(x *exchange, in json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	token.Write(x.W, http.StatusOK, map[string]string{"output": strings.ToValidUTF8(b.String(), "�")})
+	wire.Write(x.W, http.StatusOK, map[string]string{"output": strings.ToValidUTF8(b.String(), "�")})
 	return nil
 }
 
@@ -291,7 +291,7 @@ func createImage(x *exchange, in json.RawMessage) error {
 	img := row.M().ID
 	x.W.Header().Set("Location", x.API.Base(x.R)+"/images/"+img.Dashed())
 	if x.Since(45) {
-		token.Write(x.W, http.StatusAccepted, map[string]string{"image_id": img.Dashed()})
+		wire.Write(x.W, http.StatusAccepted, map[string]string{"image_id": img.Dashed()})
 		return nil
 	}
 	return rest.Accepted(x.Exchange)

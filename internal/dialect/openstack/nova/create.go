@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -132,7 +132,7 @@ func createServers(x *exchange) error {
 		return err
 	}
 	if in.Reserve {
-		token.Write(x.W, http.StatusAccepted, map[string]string{"reservation_id": reservation})
+		wire.Write(x.W, http.StatusAccepted, map[string]string{"reservation_id": reservation})
 		return nil
 	}
 	r := rows[0]

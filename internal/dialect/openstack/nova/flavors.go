@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -86,7 +86,7 @@ func (x *exchange) flavor() (*flavorRow, error) {
 		}
 		return nil, fail.New(fail.NotFound, "Flavor %s could not be found", fid)
 	}
-	return keystone.Get(x.Exchange, x.api.o.Compute.Flavor, string(f.ID))
+	return wire.Get(x.Exchange, x.api.o.Compute.Flavor, string(f.ID))
 }
 
 func (x *exchange) flavorView(f *flavorRow) map[string]any {
@@ -124,7 +124,7 @@ func listFlavors(x *exchange, detail bool) error {
 		}
 	}
 	operator := rest.Operator(x.Exchange)
-	all, _, err := keystone.Rows(x.Exchange, x.api.o.Compute.Flavor, "", kind.Filter{})
+	all, _, err := wire.Rows(x.Exchange, x.api.o.Compute.Flavor, "", kind.Filter{})
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -46,7 +46,7 @@ func fingerprint(r *keyRow) string {
 
 func listKeys(x *exchange) error {
 	t := kind.Table[keypair.Spec, keypair.Status]{D: x.api.o.KeyPairs}
-	rows, _, err := keystone.Rows(x.Exchange, t, "", kind.Filter{})
+	rows, _, err := wire.Rows(x.Exchange, t, "", kind.Filter{})
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -29,7 +29,7 @@ var codes = rest.Codes{}
 
 // Options are what the API stands on.
 type Options struct {
-	keystone.Options
+	wire.Options
 	Compute *compute.Service
 	// KeyPairs is the kind of key pairs.
 	KeyPairs *kind.Def
@@ -80,7 +80,7 @@ type GroupView struct {
 
 // API serves the routes.
 type API struct {
-	*keystone.API
+	*wire.API
 	o Options
 }
 
@@ -102,14 +102,14 @@ type exchange struct {
 // New makes the API.
 func New(o Options) *API {
 	o.Fail = codes.Writer(rest.Wrapped)
-	a := &API{API: keystone.Bare(o.Options), o: o}
+	a := &API{API: wire.New(o.Options), o: o}
 	for _, p := range []string{"/", "/v2.1", "/v2"} {
-		a.Add(keystone.Route{Method: "GET", Path: p, Open: true, Do: a.versions})
+		a.Add(wire.Route{Method: "GET", Path: p, Open: true, Do: a.versions})
 	}
 	for _, rs := range [][]route{a.serverRoutes(), a.metadataRoutes(), a.actionRoutes(), a.deviceRoutes(), a.keyRoutes(), a.flavorRoutes(), a.placeRoutes(), a.limitRoutes(),
 		a.groupRoutes(), a.historyRoutes()} {
 		for _, r := range rs {
-			a.Add(keystone.Route{Method: r.method, Path: "/v2.1" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error {
+			a.Add(wire.Route{Method: r.method, Path: "/v2.1" + r.path, Kind: r.kind, Verb: r.verb, Do: func(x *rest.Exchange) error {
 				minor, err := micros.Asked(x)
 				if err != nil {
 					return err
@@ -122,7 +122,7 @@ func New(o Options) *API {
 }
 
 // Behind is the API behind the listener.
-func (a *API) Behind() front.Service { return Service.Behind(a.API, keystone.MaxBody) }
+func (a *API) Behind() front.Service { return Service.Behind(a.API, wire.MaxBody) }
 
 // versions answers at the root with what there is, and at a version with what that is.
 func (a *API) versions(x *rest.Exchange) error {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -33,7 +33,7 @@ func (a *API) placeRoutes() []route {
 	}
 }
 
-func writeJSON(x *exchange, v any) { token.Write(x.W, http.StatusOK, v) }
+func writeJSON(x *exchange, v any) { wire.Write(x.W, http.StatusOK, v) }
 
 func listZones(x *exchange) error {
 	return x.One(http.StatusOK, "availabilityZoneInfo", []any{map[string]any{"zoneName": x.api.o.Compute.Zone, "zoneState": map[string]bool{"available": true}, "hosts": nil}})

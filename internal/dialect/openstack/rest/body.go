@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
@@ -18,10 +18,10 @@ type Object map[string]json.RawMessage
 
 // Read reads the body. No body is an empty object.
 func Read(x *Exchange) (Object, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, keystone.MaxBody))
+	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
-		return nil, fail.New(fail.TooLarge, "the body is larger than %d bytes", keystone.MaxBody)
+		return nil, fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
 	}
 	if err != nil {
 		return nil, fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
@@ -103,4 +103,4 @@ func Flag(x *Exchange, name string) (v, ok bool, err error) {
 }
 
 // Spec is a patch or a spec for the door.
-type Spec = keystone.Spec
+type Spec = wire.Spec

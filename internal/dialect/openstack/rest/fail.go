@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
@@ -44,5 +45,5 @@ var wrappers = map[int]string{http.StatusBadRequest: "badRequest", http.StatusFo
 
 // Wrapped writes an error as Nova and Cinder do: {"itemNotFound": {"code": 404, "message": …}}.
 func Wrapped(w http.ResponseWriter, status int, e *fail.Error) {
-	token.Write(w, status, map[string]any{cmp.Or(wrappers[status], "computeFault"): map[string]any{"code": status, "message": e.Public()}})
+	wire.Write(w, status, map[string]any{cmp.Or(wrappers[status], "computeFault"): map[string]any{"code": status, "message": e.Public()}})
 }

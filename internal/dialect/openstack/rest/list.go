@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -57,7 +57,7 @@ func Part[S, T any](x *Exchange, t kind.Table[S, T], q Query[S, T]) (rows []*kin
 	}
 	if order == nil && !q.Everywhere {
 		f.Limit, f.After = limit+skip, marker
-		rows, more, err = keystone.Rows(x, t, "", f)
+		rows, more, err = wire.Rows(x, t, "", f)
 		return rows[min(skip, len(rows)):], more, err
 	}
 	if rows, err = whole(x, t, f, q.Everywhere); err != nil {
@@ -94,7 +94,7 @@ func whole[S, T any](x *Exchange, t kind.Table[S, T], f kind.Filter, everywhere 
 	for _, p := range projects {
 		x.Call.Project = p
 		f.After = ""
-		rows, _, err := keystone.Rows(x, t, "", f)
+		rows, _, err := wire.Rows(x, t, "", f)
 		if everywhere && fail.Is(err, fail.Denied) && p != string(x.Who.Project) {
 			continue
 		}
@@ -114,7 +114,7 @@ func Projects(x *Exchange) ([]string, error) {
 	}
 	domains := []string{""}
 	if Operator(x) {
-		rows, _, err := keystone.Rows(x, x.API.Kinds.Domain, "", kind.Filter{})
+		rows, _, err := wire.Rows(x, x.API.Kinds.Domain, "", kind.Filter{})
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +125,7 @@ func Projects(x *Exchange) ([]string, error) {
 	}
 	var out []string
 	for _, d := range domains {
-		rows, _, err := keystone.Rows(x, x.API.Kinds.Project, d, kind.Filter{})
+		rows, _, err := wire.Rows(x, x.API.Kinds.Project, d, kind.Filter{})
 		if fail.Is(err, fail.Denied) {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -37,7 +38,7 @@ func (x *Request) List(plural string, items []any, more bool, last string) error
 	if more {
 		out[plural+"_links"] = []token.Link{{Rel: "next", Href: x.API.Base(x.R) + Next(x.Exchange, last)}}
 	}
-	token.Write(x.W, http.StatusOK, out)
+	wire.Write(x.W, http.StatusOK, out)
 	return nil
 }
 

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -22,7 +22,7 @@ import (
 )
 
 // Exchange is one request on its way to the door.
-type Exchange = keystone.Exchange
+type Exchange = wire.Exchange
 
 // Service describes one of the services.
 type Service struct {
@@ -33,8 +33,8 @@ type Service struct {
 }
 
 // Entry is the service's line in Keystone's catalog.
-func (s Service) Entry() keystone.CatalogEntry {
-	return keystone.CatalogEntry{Type: s.Type, Name: s.Name, URL: func(r *http.Request, project id.ID) string {
+func (s Service) Entry() token.CatalogEntry {
+	return token.CatalogEntry{Type: s.Type, Name: s.Name, URL: func(r *http.Request, project id.ID) string {
 		return s.at(r) + strings.ReplaceAll(s.Path, "{project}", string(project))
 	}}
 }
@@ -55,7 +55,7 @@ func (s Service) at(r *http.Request) string {
 }
 
 // Behind is the API behind the listener. Paths without the service's name are not its own: Huawei's services have the same.
-func (s Service) Behind(a *keystone.API, maxBody int64) front.Service {
+func (s Service) Behind(a *wire.API, maxBody int64) front.Service {
 	f := front.Service{Name: s.Name, Handler: a, MaxBody: maxBody, Fail: func(w http.ResponseWriter, r *http.Request, _ int, err *fail.Error) { a.Fail(w, r, err) }}
 	if s.Prefix != s.Name {
 		f.Prefixes = []string{s.Prefix}
