@@ -56,6 +56,11 @@ func rules() []rule {
 			but:     []string{"internal/dialect/route"},
 			because: "the listener is given handlers; it knows no dialect and no service",
 		}, {
+			from:    []string{"internal/dialect/wire/..."},
+			forbid:  []string{"internal/service/...", "internal/dialect/..."},
+			but:     []string{"internal/dialect/auth", "internal/dialect/front", "internal/dialect/route"},
+			because: "the ground that other clouds' APIs stand on knows none of them, and no service",
+		}, {
 			from:    []string{"internal/console/...", "internal/cli/..."},
 			forbid:  []string{"internal/engine/...", "internal/cloud/...", "cmd/..."},
 			because: "console and command line use the cloud through its one door, as any user does",

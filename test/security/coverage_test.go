@@ -307,12 +307,13 @@ func proveS18(t *testing.T) {
 	t.Run("native", v.coverNative)
 	t.Run("native general", v.coverGeneral)
 	a := &auth.Authenticator{Ident: v.Ident, Now: time.Now}
-	o := wire.Options{Door: v.Door, Auth: a, Region: v.Region, Federation: v.Federation, Endpoints: v.Endpoints}
+	o := wire.Options{Door: v.Door, Auth: a, Region: v.Region}
+	identity := keystone.Options{Options: o, Federation: v.Federation, Endpoints: v.Endpoints}
 	t.Run("openstack", func(t *testing.T) {
-		v.coverDialect(t, "/identity", keystone.New(o).Routes(), func(string) []string { return nil })
+		v.coverDialect(t, "/identity", keystone.New(identity).Routes(), func(string) []string { return nil })
 	})
 	t.Run("huawei", func(t *testing.T) {
-		v.coverDialect(t, "", iam.New(o).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
+		v.coverDialect(t, "", iam.New(identity).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("swr", func(t *testing.T) {
 		images := swr.New(swr.Options{Options: o, Kinds: v.Images, Host: func(r *http.Request) string { return r.Host }})

@@ -105,8 +105,8 @@ func (n *tenant) listen() {
 		n.t.Fatal(err)
 	}
 	o := wire.Options{Door: n.Kernel.Door, Auth: &auth.Authenticator{Ident: n.Kernel.Ident, Now: time.Now, OriginalPath: front.OriginalPath}, Region: "awan-1"}
-	services := append(iam.New(o).Services(), vpc.New(vpc.Options{Options: o, Network: n.Networks}).Service(), elb.New(elb.Options{Options: o, Balancer: n.balancer}).Service(),
-		huaweidns.New(huaweidns.Options{Options: o, DNS: n.dns}).Service(), keystone.New(o).Service())
+	services := append(iam.New(keystone.Options{Options: o}).Services(), vpc.New(vpc.Options{Options: o, Network: n.Networks}).Service(), elb.New(elb.Options{Options: o, Balancer: n.balancer}).Service(),
+		huaweidns.New(huaweidns.Options{Options: o, DNS: n.dns}).Service(), keystone.New(keystone.Options{Options: o}).Service())
 	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: n.ca, Names: front.Names{Domain: "awan.test", Region: "awan-1"}, Logger: slog.New(slog.DiscardHandler), Services: services})
 	if err != nil {
 		n.t.Fatal(err)

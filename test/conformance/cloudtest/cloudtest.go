@@ -108,9 +108,10 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 		t.Fatal(err)
 	}
 	a := &auth.Authenticator{Ident: c.Ident, Now: c.Clock.Now, OriginalPath: front.OriginalPath}
-	o := wire.Options{Door: c.Door, Auth: a, Region: "awan-1", Federation: fed, Endpoints: ends, Services: []token.CatalogEntry{neutron.CatalogEntry()}}
+	o := wire.Options{Door: c.Door, Auth: a, Region: "awan-1"}
+	identity := keystone.Options{Options: o, Federation: fed, Endpoints: ends, Services: []token.CatalogEntry{neutron.CatalogEntry()}}
 	networks := neutron.New(neutron.Options{Options: o, Network: c.Network})
-	services := append(iam.New(o).Services(), keystone.New(o).Service(), oidc.New(fed).Service(),
+	services := append(iam.New(identity).Services(), keystone.New(identity).Service(), oidc.New(fed).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service(),
 		swr.New(swr.Options{Options: o, Kinds: c.Images, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry),
 		vpc.New(vpc.Options{Options: o, Network: c.Network, More: networks.Native()}).Service(), networks.Service())

@@ -115,13 +115,13 @@ func (n *tenant) listen() {
 	door := n.Kernel.Door
 	a := &auth.Authenticator{Ident: n.Kernel.Ident, Now: time.Now, OriginalPath: front.OriginalPath}
 	o := wire.Options{Door: door, Auth: a, Region: "awan-1"}
-	services := append(iam.New(o).Services(),
+	services := append(iam.New(keystone.Options{Options: o}).Services(),
 		ecs.New(ecs.Options{Door: door, Auth: a, Region: "awan-1", Compute: n.Servers, Network: n.Networks, KeyPair: n.Keypairs.D,
 			Console: func(_ *http.Request, _, server string) string { return n.url + "/screens/" + server }}).Service(),
 		evs.New(evs.Options{Door: door, Auth: a, Region: "awan-1", Zone: n.Zone(), Volumes: n.Volumes, Looks: ecs.Looks()}).Service(),
 		ims.New(ims.Options{Door: door, Auth: a, Region: "awan-1", Images: n.Images, Compute: n.Servers, Looks: ecs.Looks()}).Service(),
 		kps.New(kps.Options{Door: door, Auth: a, Region: "awan-1", KeyPair: n.Keypairs.D}).Service(),
-		vpc.New(vpc.Options{Options: o, Network: n.Networks}).Service(), keystone.New(o).Service())
+		vpc.New(vpc.Options{Options: o, Network: n.Networks}).Service(), keystone.New(keystone.Options{Options: o}).Service())
 	f, err := front.New(front.Options{Listen: "127.0.0.1:0", CA: n.ca, Names: front.Names{Domain: "awan.test", Region: "awan-1"}, Logger: slog.New(slog.DiscardHandler), Services: services})
 	if err != nil {
 		n.t.Fatal(err)

@@ -1,19 +1,17 @@
 // Package dns serves Huawei Cloud's Domain Name Service, v2 and v2.1 (https://support.huaweicloud.com/intl/en-us/api-dns/),
 // over the rows of service/dns: a zone is a zone, a record set a record set. Of its resolution lines there is the default
-// one, and record sets have no health checks and no aliases of other resources. It may import the kernel, service/dns,
-// dialect/{front,huawei/rest} and dialect/openstack/{keystone,token}.
+// one, and record sets have no health checks and no aliases of other resources. It may import the kernel, service/dns
+// and dialect/{front,huawei/rest,wire}.
 package dns
 
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
-	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -158,14 +156,14 @@ func status(s *string) (disabled *bool, err error) {
 // page answers with the part of a list that the query asks for, and where the next one is.
 func page[R any](x *exchange, name string, rows []R, id func(R) string, view func(R) any) error {
 	q := x.R.URL.Query()
-	_, limit, err := keystone.Page(url.Values{"limit": q["limit"]})
+	limit, err := rest.Number(x, "limit", 0, wire.MaxRows)
 	if err != nil {
 		return err
 	}
 	if limit == 0 {
 		limit = 500
 	}
-	_, offset, err := keystone.Page(url.Values{"limit": q["offset"]})
+	offset, err := rest.Number(x, "offset", 0, wire.MaxRows)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 // Package eip serves Huawei Cloud's API of public addresses and bandwidths (https://support.huaweicloud.com/intl/en-us/api-eip/)
 // over service/network. A public address has a bandwidth of its own, or shares one: only those are rows.
-// It may import the kernel, service/network, dialect/huawei/networks and dialect/openstack/{keystone,token}.
+// It may import the kernel, service/network and dialect/{huawei/networks,wire}.
 package eip
 
 import (

@@ -1,6 +1,6 @@
 // Package elb serves Huawei Cloud's Elastic Load Balance v3 (https://support.huaweicloud.com/intl/en-us/api-elb/) over the rows
-// of service/balancer. There is one availability zone, and flavours say nothing about how fast it is. It may import the kernel,
-// service/balancer, dialect/{front,huawei/rest} and dialect/openstack/{keystone,token}.
+// of service/balancer. There is one availability zone, and flavours say nothing about how fast it is. It may import the
+// kernel, service/balancer and dialect/{front,huawei/rest,wire}.
 package elb
 
 import (

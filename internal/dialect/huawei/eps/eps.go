@@ -1,5 +1,5 @@
 // Package eps serves Huawei Cloud's enterprise projects (https://support.huaweicloud.com/intl/en-us/api-em/): sets of
-// resources across projects. It may import the kernel, dialect/huawei/resources and dialect/openstack/{keystone,token}.
+// resources across projects. It may import the kernel and dialect/{huawei/resources,wire}.
 package eps
 
 import (

@@ -1,6 +1,6 @@
 // Package evs serves Huawei Cloud's Elastic Volume Service API v2, v2.1 and v5
-// (https://support.huaweicloud.com/intl/en-us/api-evs/) over the volume service. It may import the kernel, service/volume and
-// dialect/{auth,front,huawei/rest,openstack/keystone}.
+// (https://support.huaweicloud.com/intl/en-us/api-evs/) over the volume service. It may import the kernel,
+// service/volume and dialect/{auth,front,huawei/rest,wire}.
 package evs
 
 import (

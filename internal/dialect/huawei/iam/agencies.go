@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -88,7 +89,7 @@ func listAgencies(x *wire.Exchange) error {
 	for _, r := range rows[from:to] {
 		items = append(items, agencyView(r))
 	}
-	wire.Write(x.W, http.StatusOK, map[string]any{"agencies": items, "links": token.Links{Self: x.Self("/v3.0/OS-AGENCY/agencies").Self}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"agencies": items, "links": token.Links{Self: keystone.Self(x, "/v3.0/OS-AGENCY/agencies").Self}})
 	return nil
 }
 

@@ -1,7 +1,7 @@
 // Package iam serves Huawei Cloud's identity API (https://support.huaweicloud.com/intl/en-us/api-iam/): Keystone v3,
 // which it shares with dialect/openstack/keystone, and Huawei's own paths beside it, with version 5 in iamv5; and it
 // binds together the services that belong to it: enterprise projects (eps), tags (tms) and temporary keys (sts).
-// It may import the kernel, dialect/{front,login}, dialect/huawei/{eps,iamv5,sign,tms} and
+// It may import the kernel, dialect/{front,login,wire}, dialect/huawei/{eps,iamv5,sign,tms} and
 // dialect/openstack/{keystone,token}.
 package iam
 
@@ -24,25 +24,26 @@ import (
 )
 
 // Options are Keystone's; Dialect, Fail, Enter and Role are set here.
-type Options = wire.Options
+type Options = keystone.Options
 
 // IAM is the API with its sisters: enterprise projects, tags, and the service that gives out temporary keys.
-type IAM struct{ Identity, Enterprise, Tags, Tokens *wire.API }
+type IAM struct {
+	Identity                 *keystone.API
+	Enterprise, Tags, Tokens *wire.API
+}
 
 // New makes the APIs.
 func New(o Options) *IAM {
 	o.Dialect, o.Fail, o.Enter, o.Role = "huawei", Fail, enter, roleView
-	i := &IAM{Identity: keystone.New(o), Enterprise: wire.New(o), Tags: wire.New(o), Tokens: wire.New(o)}
-	for _, rs := range [][]wire.Route{userRoutes(i.Identity), projectRoutes(i.Identity), keyRoutes(i.Identity), policyRoutes(i.Identity),
-		permissionRoutes(i.Identity), agencyRoutes(i.Identity), siteRoutes(i.Identity), enterpriseRoutes(i.Identity),
-		securityRoutes(i.Identity), mfaRoutes(i.Identity), securityTokenRoutes(), quotaRoutes(i.Identity), iamv5.Routes(i.Identity)} {
-		for _, r := range rs {
-			i.Identity.Add(r)
-		}
-	}
-	for api, rs := range map[*wire.API][]wire.Route{i.Enterprise: eps.Routes(i.Enterprise), i.Tags: tms.Routes(i.Tags), i.Tokens: iamv5.TokenRoutes()} {
-		for _, r := range rs {
-			api.Add(r)
+	i := &IAM{Identity: keystone.New(o), Enterprise: wire.New(o.Options), Tags: wire.New(o.Options), Tokens: wire.New(o.Options)}
+	identity := i.Identity.API
+	for to, tables := range map[*wire.API][][]wire.Route{
+		identity: {userRoutes(identity), projectRoutes(identity), keyRoutes(identity), policyRoutes(identity), permissionRoutes(identity), agencyRoutes(identity),
+			siteRoutes(identity), enterpriseRoutes(identity), securityRoutes(identity), mfaRoutes(identity), securityTokenRoutes(), quotaRoutes(identity), iamv5.Routes(identity)},
+		i.Enterprise: {eps.Routes(i.Enterprise)}, i.Tags: {tms.Routes(i.Tags)}, i.Tokens: {iamv5.TokenRoutes()},
+	} {
+		for _, r := range slices.Concat(tables...) {
+			to.Add(r)
 		}
 	}
 	return i

@@ -34,7 +34,7 @@ func policyView(x *wire.Exchange, r *keystone.PolicyRow) map[string]any {
 	v := map[string]any{"id": r.ID, "display_name": r.Name, "name": "custom_" + string(r.ID), "catalog": "CUSTOMED", "type": "AX",
 		"description": r.Spec.Description, "description_cn": "", "domain_id": r.Domain, "policy": r.Spec.Document,
 		"created_time": strconv.FormatInt(r.Created.UnixMilli(), 10), "updated_time": strconv.FormatInt(r.Updated.UnixMilli(), 10),
-		"links": x.Self("/v3/roles/" + string(r.ID))}
+		"links": keystone.Self(x, "/v3/roles/"+string(r.ID))}
 	if t := r.Tags[typeTag]; t != "" {
 		v["type"] = t
 	}
@@ -75,7 +75,7 @@ func listPolicies(x *wire.Exchange) error {
 	for _, r := range rows[from:to] {
 		items = append(items, policyView(x, r))
 	}
-	wire.Write(x.W, http.StatusOK, map[string]any{"roles": items, "total_number": len(rows), "links": token.Links{Self: x.Self("/v3.0/OS-ROLE/roles").Self}})
+	wire.Write(x.W, http.StatusOK, map[string]any{"roles": items, "total_number": len(rows), "links": token.Links{Self: keystone.Self(x, "/v3.0/OS-ROLE/roles").Self}})
 	return nil
 }
 

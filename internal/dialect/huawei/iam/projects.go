@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -30,9 +31,9 @@ func showProject(x *wire.Exchange) error {
 		return err
 	}
 	v := struct {
-		keystone.Project
+		token.ProjectView
 		Status string `json:"status"`
-	}{x.ProjectView(row), normal}
+	}{keystone.ProjectView(x, row, string(row.Domain)), normal}
 	if row.Spec.Disabled { // which Huawei says by the status alone
 		v.Status, v.Enabled = suspended, true
 	}

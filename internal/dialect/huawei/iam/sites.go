@@ -146,7 +146,7 @@ func (s site) list(x *wire.Exchange) error {
 		}
 		items = append(items, roleView(x, role))
 	}
-	token.WriteList(x.W, "roles", items, token.Links{Self: x.Self(x.R.URL.Path).Self})
+	token.WriteList(x.W, "roles", items, token.Links{Self: keystone.Self(x, x.R.URL.Path).Self})
 	return nil
 }
 

@@ -82,7 +82,7 @@ func userView(x *wire.Exchange, r *keystone.UserRow) map[string]any {
 	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": r.Domain, "enabled": !r.Spec.Disabled, "description": r.Spec.Description,
 		"email": r.Spec.Email, "areacode": area, "phone": phone, "access_mode": cmp.Or(r.Spec.AccessMode, "default"), "pwd_status": r.Spec.PasswordReset, "is_domain_owner": false,
 		"xuser_id": "", "xuser_type": "", "create_time": stamp(r.Created), "update_time": stamp(r.Updated), "password_expires_at": nil,
-		"default_project_id": r.Spec.DefaultProject, "links": x.Self("/v3/users/" + string(r.ID))}
+		"default_project_id": r.Spec.DefaultProject, "links": keystone.Self(x, "/v3/users/"+string(r.ID))}
 }
 
 func createUser(x *wire.Exchange) error {

@@ -130,7 +130,7 @@ func addUser(x *wire.Exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := x.Join(user, group); err != nil {
+	if err := keystone.Join(x, user, group); err != nil {
 		return err
 	}
 	return done(x)
@@ -141,7 +141,7 @@ func removeUser(x *wire.Exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := x.Leave(user, group); err != nil {
+	if err := keystone.Leave(x, user, group); err != nil {
 		return err
 	}
 	return done(x)

@@ -1,6 +1,6 @@
 // Package iamv5 serves version 5 of Huawei Cloud's identity API (https://support.huaweicloud.com/intl/en-us/api-iam5/):
 // users, groups, identity policies and their versions, trust agencies, log-in profiles, MFA devices and the account's
-// settings, over the same rows as version 3. It may import the kernel and dialect/openstack/{keystone,token}.
+// settings, over the same rows as version 3. It may import the kernel and dialect/{wire,openstack/keystone}.
 package iamv5
 
 import (

@@ -169,7 +169,7 @@ func changePassword(x *wire.Exchange) error {
 	if b.New == nil || b.Old == nil {
 		return fail.Field("new_password", "give both new_password and old_password")
 	}
-	if err := x.ChangeOwnPassword(*b.Old, *b.New); err != nil {
+	if err := keystone.ChangeOwnPassword(x, *b.Old, *b.New); err != nil {
 		return err
 	}
 	return done(x)

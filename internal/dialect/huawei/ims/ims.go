@@ -1,6 +1,6 @@
 // Package ims serves Huawei Cloud's Image Management Service API v1 and v2
 // (https://support.huaweicloud.com/intl/en-us/api-ims/) over the image service, and those of Glance's paths that its clients use
-// with it. It may import the kernel, services compute and image, and dialect/{auth,front,huawei/rest,openstack/keystone}.
+// with it. It may import the kernel, services compute and image and dialect/{auth,front,huawei/rest,wire}.
 package ims
 
 import (

@@ -1,6 +1,6 @@
 // Package kps serves Huawei Cloud's key pairs: those of its Data Encryption Workshop, v3
 // (https://support.huaweicloud.com/intl/en-us/api-dew/), and Nova's, which its servers' API has too. It may import the
-// kernel, service/keypair and dialect/{auth,front,huawei/rest,openstack/keystone}.
+// kernel, service/keypair and dialect/{auth,front,huawei/rest,wire}.
 package kps
 
 import (

@@ -1,6 +1,5 @@
 // Package networks is what Huawei Cloud's APIs VPC and EIP have in common beyond huawei/rest: how bodies are read, how
-// errors and times are written, how lists are paged. It may import the kernel, dialect/{front,huawei/rest} and
-// dialect/openstack/{keystone,token}.
+// errors and times are written, how lists are paged. It may import the kernel and dialect/{front,huawei/rest,wire}.
 package networks
 
 import (

@@ -1,6 +1,6 @@
 // Package resources finds resources of every kind by the type, project and id that Huawei Cloud's enterprise project and
 // tag services name them by. A type is a service and a kind, "app.component". It may import the kernel and
-// dialect/openstack/keystone.
+// dialect/{wire,openstack/keystone}.
 package resources
 
 import (

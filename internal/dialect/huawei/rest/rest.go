@@ -1,6 +1,6 @@
 // Package rest is what Huawei Cloud's APIs of servers, disks, images and key pairs have in common: which project a request
 // is about, how bodies are read, how changes are sent, and how ids, times, tags, pages, jobs and errors are written.
-// It may import the kernel, dialect/{auth,front} and dialect/openstack/{keystone,token}.
+// It may import the kernel and dialect/{auth,front,wire}.
 package rest
 
 import (

@@ -1,8 +1,8 @@
 // Package servicestage serves Huawei Cloud's ServiceStage v3 API (https://support.huaweicloud.com/intl/en-us/api-servicestage/)
 // over the app service: an environment, application or component is the row of that name, a version of a component a
 // release. What this cloud has no use for (a CCE cluster's affinity rules, say) is kept with the row and given back, so
-// that existing configurations fit. It may import the kernel, services app, config and access, and
-// dialect/{auth,front,openstack/keystone,openstack/token}.
+// that existing configurations fit. It may import the kernel, services app, config and access and
+// dialect/{auth,front,wire}.
 package servicestage
 
 import (

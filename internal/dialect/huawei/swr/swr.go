@@ -1,7 +1,7 @@
 // Package swr serves the management API of Huawei Cloud's Software Repository for Container
 // (https://support.huaweicloud.com/intl/en-us/api-swr/): organisations, repositories, their tags, who may use them,
 // retentions and log-ins to the registry. What clients push and pull goes to the registry itself, at the same host.
-// It may import the kernel, service/registry, dialect/{front,huawei/rest,huawei/sign} and dialect/openstack/{keystone,token}.
+// It may import the kernel, service/registry and dialect/{front,huawei/rest,huawei/sign,wire}.
 package swr
 
 import (

@@ -1,6 +1,6 @@
 // Package tms serves Huawei Cloud's Tag Management Service (https://support.huaweicloud.com/intl/en-us/api-tms/):
-// predefined tags, and the tags of resources of every kind. It may import the kernel, dialect/huawei/resources and
-// dialect/openstack/{keystone,token}.
+// predefined tags, and the tags of resources of every kind. It may import the kernel and
+// dialect/{huawei/resources,wire}.
 package tms
 
 import (

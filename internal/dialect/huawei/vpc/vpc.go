@@ -1,7 +1,7 @@
 // Package vpc serves Huawei Cloud's VPC API (https://support.huaweicloud.com/intl/en-us/api-vpc/): versions 1, 2.0 and 3, over
 // service/network: a VPC is one, a subnet is one and its id is that of the network, route tables are the one that a VPC has.
 // Public addresses and bandwidths, which clients reach at the same address, are in dialect/huawei/eip.
-// It may import the kernel, service/network, dialect/front, dialect/huawei/{eip,networks} and dialect/openstack/keystone.
+// It may import the kernel, service/network and dialect/{front,huawei/{eip,networks},wire}.
 package vpc
 
 import (

@@ -1,6 +1,6 @@
 // Package cinder serves OpenStack's block storage API v3 (https://docs.openstack.org/api-ref/block-storage/v3/) over the
-// rows of service volume: volumes, types, snapshots, transfers, and the attachments that servers make. It may import the
-// kernel, services' exported types, dialect/openstack/{keystone,rest,token} and dialect/front.
+// rows of service volume: volumes, types, snapshots, transfers, and the attachments that servers make. It may import
+// the kernel, services' exported types and dialect/{front,wire,openstack/{rest,token}}.
 package cinder
 
 import (

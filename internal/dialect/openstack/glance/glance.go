@@ -1,6 +1,6 @@
 // Package glance serves OpenStack's image API v2 (https://docs.openstack.org/api-ref/image/v2/) over the rows of service
-// image: those of the project, those of the cloud, and those that other projects share. It may import the kernel, services'
-// exported types, dialect/openstack/{keystone,rest,token} and dialect/front.
+// image: those of the project, those of the cloud, and those that other projects share. It may import the kernel,
+// services' exported types and dialect/{front,wire,openstack/{rest,token}}.
 package glance
 
 import (

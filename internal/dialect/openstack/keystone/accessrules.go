@@ -40,7 +40,7 @@ func (x *exchange) ruleView(r *RequestRow) map[string]any {
 }
 
 // ruleViews are the rules that a credential names.
-func (x *exchange) ruleViews(y *Exchange, domain id.ID, rules []string) ([]any, error) {
+func (x *exchange) ruleViews(y *exchange, domain id.ID, rules []string) ([]any, error) {
 	out := []any{}
 	for _, rule := range rules {
 		row, err := y.Do(x.API.Kinds.Request.D, call.Get, rule, func(c *call.Call) { c.Domain = string(domain) })
@@ -58,7 +58,7 @@ func (x *exchange) ruleViews(y *Exchange, domain id.ID, rules []string) ([]any, 
 	return out, nil
 }
 
-func (x *exchange) rules(y *Exchange, domain, user string) ([]*RequestRow, error) {
+func (x *exchange) rules(y *exchange, domain, user string) ([]*RequestRow, error) {
 	rows, _, err := wire.Rows(&y.Exchange, x.API.Kinds.Request, domain, kind.Filter{Index: "user", Value: user, Where: func(r kind.AnyRow) bool {
 		s := r.(*RequestRow).Spec
 		service, method, path := x.Query("service"), x.Query("method"), x.Query("path")
@@ -125,7 +125,7 @@ func listRules(x *exchange) error {
 	return nil
 }
 
-func (x *exchange) rule() (*RequestRow, *Exchange, error) {
+func (x *exchange) rule() (*RequestRow, *exchange, error) {
 	y, domain, err := x.holder(x.Param("user_id"))
 	if err != nil {
 		return nil, nil, err

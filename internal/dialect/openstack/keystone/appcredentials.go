@@ -116,7 +116,7 @@ func listCredentials(x *exchange) error {
 		}
 		domain = string(u.Domain)
 	}
-	rows, _, err := Rows(&y, x.API.Kinds.Credential, domain, kind.Filter{Index: "user", Value: user, Where: func(r kind.AnyRow) bool {
+	rows, _, err := wire.Rows(&y.Exchange, x.API.Kinds.Credential, domain, kind.Filter{Index: "user", Value: user, Where: func(r kind.AnyRow) bool {
 		return x.Query("name") == "" || x.Query("name") == r.M().Name
 	}})
 	if err != nil {

@@ -244,7 +244,7 @@ func named[S, T any](n *names, t kind.Table[S, T], row string, withDomain bool) 
 	if v := n.seen[row]; v != nil {
 		return v, nil
 	}
-	r, err := Get(n.x, t, row)
+	r, err := wire.Get(&n.x.Exchange, t, row)
 	if err != nil {
 		return nil, err
 	}

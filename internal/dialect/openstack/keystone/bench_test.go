@@ -10,6 +10,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 	"github.com/awancloud/awan/internal/kernel/store/pebble"
 )
@@ -22,7 +23,7 @@ func served(b *testing.B) (*keystone.API, *kerneltest.Kernel, string) {
 		b.Fatal(err)
 	}
 	k := kerneltest.StartNow(b, on, nil)
-	a := keystone.New(keystone.Options{Door: k.Door, Region: "awan-1", Auth: &auth.Authenticator{Ident: k.Ident, Now: time.Now}})
+	a := keystone.New(keystone.Options{Options: wire.Options{Door: k.Door, Region: "awan-1", Auth: &auth.Authenticator{Ident: k.Ident, Now: time.Now}}})
 	w := httptest.NewRecorder()
 	a.ServeHTTP(w, httptest.NewRequest("POST", "https://cloud.test/v3/auth/tokens", strings.NewReader(fmt.Sprintf(
 		`{"auth":{"identity":{"methods":["password"],"password":{"user":{"name":%q,"domain":{"name":"awan"},"password":%q}}},"scope":{"project":{"name":"awan-1"}}}}`, k.Admin.User, k.Admin.Password))))

@@ -71,13 +71,13 @@ var interfaces = [3]string{"public", "internal", "admin"}
 
 // ownService is a service of this cloud itself with the ids that it always has.
 type ownService struct {
-	CatalogEntry
+	token.CatalogEntry
 	id   string
 	ends [len(interfaces)]string
 }
 
 func (a *API) ownServices() []ownService {
-	entries := append([]CatalogEntry{{Type: "identity", Name: "keystone", URL: func(r *http.Request, _ id.ID) string { return a.Base(r) + "/v3" }}}, a.Services...)
+	entries := append([]token.CatalogEntry{{Type: "identity", Name: "keystone", URL: func(r *http.Request, _ id.ID) string { return a.Base(r) + "/v3" }}}, a.Services...)
 	out := make([]ownService, len(entries))
 	for i, e := range entries {
 		out[i] = ownService{CatalogEntry: e, id: fixed("service", e.Type)}

@@ -25,7 +25,7 @@ func (a *API) ec2Routes() []route {
 }
 
 // holder is the exchange for what is a user's, and the user's domain.
-func (x *exchange) holder(user string) (*Exchange, string, error) {
+func (x *exchange) holder(user string) (*exchange, string, error) {
 	if x.mine(user) {
 		return x.asOwner("own credential"), "", nil
 	}
@@ -37,7 +37,7 @@ func (x *exchange) holder(user string) (*Exchange, string, error) {
 }
 
 // pairs are the user's key pairs, or the one with the route's access key id.
-func (x *exchange) pairs() (*Exchange, []*UserCredentialRow, error) {
+func (x *exchange) pairs() (*exchange, []*UserCredentialRow, error) {
 	user, access := x.Param("user_id"), x.Param("access")
 	y, domain, err := x.holder(user)
 	if err != nil {

@@ -77,7 +77,7 @@ func withForeign(view any, foreign string) any {
 }
 
 // former gives what was kept for a row that is about to change, where the change says something to keep.
-func former[S, T any](x *Exchange, t kind.Table[S, T], target string, e extra, of func(S) string) (*string, error) {
+func former[S, T any](x *exchange, t kind.Table[S, T], target string, e extra, of func(S) string) (*string, error) {
 	if len(e) == 0 {
 		return nil, nil //nolint:nilnil // nothing to keep
 	}

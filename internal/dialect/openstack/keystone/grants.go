@@ -149,11 +149,11 @@ func (p place) list(x *exchange) error {
 	return nil
 }
 
-func (a *API) roleView(x *Exchange, r *PolicyRow) any {
+func (a *API) roleView(x *exchange, r *PolicyRow) any {
 	if a.Role != nil {
-		return a.Role(x, r)
+		return a.Role(&x.Exchange, r)
 	}
-	return withForeign(x.RoleView(r), r.Spec.Foreign)
+	return withForeign(x.roleView(r), r.Spec.Foreign)
 }
 
 func (p place) check(x *exchange) error {

@@ -110,7 +110,7 @@ func members(x *exchange) error {
 
 func addMember(x *exchange) error {
 	group := x.Param("group_id")
-	err := x.changeGroups(x.Param("user_id"), func(in []string) ([]string, error) {
+	err := changeGroups(&x.Exchange, x.Param("user_id"), func(in []string) ([]string, error) {
 		if slices.Contains(in, group) {
 			return in, nil
 		}
@@ -152,7 +152,7 @@ func removeMember(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	err = x.changeGroups(string(u.ID), func(in []string) ([]string, error) {
+	err = changeGroups(&x.Exchange, string(u.ID), func(in []string) ([]string, error) {
 		return slices.DeleteFunc(slices.Clone(in), func(s string) bool { return s == string(g.ID) }), nil
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/auth"
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
 )
 
@@ -26,8 +27,8 @@ type api struct {
 func start(t *testing.T) *api {
 	t.Helper()
 	k := kerneltest.Start(t, nil)
-	a := &api{t: t, Kernel: k, API: keystone.New(keystone.Options{Door: k.Door, Region: "awan-1", Auth: &auth.Authenticator{Ident: k.Ident, Now: k.Clock.Now,
-		Services: func(*http.Request) []string { return []string{"identity"} }}})}
+	a := &api{t: t, Kernel: k, API: keystone.New(keystone.Options{Options: wire.Options{Door: k.Door, Region: "awan-1", Auth: &auth.Authenticator{Ident: k.Ident, Now: k.Clock.Now,
+		Services: func(*http.Request) []string { return []string{"identity"} }}}})}
 	a.token = a.logIn(k.Admin.User, k.Admin.Password, `,"scope":{"project":{"name":"awan-1","domain":{"name":"awan"}}}`).Header().Get("X-Subject-Token")
 	if a.token == "" {
 		t.Fatal("the administrator gets no token")

@@ -23,9 +23,6 @@ type (
 	KeyRow     = kind.Row[ident.KeySpec, ident.KeyStatus]
 )
 
-// Project is a project on the wire.
-type Project = token.ProjectView
-
 func (a *API) projectRoutes() []route {
 	k := a.Kinds.Project.D
 	return []route{
@@ -37,10 +34,10 @@ func (a *API) projectRoutes() []route {
 	}
 }
 
-// ProjectView is a project on the wire.
-func (x *exchange) ProjectView(r *ProjectRow) token.ProjectView {
-	v := token.ProjectView{ID: string(r.ID), Name: r.Name, DomainID: x.domainID(r.Domain), ParentID: x.domainID(r.Domain), Description: r.Spec.Description,
-		Enabled: !r.Spec.Disabled, Tags: []string{}, Options: map[string]any{}, Links: x.Self("/v3/projects/" + string(r.ID))}
+// ProjectView is a project on the wire, in a domain as the dialect prints its id.
+func ProjectView(x *wire.Exchange, r *ProjectRow, domain string) token.ProjectView {
+	v := token.ProjectView{ID: string(r.ID), Name: r.Name, DomainID: domain, ParentID: domain, Description: r.Spec.Description,
+		Enabled: !r.Spec.Disabled, Tags: []string{}, Options: map[string]any{}, Links: Self(x, "/v3/projects/"+string(r.ID))}
 	v.Tags = tagsOf(r.Tags)
 	if r.Spec.Parent != "" {
 		v.ParentID = r.Spec.Parent
@@ -49,7 +46,7 @@ func (x *exchange) ProjectView(r *ProjectRow) token.ProjectView {
 }
 
 func (x *exchange) projectShown(r *ProjectRow) any {
-	return withForeign(x.ProjectView(r), r.Spec.Foreign)
+	return withForeign(ProjectView(&x.Exchange, r, x.domainID(r.Domain)), r.Spec.Foreign)
 }
 
 // projectBody is what clients send. Huawei's send a parent (the region's project), which says nothing here.

@@ -21,8 +21,8 @@ func (a *API) roleRoutes() []route {
 	}
 }
 
-// RoleView is a policy on the wire.
-func (x *exchange) RoleView(r *PolicyRow) map[string]any {
+// roleView is a policy on the wire.
+func (x *exchange) roleView(r *PolicyRow) map[string]any {
 	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": nil, "description": r.Spec.Description, "options": map[string]any{},
 		"links": x.Self("/v3/roles/" + string(r.ID))}
 }

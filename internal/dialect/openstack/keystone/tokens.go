@@ -271,7 +271,7 @@ func (x *exchange) projectsOf(p ident.Principal) error {
 		rows, err := x.API.Door.Ident.Projects(tx, p)
 		for _, row := range rows {
 			if x.fits(&row.Meta, row.Spec.Disabled) {
-				items = append(items, x.ProjectView(row))
+				items = append(items, ProjectView(&x.Exchange, row, x.domainID(row.Domain)))
 			}
 		}
 		return err

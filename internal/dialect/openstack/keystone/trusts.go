@@ -29,7 +29,7 @@ func (a *API) trustRoutes() []route {
 }
 
 // trust finds a trust, and the exchange to go on with: trusts are the business of both their users, so no policy is asked. One that is over is not there for OpenStack's clients.
-func (x *exchange) trust() (*TrustRow, *Exchange, error) {
+func (x *exchange) trust() (*TrustRow, *exchange, error) {
 	target := x.Param("trust_id")
 	if x.Who.Whole() {
 		y := x.asOwner("own trust")
@@ -44,7 +44,7 @@ func (x *exchange) trust() (*TrustRow, *Exchange, error) {
 	return x.running(row, x)
 }
 
-func (x *exchange) running(row *TrustRow, y *exchange) (*TrustRow, *Exchange, error) {
+func (x *exchange) running(row *TrustRow, y *exchange) (*TrustRow, *exchange, error) {
 	if end := row.Spec.Expires; !end.IsZero() && !x.API.Door.Now().Before(end) {
 		return nil, nil, fail.New(fail.NotFound, "the trust %s is over", row.ID)
 	}

@@ -40,7 +40,7 @@ func (x *exchange) asOwner(what string) *exchange {
 }
 
 // stored finds a credential, and the exchange to go on with: the owner's where it is the caller's own.
-func (x *exchange) stored(target string) (*UserCredentialRow, *Exchange, error) {
+func (x *exchange) stored(target string) (*UserCredentialRow, *exchange, error) {
 	if x.mine(string(x.Who.User)) {
 		y := x.asOwner("own credential")
 		if row, err := wire.Get(&y.Exchange, x.API.Kinds.UserCredential, target); err == nil && x.mine(row.Spec.User) {

@@ -132,14 +132,14 @@ func changePassword(x *exchange) error {
 	if b.Password == nil || b.Original == nil {
 		return fail.Field("user.password", "give both password and original_password")
 	}
-	if err := x.ChangeOwnPassword(*b.Original, *b.Password); err != nil {
+	if err := ChangeOwnPassword(&x.Exchange, *b.Original, *b.Password); err != nil {
 		return err
 	}
 	return x.NoContent()
 }
 
 // ChangeOwnPassword sets the password of the caller, who shows to know the old one.
-func (x *exchange) ChangeOwnPassword(old, password string) error {
+func ChangeOwnPassword(x *wire.Exchange, old, password string) error {
 	c := x.Call
 	if _, err := x.API.Door.Ident.ByPassword(x.R.Context(), string(x.Who.Domain), string(x.Who.User), old, c.Source); err != nil {
 		e := ledger.Entry{Domain: x.Who.Domain, Actor: x.Who.String(), ActorID: x.Who.User, Source: c.Source, Agent: c.Agent, Dialect: c.Dialect,
@@ -186,24 +186,4 @@ func projectsOfUser(x *exchange) error {
 		return err
 	}
 	return x.projectsOf(ident.Principal{User: u.ID, UserName: u.Name, Domain: u.Domain, Groups: u.Spec.Groups})
-}
-
-// changeGroups edits the groups a user is in, again where somebody else changed the user meanwhile.
-func (x *exchange) changeGroups(user string, edit func([]string) ([]string, error)) error {
-	for try := 0; ; try++ {
-		u, err := wire.Get(&x.Exchange, x.API.Kinds.User, user)
-		if err != nil {
-			return err
-		}
-		groups, err := edit(u.Spec.Groups)
-		if err != nil {
-			return err
-		}
-		_, err = x.Do(x.API.Kinds.User.D, call.Update, string(u.ID), func(c *call.Call) {
-			c.IfRevision, c.Spec = u.Revision, wire.Spec{"groups": groups}.JSON()
-		})
-		if !fail.Is(err, fail.Conflict) || try == 5 {
-			return wire.Named(err)
-		}
-	}
 }

@@ -2,7 +2,8 @@
 //
 // A router is a VPC. A network is a subnet of ours: one broadcast domain, with at most one IPv4 and one IPv6 subnet; one that
 // no router joins is a network of its own. The pools of public addresses are external networks, and a router has a gateway
-// there when its VPC reaches the outside. It may import the kernel, service/network, dialect/front and dialect/openstack/{keystone,rest,token}.
+// there when its VPC reaches the outside. It may import the kernel, service/network and
+// dialect/{front,wire,openstack/{rest,token}}.
 package neutron
 
 import (

@@ -1,6 +1,6 @@
 // Package nova serves OpenStack's compute API v2.1 (https://docs.openstack.org/api-ref/compute/) over the rows of service
 // compute and the key pairs: servers with their actions, cards and volumes, flavours, key pairs, groups, and what operators
-// look at. It may import the kernel, services' exported types, dialect/openstack/{keystone,rest,token} and dialect/front.
+// look at. It may import the kernel, services' exported types and dialect/{front,wire,openstack/{rest,token}}.
 package nova
 
 import (

@@ -1,6 +1,6 @@
 // Package rest holds what OpenStack's services beside Keystone have alike: version documents and microversions, errors
 // wrapped under a name, bodies of one object, lists that page by marker, ids with dashes. It stands on Keystone's API,
-// whose exchanges it uses. It may import the kernel, dialect/front and dialect/openstack/{keystone,token}.
+// whose exchanges it uses. It may import the kernel and dialect/{front,wire,openstack/token}.
 package rest
 
 import (
@@ -204,7 +204,7 @@ func Accepted(x *Exchange) error {
 
 // Write answers with one object under its name.
 func Write(x *Exchange, status int, name string, v any) error {
-	token.WriteOne(x.W, status, name, v)
+	wire.Write(x.W, status, map[string]any{name: v})
 	return nil
 }
 

@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 )
 
 // SubjectHeader carries the token a request is about: the new one in an answer, the one to look at in a request.
@@ -212,6 +213,13 @@ func Keystone(base string) Version {
 	}
 }
 
+// CatalogEntry is a service of the catalog.
+type CatalogEntry struct {
+	Type, Name string // "compute", "nova"
+	// URL is where it is reached, for a client that reached identity by r; project is "" in a token without one.
+	URL func(r *http.Request, project id.ID) string
+}
+
 // WriteToken answers with a token: 201 when it is new, 200 when it was only looked at.
 func WriteToken(w http.ResponseWriter, status int, subject string, t Token) {
 	w.Header().Set(SubjectHeader, subject)
@@ -223,22 +231,22 @@ func WriteToken(w http.ResponseWriter, status int, subject string, t Token) {
 	if end, ok := bytes.CutSuffix(body, []byte("}}")); ok && len(t.Written) > 0 {
 		body = slices.Concat(end, []byte(`,"catalog":`), t.Written, []byte("}}"))
 	}
-	answer(w, status, body, err)
+	wire.WriteBody(w, status, body, err)
 }
 
 // WriteVersions answers GET / of identity: 300 with Keystone's nested form.
 func WriteVersions(w http.ResponseWriter, versions ...Version) {
-	Write(w, http.StatusMultipleChoices, map[string]any{"versions": map[string]any{"values": versions}})
+	wire.Write(w, http.StatusMultipleChoices, map[string]any{"versions": map[string]any{"values": versions}})
 }
 
 // WriteVersion answers GET /v3.
 func WriteVersion(w http.ResponseWriter, v Version) {
-	Write(w, http.StatusOK, map[string]Version{"version": v})
+	wire.Write(w, http.StatusOK, map[string]Version{"version": v})
 }
 
 // WriteServiceVersions answers GET on the base of any other service's endpoint, in the flat form they share.
 func WriteServiceVersions(w http.ResponseWriter, versions ...Version) {
-	Write(w, http.StatusOK, map[string]any{"versions": versions})
+	wire.Write(w, http.StatusOK, map[string]any{"versions": versions})
 }
 
 // WriteList answers with a list under its plural name ("projects"), a nil list as an empty one.
@@ -246,12 +254,7 @@ func WriteList[T any](w http.ResponseWriter, plural string, items []T, links Lin
 	if items == nil {
 		items = []T{}
 	}
-	Write(w, http.StatusOK, map[string]any{plural: items, "links": links})
-}
-
-// WriteOne answers with one thing under its singular name ("project").
-func WriteOne(w http.ResponseWriter, status int, singular string, item any) {
-	Write(w, status, map[string]any{singular: item})
+	wire.Write(w, http.StatusOK, map[string]any{plural: items, "links": links})
 }
 
 // WriteError answers with an error in Keystone's form, which all OpenStack clients read.
@@ -261,7 +264,7 @@ func WriteError(w http.ResponseWriter, err error) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Keystone uri="/v3"`)
 	}
-	Write(w, status, map[string]any{"error": map[string]any{
+	wire.Write(w, status, map[string]any{"error": map[string]any{
 		"code": status, "message": e.Public(), "title": http.StatusText(status),
 	}})
 }
@@ -291,20 +294,4 @@ func Status(k fail.Kind) int {
 		return http.StatusGatewayTimeout
 	}
 	return http.StatusInternalServerError
-}
-
-// Write answers with v in JSON.
-func Write(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	answer(w, status, body, err)
-}
-
-func answer(w http.ResponseWriter, status int, body []byte, err error) {
-	if err != nil {
-		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":500,"message":"the answer could not be written","title":"Internal Server Error"}}`)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may be gone
 }
