@@ -80,7 +80,7 @@ func WriteBody(w http.ResponseWriter, status int, body []byte, err error) {
 // Body reads a body {singular: {…}} into v. No body, and no such object in it, read as an empty one: what is then
 // missing is found by the kind's own rules, after the question whether the caller may do this at all.
 func (x *Exchange) Body(singular string, v any) error {
-	b, err := x.read()
+	b, err := x.Bytes()
 	if err != nil || len(b) == 0 {
 		return err
 	}
@@ -97,15 +97,15 @@ func (x *Exchange) Body(singular string, v any) error {
 
 // Plain reads a body that is not wrapped in a name into v; no body reads as an empty one.
 func (x *Exchange) Plain(v any) error {
-	b, err := x.read()
+	b, err := x.Bytes()
 	if err != nil {
 		return err
 	}
 	return kind.DecodeStrict(b, v, "", kind.FieldsOf(v))
 }
 
-// read gives the body, which is bounded.
-func (x *Exchange) read() ([]byte, error) {
+// Bytes reads the body, which is bounded.
+func (x *Exchange) Bytes() ([]byte, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, MaxBody))
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {

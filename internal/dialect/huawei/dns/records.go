@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -49,7 +50,7 @@ type recordBody struct {
 func recordView(r *recordRow) map[string]any {
 	v := map[string]any{"id": r.ID, "name": r.Name + ".", "description": r.Spec.Description, "zone_id": r.Spec.Zone, "zone_name": r.Status.ZoneName + ".",
 		"type": r.Spec.Type, "ttl": r.Spec.TTL, "records": r.Spec.Values, "status": stateOf(&r.Meta, r.Spec.Disabled), "default": r.Status.System,
-		"project_id": r.Project, "created_at": stamp(r.Created), "updated_at": stamp(r.Updated), "tags": tagsView(r.Tags), "links": map[string]string{}}
+		"project_id": r.Project, "created_at": stamp(r.Created), "updated_at": stamp(r.Updated), "tags": rest.Tags(r.Tags), "links": map[string]string{}}
 	if r.Status.ZoneType == dns.Public {
 		v["line"], v["line_name"], v["weight"] = defaultLine, defaultLine, r.Spec.Weight
 	}

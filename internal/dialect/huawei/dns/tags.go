@@ -1,30 +1,16 @@
 package dns
 
 import (
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/dns"
 )
-
-type tag struct {
-	Key   string `json:"key"`
-	Value string `json:"value"`
-}
-
-func tagsView(tags map[string]string) []tag {
-	out := []tag{}
-	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		out = append(out, tag{k, tags[k]})
-	}
-	return out
-}
 
 // tagsAsked reads tags=key,value|key,value.
 func tagsAsked(x *exchange) map[string]string {
@@ -51,19 +37,19 @@ func (a *API) tagRoutes() (out []route) {
 		if strings.Contains(t.of, "private") {
 			typ = dns.Private
 		}
-		at := func(do func(*exchange, *kind.Def, string) error) func(*exchange) error {
+		at := func(do func(*exchange) error) func(*exchange) error {
 			return func(x *exchange) error {
 				if err := of(x, t.k, x.Param(t.param), typ); err != nil {
 					return err
 				}
-				return do(x, t.k, x.Param(t.param))
+				return do(x)
 			}
 		}
 		out = append(out,
-			route{Method: "GET", Path: all, Kind: t.k, Verb: call.Get, Do: at(showTags)},
-			route{Method: "POST", Path: all, Kind: t.k, Verb: call.Update, Do: at(addTag)},
-			route{Method: "POST", Path: all + "/action", Kind: t.k, Verb: call.Update, Do: at(changeTags)},
-			route{Method: "DELETE", Path: all + "/{tag}", Kind: t.k, Verb: call.Update, Do: at(dropTag)})
+			route{Method: "GET", Path: all, Kind: t.k, Verb: call.Get, Do: at(rest.ShowTags(t.k, t.param))},
+			route{Method: "POST", Path: all, Kind: t.k, Verb: call.Update, Do: at(rest.AddTag(t.k, t.param))},
+			route{Method: "POST", Path: all + "/action", Kind: t.k, Verb: call.Update, Do: at(rest.ActOnTags(t.k, t.param))},
+			route{Method: "DELETE", Path: all + "/{key}", Kind: t.k, Verb: call.Update, Do: at(rest.RemoveTag(t.k, t.param))})
 	}
 	return out
 }
@@ -85,81 +71,6 @@ func of(x *exchange, k *kind.Def, target, typ string) error {
 		return fail.New(fail.NotFound, "there is no %s %s %s", typ, k.Name, target)
 	}
 	return nil
-}
-
-func showTags(x *exchange, k *kind.Def, target string) error {
-	r, err := x.Do(k, call.Get, target, nil)
-	if err != nil {
-		return err
-	}
-	wire.Write(x.W, http.StatusOK, map[string]any{"tags": tagsView(r.M().Tags)})
-	return nil
-}
-
-// retag changes a resource's tags from what they are now.
-func retag(x *exchange, k *kind.Def, target string, edit func(map[string]string) error) error {
-	r, err := x.Do(k, call.Get, target, nil)
-	if err != nil {
-		return err
-	}
-	c := x.Call
-	if _, _, err := x.API.Door.Permit(x.R.Context(), &c, k, call.Update, r.M().Name); err != nil {
-		return err
-	}
-	tags := maps.Clone(r.M().Tags)
-	if tags == nil {
-		tags = map[string]string{}
-	}
-	if err := edit(tags); err != nil {
-		return err
-	}
-	if _, err := x.Do(k, call.Update, target, func(c *call.Call) { c.Tags, c.IfRevision = &tags, r.M().Revision }); err != nil {
-		return err
-	}
-	return x.NoContent()
-}
-
-func addTag(x *exchange, k *kind.Def, target string) error {
-	var b struct {
-		Tag tag `json:"tag"`
-	}
-	if err := body(x, &b); err != nil {
-		return err
-	}
-	return retag(x, k, target, func(tags map[string]string) error { tags[b.Tag.Key] = b.Tag.Value; return nil })
-}
-
-func changeTags(x *exchange, k *kind.Def, target string) error {
-	var b struct {
-		Action string `json:"action"`
-		Tags   []tag  `json:"tags"`
-	}
-	if err := body(x, &b); err != nil {
-		return err
-	}
-	return retag(x, k, target, func(tags map[string]string) error {
-		for _, t := range b.Tags {
-			if b.Action == "delete" {
-				delete(tags, t.Key)
-				continue
-			}
-			tags[t.Key] = t.Value
-		}
-		if b.Action != "create" && b.Action != "delete" {
-			return fail.Field("action", "%q is neither create nor delete", b.Action)
-		}
-		return nil
-	})
-}
-
-func dropTag(x *exchange, k *kind.Def, target string) error {
-	return retag(x, k, target, func(tags map[string]string) error {
-		if _, ok := tags[x.Param("tag")]; !ok {
-			return fail.New(fail.NotFound, "there is no tag %q", x.Param("tag"))
-		}
-		delete(tags, x.Param("tag"))
-		return nil
-	})
 }
 
 // generalRoutes are what is about no zone.

@@ -72,7 +72,7 @@ func proxy(p *string) (*bool, error) {
 func (a *API) zoneView(r *zoneRow) map[string]any {
 	v := map[string]any{"id": r.ID, "name": r.Name + ".", "description": r.Spec.Description, "email": r.Spec.Email, "zone_type": r.Spec.Type,
 		"ttl": r.Spec.TTL, "serial": r.Status.Serial, "status": stateOf(&r.Meta, r.Spec.Disabled), "record_num": r.Status.Records, "pool_id": "",
-		"project_id": r.Project, "created_at": stamp(r.Created), "updated_at": stamp(r.Updated), "masters": []string{}, "tags": tagsView(r.Tags),
+		"project_id": r.Project, "created_at": stamp(r.Created), "updated_at": stamp(r.Updated), "masters": []string{}, "tags": rest.Tags(r.Tags),
 		"enterprise_project_id": cmp.Or(string(r.EnterpriseProject), ident.DefaultEnterprise), "links": map[string]string{}}
 	if r.Spec.Type == dns.Private {
 		routers := []router{}

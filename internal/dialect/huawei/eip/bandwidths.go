@@ -34,7 +34,7 @@ func (a api) bandwidthView(r *bandwidthRow, ips []*publicRow) any {
 			in = append(in, a.member(p))
 		}
 	}
-	return map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "size": r.Spec.Mbit, "share_type": "WHOLE", "charge_mode": r.Spec.ChargeMode, "bandwidth_type": "share", "tenant_id": r.Project,
+	return map[string]any{"id": rest.ID(r.ID), "name": rest.NameOf(&r.Meta), "size": r.Spec.Mbit, "share_type": "WHOLE", "charge_mode": r.Spec.ChargeMode, "bandwidth_type": "share", "tenant_id": r.Project,
 		"publicip_info": in, "enterprise_project_id": rest.Enterprise(&r.Meta), "status": "NORMAL", "billing_info": "", "public_border_group": "center", "enable_bandwidth_rules": false, "rule_quota": 0,
 		"bandwidth_rules": []any{}, "created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated)}
 }

@@ -48,7 +48,7 @@ func Routes(n *network.Service) []wire.Route {
 		{Method: "GET", Path: "/v2/{project_id}/publicip_types", Kind: k, Verb: call.List, Do: a.types},
 		{Method: "GET", Path: "/v2/{project_id}/elasticips", Kind: k, Verb: call.List, Do: a.count},
 	}
-	return append(append(out, a.bandwidthRoutes()...), networks.TagRoutes(k, "publicips")...)
+	return append(append(out, a.bandwidthRoutes()...), networks.TagRoutes(n.PublicIP, "publicips")...)
 }
 
 // The types of addresses that clients know; all are of the same pools here.
@@ -93,10 +93,10 @@ func (a api) bandwidthOf(x *wire.Exchange, r *publicRow) bandwidth {
 
 func (a api) view(x *wire.Exchange, r *publicRow) any {
 	b := a.bandwidthOf(x, r)
-	out := map[string]any{"id": rest.ID(r.ID), "status": status(r), "alias": networks.NameOf(&r.Meta), "public_ip_address": r.Status.Address, "public_ipv6_address": nil, "ip_version": 4,
+	out := map[string]any{"id": rest.ID(r.ID), "status": status(r), "alias": rest.NameOf(&r.Meta), "public_ip_address": r.Status.Address, "public_ipv6_address": nil, "ip_version": 4,
 		"enterprise_project_id": rest.Enterprise(&r.Meta), "description": r.Spec.Description, "public_border_group": "center", "allow_share_bandwidth_types": []string{"share"}}
 	tags := []string{}
-	for _, t := range networks.Tags(&r.Meta) {
+	for _, t := range rest.Tags(r.Tags) {
 		tags = append(tags, t.Key+"="+t.Value) // as Terraform's provider reads them
 	}
 	if isV3(x) {

@@ -113,7 +113,7 @@ func (a *API) balancerView(x *exchange, row kind.AnyRow) (map[string]any, error)
 	}
 	for name, value := range map[string]any{"description": r.Spec.Description, "admin_state_up": !r.Spec.Disabled, "provider": "vlb", "operating_status": operating(r),
 		"vip_address": r.Status.Address, "vip_subnet_cidr_id": rest.ID(r.Status.IPv4Subnet), "vip_port_id": rest.ID(r.Status.Port), "vpc_id": rest.ID(r.Status.VPC), "listeners": listeners,
-		"pools": pools, "eips": eips, "publicips": public, "tags": tagsView(r.Tags), "guaranteed": true, "availability_zone_list": []string{a.zone()},
+		"pools": pools, "eips": eips, "publicips": public, "tags": rest.Tags(r.Tags), "guaranteed": true, "availability_zone_list": []string{a.zone()},
 		"l4_flavor_id": chosen(r.Spec.L4Flavor), "l7_flavor_id": chosen(r.Spec.L7Flavor), "ip_target_enable": false, "elb_virsubnet_ids": []string{rest.ID(r.Status.Subnet)},
 		"elb_virsubnet_type": "ipv4", "deletion_protection_enable": false, "protection_status": "nonProtection", "loadbalancer_type": "dedicated",
 		"ipv6_vip_address": r.Status.Address6, "frozen_scene": nil, "billing_info": "", "public_border_group": "center"} {

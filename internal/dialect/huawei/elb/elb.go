@@ -388,11 +388,11 @@ func common(r kind.AnyRow) map[string]any {
 
 // words is what bodies have in common.
 type words struct {
-	Name        *string `json:"name"`
-	Description *string `json:"description"`
-	Up          *bool   `json:"admin_state_up"`
-	Enterprise  *string `json:"enterprise_project_id"`
-	Tags        *[]tag  `json:"tags"`
+	Name        *string     `json:"name"`
+	Description *string     `json:"description"`
+	Up          *bool       `json:"admin_state_up"`
+	Enterprise  *string     `json:"enterprise_project_id"`
+	Tags        *[]rest.Tag `json:"tags"`
 }
 
 // apply puts them into a call and its spec.
@@ -409,10 +409,7 @@ func (w *words) apply(c *call.Call, s wire.Spec) {
 		c.EnterpriseProject = w.Enterprise
 	}
 	if w.Tags != nil {
-		tags := map[string]string{}
-		for _, t := range *w.Tags {
-			tags[t.Key] = t.Value
-		}
+		tags := rest.TagMap(*w.Tags)
 		c.Tags = &tags
 	}
 }

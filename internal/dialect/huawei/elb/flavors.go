@@ -3,14 +3,10 @@ package elb
 import (
 	"crypto/md5" //nolint:gosec // ids that are always the same, not secrets
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"io"
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/front"
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -127,19 +123,6 @@ func (a *API) quotas(x *exchange) error {
 	return nil
 }
 
-type tag struct {
-	Key   string `json:"key"`
-	Value string `json:"value"`
-}
-
-func tagsView(tags map[string]string) []any {
-	out := []any{}
-	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		out = append(out, tag{k, tags[k]})
-	}
-	return out
-}
-
 // tagRoutes are those of v3, and of v2 which the provider uses.
 func (a *API) tagRoutes() (out []route) {
 	for _, t := range []struct {
@@ -149,54 +132,9 @@ func (a *API) tagRoutes() (out []route) {
 		for _, version := range []string{"/v3", "/v2.0"} {
 			all := version + "/{project_id}/" + t.path + "/{" + t.param + "}/tags"
 			out = append(out,
-				route{Method: "GET", Path: all, Kind: t.k, Verb: call.Get, Do: func(x *exchange) error {
-					r, err := get(x, t.k, x.Param(t.param))
-					if err != nil {
-						return err
-					}
-					wire.Write(x.W, http.StatusOK, map[string]any{"tags": tagsView(r.M().Tags)})
-					return nil
-				}},
-				route{Method: "POST", Path: all + "/action", Kind: t.k, Verb: call.Update, Do: func(x *exchange) error { return retag(x, t.k, x.Param(t.param)) }})
+				route{Method: "GET", Path: all, Kind: t.k, Verb: call.Get, Do: rest.ShowTags(t.k, t.param)},
+				route{Method: "POST", Path: all + "/action", Kind: t.k, Verb: call.Update, Do: rest.ActOnTags(t.k, t.param)})
 		}
 	}
 	return out
-}
-
-// retag adds tags to a resource, or takes them from it.
-func retag(x *exchange, k *kind.Def, target string) error {
-	var b struct {
-		Action string `json:"action"`
-		Tags   []tag  `json:"tags"`
-	}
-	err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody)).Decode(&b)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fail.New(fail.Invalid, "the body is not the JSON that is wanted here: %v", err)
-	}
-	r, err := get(x, k, target)
-	if err != nil {
-		return err
-	}
-	_, err = do(x, k, call.Update, target, func(c *call.Call) error {
-		tags := maps.Clone(r.M().Tags)
-		if tags == nil {
-			tags = map[string]string{}
-		}
-		for _, t := range b.Tags {
-			if b.Action == "delete" {
-				delete(tags, t.Key)
-			} else {
-				tags[t.Key] = t.Value
-			}
-		}
-		c.Tags, c.IfRevision = &tags, r.M().Revision
-		if b.Action != "create" && b.Action != "delete" {
-			return fail.Field("action", "%q is neither create nor delete", b.Action)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return x.NoContent()
 }

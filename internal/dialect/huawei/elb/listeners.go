@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -150,7 +151,7 @@ func listenerView(r *listenerRow) map[string]any {
 	for name, value := range map[string]any{"description": sp.Description, "admin_state_up": !sp.Disabled, "loadbalancers": []any{map[string]any{"id": sp.Balancer}},
 		"loadbalancer_id": sp.Balancer, "protocol": strings.ToUpper(sp.Protocol), "protocol_port": sp.Port, "default_pool_id": sp.Pool, "default_tls_container_ref": sp.Certificate,
 		"sni_container_refs": append([]string{}, sp.Certificates...), "client_ca_tls_container_ref": sp.ClientCA, "http2_enable": sp.Protocol == "https" && sp.HTTP2,
-		"keepalive_timeout": idle, "tags": tagsView(r.Tags), "connection_limit": -1, "enhance_l7policy_enable": sp.Foreign["enhance_l7policy_enable"] == "true",
+		"keepalive_timeout": idle, "tags": rest.Tags(r.Tags), "connection_limit": -1, "enhance_l7policy_enable": sp.Foreign["enhance_l7policy_enable"] == "true",
 		"proxy_protocol_enable": sp.ProxyLine, "transparent_client_ip_enable": false, "gzip_enable": false, "ssl_early_data_enable": false, "nat64_enable": false,
 		"enable_member_retry": true, "protection_status": "nonProtection", "sni_match_algo": "wildcard", "connection": 0, "cps": 0,
 		"insert_headers": map[string]bool{"X-Forwarded-Host": sp.ForwardHost, "X-Forwarded-Port": sp.ForwardPort, "X-Forwarded-For-Port": sp.ClientPort, "X-Real-IP": sp.RealIP,

@@ -2,8 +2,6 @@ package ims
 
 import (
 	"encoding/json"
-	"io"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -33,7 +31,7 @@ type change struct {
 func (a *API) patch(x *exchange) error {
 	var changes []change
 	k, target := a.Images.Images.D, x.Param("image_id")
-	raw, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
+	raw, err := x.Bytes()
 	if err == nil && len(raw) > 0 {
 		err = json.Unmarshal(raw, &changes)
 	}

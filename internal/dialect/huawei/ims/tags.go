@@ -36,7 +36,7 @@ func (a *API) addTag(x *exchange) error {
 	if b.Tag.Key == "" {
 		return rest.Refuse(x, k, call.Update, target, fail.Field("tag.key", "is required"))
 	}
-	if err := rest.ChangeTags(x, k, target, func(tags map[string]string) { tags[b.Tag.Key] = b.Tag.Value }); err != nil {
+	if err := rest.ChangeTags(x, k, target, func(tags map[string]string) error { tags[b.Tag.Key] = b.Tag.Value; return nil }); err != nil {
 		return err
 	}
 	return x.NoContent()
@@ -44,7 +44,7 @@ func (a *API) addTag(x *exchange) error {
 
 func (a *API) removeTag(x *exchange) error {
 	k, target := a.Images.Images.D, x.Param("image_id")
-	if err := rest.ChangeTags(x, k, target, func(tags map[string]string) { delete(tags, x.Param("key")) }); err != nil {
+	if err := rest.ChangeTags(x, k, target, func(tags map[string]string) error { delete(tags, x.Param("key")); return nil }); err != nil {
 		return err
 	}
 	return x.NoContent()
@@ -68,7 +68,7 @@ func (a *API) putTag(x *exchange) error {
 	if b.Image == "" || b.Pair.Key == "" {
 		return rest.Refuse(x, k, call.Update, "*", fail.New(fail.Invalid, "image_id and a tag are required"))
 	}
-	if err := rest.ChangeTags(x, k, b.Image, func(tags map[string]string) { tags[b.Pair.Key] = b.Pair.Value }); err != nil {
+	if err := rest.ChangeTags(x, k, b.Image, func(tags map[string]string) error { tags[b.Pair.Key] = b.Pair.Value; return nil }); err != nil {
 		return err
 	}
 	return x.NoContent()

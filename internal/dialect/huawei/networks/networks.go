@@ -3,10 +3,9 @@
 package networks
 
 import (
-	"cmp"
+	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
-	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
@@ -53,16 +51,9 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // Body reads {singular: {…}} into v, or the bare object where singular is "". What is missing the kinds find.
 func Body(x *wire.Exchange, singular string, v any) error {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
-	var big *http.MaxBytesError
-	if errors.As(err, &big) {
-		return fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
-	}
-	if err != nil {
-		return fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
-	}
-	if len(strings.TrimSpace(string(b))) == 0 {
-		return nil
+	b, err := x.Bytes()
+	if err != nil || len(bytes.TrimSpace(b)) == 0 {
+		return err
 	}
 	raw := json.RawMessage(b)
 	if singular != "" {
@@ -108,19 +99,6 @@ func Delete(x *wire.Exchange, k *kind.Def, target string) error {
 		return err
 	}
 	return x.NoContent()
-}
-
-// NameOf is a row's name as a client gave it: rows without one are called by their id.
-func NameOf(m *kind.Meta) string {
-	if m.Name == string(m.ID) {
-		return ""
-	}
-	return m.Name
-}
-
-// Enterprise prints the enterprise project of a row.
-func Enterprise(m *kind.Meta) string {
-	return cmp.Or(string(m.EnterpriseProject), ident.DefaultEnterprise)
 }
 
 // Stamp prints a time with its zone; Plain without, as the older versions do.
@@ -180,7 +158,7 @@ func Rows[S, T any](x *wire.Exchange, t kind.Table[S, T], f kind.Filter, match f
 	names := x.Queries()["name"]
 	f.Where = func(r kind.AnyRow) bool {
 		m := r.M()
-		if len(ids) > 0 && !ids[string(m.ID)] || len(names) > 0 && !contains(names, NameOf(m)) {
+		if len(ids) > 0 && !ids[string(m.ID)] || len(names) > 0 && !contains(names, rest.NameOf(m)) {
 			return false
 		}
 		return match == nil || match(r.(*kind.Row[S, T]))

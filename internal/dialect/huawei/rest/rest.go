@@ -6,7 +6,6 @@ package rest
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -107,16 +106,9 @@ func Status(k fail.Kind) int {
 
 // Body reads a request's body into v. Fields that v does not know are left alone, as these APIs do.
 func Body(x *Exchange, v any) error {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
-	var big *http.MaxBytesError
-	if errors.As(err, &big) {
-		return fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
-	}
-	if err != nil {
-		return fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
-	}
-	if len(b) == 0 {
-		return nil
+	b, err := x.Bytes()
+	if err != nil || len(b) == 0 {
+		return err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
 		var wrong *json.UnmarshalTypeError
@@ -203,4 +195,12 @@ func EnterpriseAsked(x *Exchange) string {
 		return ep
 	}
 	return ""
+}
+
+// NameOf is a row's name as a client gave it: rows without one are called by their id.
+func NameOf(m *kind.Meta) string {
+	if m.Name == string(m.ID) {
+		return ""
+	}
+	return m.Name
 }

@@ -69,7 +69,7 @@ func ActOnTags(k *kind.Def, param string) func(*Exchange) error {
 		if b.Action != "create" && b.Action != "delete" && b.Action != "update" {
 			return Refuse(x, k, call.Update, x.Param(param), fail.Field("action", "%q is neither create nor delete", b.Action))
 		}
-		err := ChangeTags(x, k, x.Param(param), func(tags map[string]string) {
+		err := ChangeTags(x, k, x.Param(param), func(tags map[string]string) error {
 			for _, t := range b.Tags {
 				if b.Action == "delete" {
 					delete(tags, t.Key)
@@ -77,6 +77,7 @@ func ActOnTags(k *kind.Def, param string) func(*Exchange) error {
 					tags[t.Key] = t.Value
 				}
 			}
+			return nil
 		})
 		if err != nil {
 			return err
@@ -85,8 +86,41 @@ func ActOnTags(k *kind.Def, param string) func(*Exchange) error {
 	}
 }
 
-// ChangeTags edits the tags of a row.
-func ChangeTags(x *Exchange, k *kind.Def, target string, edit func(map[string]string)) error {
+// AddTag puts a tag on a row: {"tag": {"key", "value"}}.
+func AddTag(k *kind.Def, param string) func(*Exchange) error {
+	return func(x *Exchange) error {
+		var b struct {
+			Tag Tag `json:"tag"`
+		}
+		if err := Body(x, &b); err != nil {
+			return Refuse(x, k, call.Update, x.Param(param), err)
+		}
+		if err := ChangeTags(x, k, x.Param(param), func(tags map[string]string) error { tags[b.Tag.Key] = b.Tag.Value; return nil }); err != nil {
+			return err
+		}
+		return x.NoContent()
+	}
+}
+
+// RemoveTag takes the tag of the path's key off a row.
+func RemoveTag(k *kind.Def, param string) func(*Exchange) error {
+	return func(x *Exchange) error {
+		err := ChangeTags(x, k, x.Param(param), func(tags map[string]string) error {
+			if _, there := tags[x.Param("key")]; !there {
+				return fail.New(fail.NotFound, "there is no tag %q", x.Param("key"))
+			}
+			delete(tags, x.Param("key"))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return x.NoContent()
+	}
+}
+
+// ChangeTags edits the tags of a row, again where somebody else changed the row meanwhile.
+func ChangeTags(x *Exchange, k *kind.Def, target string, edit func(map[string]string) error) error {
 	for try := 0; ; try++ {
 		r, err := x.Do(k, call.Get, target, nil)
 		if err != nil {
@@ -96,8 +130,10 @@ func ChangeTags(x *Exchange, k *kind.Def, target string, edit func(map[string]st
 		if tags == nil {
 			tags = map[string]string{}
 		}
-		edit(tags)
-		_, err = Send(x, k, call.Update, target, func(c *call.Call) { c.Tags = &tags })
+		if err := edit(tags); err != nil {
+			return Refuse(x, k, call.Update, target, err)
+		}
+		_, err = Send(x, k, call.Update, target, func(c *call.Call) { c.Tags, c.IfRevision = &tags, r.M().Revision })
 		if !fail.Is(err, fail.Conflict) || try == 5 {
 			return err
 		}
@@ -140,6 +176,7 @@ func (q tagQuery) fits(tags map[string]string) bool {
 }
 
 // SearchByTags answers a search by tags: {"action": "filter" | "count", "tags", "tags_any", "not_tags", "not_tags_any", "matches"}.
+// Without detail, what is found is named only.
 func SearchByTags[S, T any](t kind.Table[S, T], detail func(*Exchange, *kind.Row[S, T]) any) func(*Exchange) error {
 	return func(x *Exchange) error {
 		var b struct {
@@ -185,7 +222,11 @@ func SearchByTags[S, T any](t kind.Table[S, T], detail func(*Exchange, *kind.Row
 		rows = rows[:min(limit, len(rows))]
 		out := []any{}
 		for _, r := range rows {
-			out = append(out, map[string]any{"resource_id": ID(r.ID), "resource_name": r.Name, "resource_detail": detail(x, r), "tags": Tags(r.Tags), "sys_tags": []Tag{}})
+			v := map[string]any{"resource_id": ID(r.ID), "resource_name": NameOf(&r.Meta), "resource_detail": nil, "tags": Tags(r.Tags), "sys_tags": []Tag{}}
+			if detail != nil {
+				v["resource_detail"] = detail(x, r)
+			}
+			out = append(out, v)
 		}
 		wire.Write(x.W, http.StatusOK, map[string]any{"resources": out, "total_count": total})
 		return nil

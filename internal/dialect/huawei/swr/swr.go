@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"hash/fnv"
 	"net/http"
 	"strings"
@@ -110,15 +109,14 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // body reads a bare JSON body into v. An empty one reads as nothing: what is then missing the kinds find.
 func body(x *wire.Exchange, v any) error {
-	err := json.NewDecoder(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody)).Decode(v)
-	var big *http.MaxBytesError
-	switch {
-	case err == nil || err.Error() == "EOF":
-		return nil
-	case errors.As(err, &big):
-		return fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
+	b, err := x.Bytes()
+	if err != nil || len(b) == 0 {
+		return err
 	}
-	return fail.New(fail.Invalid, "the body is not the JSON that is wanted here: %v", err)
+	if err := json.Unmarshal(b, v); err != nil {
+		return fail.New(fail.Invalid, "the body is not the JSON that is wanted here: %v", err)
+	}
+	return nil
 }
 
 // do sends a call and waits for its job, for the API knows no jobs.

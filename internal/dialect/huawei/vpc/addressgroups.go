@@ -44,8 +44,8 @@ func (a *API) addressesView(r *addressesRow) any {
 		}
 		extra = append(extra, e)
 	}
-	return map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "max_capacity": r.Spec.Max, "ip_set": list(r.Spec.Addresses), "ip_version": version,
-		"ip_extra_set": extra, "tenant_id": r.Project, "enterprise_project_id": rest.Enterprise(&r.Meta), "tags": networks.Tags(&r.Meta), "status": "NORMAL", "status_message": "",
+	return map[string]any{"id": rest.ID(r.ID), "name": rest.NameOf(&r.Meta), "description": r.Spec.Description, "max_capacity": r.Spec.Max, "ip_set": list(r.Spec.Addresses), "ip_version": version,
+		"ip_extra_set": extra, "tenant_id": r.Project, "enterprise_project_id": rest.Enterprise(&r.Meta), "tags": rest.Tags(r.Tags), "status": "NORMAL", "status_message": "",
 		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated)}
 }
 
@@ -57,7 +57,7 @@ type addressesBody struct {
 	Extra       *[]extraAddress `json:"ip_extra_set"`
 	Max         *int            `json:"max_capacity"`
 	Enterprise  string          `json:"enterprise_project_id"`
-	Tags        *[]networks.Tag `json:"tags"`
+	Tags        *[]rest.Tag     `json:"tags"`
 }
 
 func (b *addressesBody) spec() wire.Spec {

@@ -36,7 +36,7 @@ func flowLogView(r *flowRow) any {
 	if r.Spec.Disabled {
 		status = "DOWN"
 	}
-	return map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "resource_type": typ, "resource_id": rest.ID(of), "traffic_type": r.Spec.Traffic,
+	return map[string]any{"id": rest.ID(r.ID), "name": rest.NameOf(&r.Meta), "description": r.Spec.Description, "resource_type": typ, "resource_id": rest.ID(of), "traffic_type": r.Spec.Traffic,
 		"log_group_id": r.Spec.LogGroup, "log_topic_id": r.Spec.LogStream, "log_store_type": "lts", "admin_state": !r.Spec.Disabled, "status": status, "tenant_id": r.Project,
 		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated)}
 }

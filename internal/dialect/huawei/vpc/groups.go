@@ -40,8 +40,8 @@ func (a *API) groupRoutes() []wire.Route {
 }
 
 func (a *API) groupView(x *wire.Exchange, r *groupRow, rules []*ruleRow) any {
-	out := map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "enterprise_project_id": rest.Enterprise(&r.Meta), "project_id": r.Project,
-		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated), "tags": networks.Tags(&r.Meta)}
+	out := map[string]any{"id": rest.ID(r.ID), "name": rest.NameOf(&r.Meta), "description": r.Spec.Description, "enterprise_project_id": rest.Enterprise(&r.Meta), "project_id": r.Project,
+		"created_at": networks.Stamp(r.Created), "updated_at": networks.Stamp(r.Updated), "tags": rest.Tags(r.Tags)}
 	if rules != nil {
 		items := []any{}
 		for _, rule := range rules {
@@ -76,10 +76,10 @@ func (a *API) oneGroup(x *wire.Exchange, status int, r *groupRow) error {
 }
 
 type groupBody struct {
-	Name        *string         `json:"name"`
-	Description *string         `json:"description"`
-	Enterprise  string          `json:"enterprise_project_id"`
-	Tags        *[]networks.Tag `json:"tags"`
+	Name        *string     `json:"name"`
+	Description *string     `json:"description"`
+	Enterprise  string      `json:"enterprise_project_id"`
+	Tags        *[]rest.Tag `json:"tags"`
 }
 
 func (a *API) createGroup(x *wire.Exchange) error {

@@ -54,7 +54,7 @@ func peeringView(r *peeringRow) map[string]any {
 	if r.Status.Asked {
 		asks, accepts = accepts, asks
 	}
-	return map[string]any{"id": rest.ID(r.Status.Shared), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "status": peeringStates[r.Status.State],
+	return map[string]any{"id": rest.ID(r.Status.Shared), "name": rest.NameOf(&r.Meta), "description": r.Spec.Description, "status": peeringStates[r.Status.State],
 		"request_vpc_info": asks, "accept_vpc_info": accepts, "created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 }
 

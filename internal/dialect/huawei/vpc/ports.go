@@ -66,7 +66,7 @@ func (a *API) portView(r *portRow, subs map[string]*subnetRow) any {
 		pairs = append(pairs, pair)
 	}
 	device := rest.ID(r.Spec.Device)
-	return map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "network_id": rest.ID(r.Spec.Subnet), "fixed_ips": fixed, "mac_address": r.Status.MAC,
+	return map[string]any{"id": rest.ID(r.ID), "name": rest.NameOf(&r.Meta), "network_id": rest.ID(r.Spec.Subnet), "fixed_ips": fixed, "mac_address": r.Status.MAC,
 		"security_groups": rest.IDs(r.Spec.Groups), "allowed_address_pairs": pairs, "device_id": device, "device_owner": r.Spec.DeviceOwner, "instance_id": device, "instance_type": "",
 		"status": portStatus(r), "admin_state_up": !r.Spec.Down, "port_security_enabled": r.Spec.PortSecurity == nil || *r.Spec.PortSecurity, "tenant_id": r.Project, "project_id": r.Project,
 		"binding:vif_details": map[string]any{"primary_interface": false}, "binding:profile": map[string]any{}, "binding:vnic_type": "normal", "extra_dhcp_opts": []any{},

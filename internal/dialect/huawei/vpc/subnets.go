@@ -34,12 +34,12 @@ func (a *API) subnetRoutes() []wire.Route {
 func (a *API) subnetView(x *wire.Exchange, r *subnetRow) any {
 	sp, st := &r.Spec, &r.Status
 	dns := append(list(sp.DNS), "", "")
-	out := map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": sp.Description, "cidr": sp.CIDR, "gateway_ip": plain(sp.Gateway), "vpc_id": rest.ID(sp.VPC),
+	out := map[string]any{"id": rest.ID(r.ID), "name": rest.NameOf(&r.Meta), "description": sp.Description, "cidr": sp.CIDR, "gateway_ip": plain(sp.Gateway), "vpc_id": rest.ID(sp.VPC),
 		"ipv6_enable": sp.IPv6, "cidr_v6": nilled(sp.CIDR6), "gateway_ip_v6": nilled(plain(sp.Gateway6)), "dhcp_enable": sp.DHCP, "primary_dns": dns[0], "secondary_dns": dns[1], "dnsList": list(sp.DNS),
 		"availability_zone": sp.Zone, "status": "ACTIVE", "neutron_network_id": rest.ID(r.ID), "neutron_subnet_id": rest.ID(st.IPv4), "neutron_subnet_id_v6": rest.ID(st.IPv6),
 		"extra_dhcp_opts": dhcpOptions(sp), "scope": "center", "tenant_id": r.Project, "created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 	if isV3(x) {
-		out["project_id"], out["tags"], out["created_at"], out["updated_at"], out["enterprise_project_id"] = r.Project, networks.Tags(&r.Meta), networks.Stamp(r.Created), networks.Stamp(r.Updated), rest.Enterprise(&r.Meta)
+		out["project_id"], out["tags"], out["created_at"], out["updated_at"], out["enterprise_project_id"] = r.Project, rest.Tags(r.Tags), networks.Stamp(r.Created), networks.Stamp(r.Updated), rest.Enterprise(&r.Meta)
 	}
 	return out
 }
@@ -138,19 +138,19 @@ func splitList(v string) []string {
 }
 
 type subnetBody struct {
-	Name        *string         `json:"name"`
-	Description *string         `json:"description"`
-	CIDR        string          `json:"cidr"`
-	Gateway     string          `json:"gateway_ip"`
-	VPC         string          `json:"vpc_id"`
-	IPv6        *bool           `json:"ipv6_enable"`
-	DHCP        *bool           `json:"dhcp_enable"`
-	Primary     *string         `json:"primary_dns"`
-	Secondary   *string         `json:"secondary_dns"`
-	DNS         *[]string       `json:"dnsList"`
-	Zone        string          `json:"availability_zone"`
-	Options     []dhcpOption    `json:"extra_dhcp_opts"`
-	Tags        *[]networks.Tag `json:"tags"`
+	Name        *string      `json:"name"`
+	Description *string      `json:"description"`
+	CIDR        string       `json:"cidr"`
+	Gateway     string       `json:"gateway_ip"`
+	VPC         string       `json:"vpc_id"`
+	IPv6        *bool        `json:"ipv6_enable"`
+	DHCP        *bool        `json:"dhcp_enable"`
+	Primary     *string      `json:"primary_dns"`
+	Secondary   *string      `json:"secondary_dns"`
+	DNS         *[]string    `json:"dnsList"`
+	Zone        string       `json:"availability_zone"`
+	Options     []dhcpOption `json:"extra_dhcp_opts"`
+	Tags        *[]rest.Tag  `json:"tags"`
 }
 
 func (b *subnetBody) spec() (wire.Spec, error) {

@@ -112,7 +112,7 @@ func (a *API) tableView(x *wire.Exchange, r *vpcRow, subs []*subnetRow) any {
 			in = append(in, map[string]string{"id": rest.ID(s.ID)})
 		}
 	}
-	return map[string]any{"id": rest.ID(r.ID), "name": "rtb-" + networks.NameOf(&r.Meta), "description": "", "default": true, "vpc_id": rest.ID(r.ID), "tenant_id": r.Project, "routes": routes, "subnets": in,
+	return map[string]any{"id": rest.ID(r.ID), "name": "rtb-" + rest.NameOf(&r.Meta), "description": "", "default": true, "vpc_id": rest.ID(r.ID), "tenant_id": r.Project, "routes": routes, "subnets": in,
 		"created_at": networks.PlainT(r.Created), "updated_at": networks.PlainT(r.Updated)}
 }
 

@@ -39,8 +39,8 @@ func New(o Options) *API {
 	o.Dialect, o.Fail, o.Options.Enter = "huawei", networks.Fail, rest.Enter
 	a := &API{API: wire.New(o.Options), n: o.Network}
 	for _, rs := range [][]wire.Route{a.vpcRoutes(), a.subnetRoutes(), a.portRoutes(), a.groupRoutes(), a.ruleRoutes(), a.addressGroupRoutes(), a.peeringRoutes(),
-		a.tableRoutes(), a.quotaRoutes(), a.flowLogRoutes(), networks.TagRoutes(a.n.VPC.D, "vpcs"), networks.TagRoutes(a.n.Subnet.D, "subnets"),
-		networks.TagRoutes(a.n.Group.D, "security-groups"), eip.Routes(a.n), o.More} {
+		a.tableRoutes(), a.quotaRoutes(), a.flowLogRoutes(), networks.TagRoutes(a.n.VPC, "vpcs"), networks.TagRoutes(a.n.Subnet, "subnets"),
+		networks.TagRoutes(a.n.Group, "security-groups"), eip.Routes(a.n), o.More} {
 		for _, r := range rs {
 			a.Add(r)
 		}
@@ -84,9 +84,9 @@ func (a *API) vpcRoutes() []wire.Route {
 }
 
 func (a *API) vpcView(x *wire.Exchange, r *vpcRow) any {
-	out := map[string]any{"id": rest.ID(r.ID), "name": networks.NameOf(&r.Meta), "description": r.Spec.Description, "cidr": r.Spec.CIDR, "enterprise_project_id": rest.Enterprise(&r.Meta)}
+	out := map[string]any{"id": rest.ID(r.ID), "name": rest.NameOf(&r.Meta), "description": r.Spec.Description, "cidr": r.Spec.CIDR, "enterprise_project_id": rest.Enterprise(&r.Meta)}
 	if isV3(x) {
-		out["status"], out["extend_cidrs"], out["project_id"], out["tags"] = "ACTIVE", list(r.Spec.ExtendCIDRs), r.Project, networks.Tags(&r.Meta)
+		out["status"], out["extend_cidrs"], out["project_id"], out["tags"] = "ACTIVE", list(r.Spec.ExtendCIDRs), r.Project, rest.Tags(r.Tags)
 		out["created_at"], out["updated_at"], out["cloud_resources"] = networks.Stamp(r.Created), networks.Stamp(r.Updated), []any{}
 		return out
 	}
@@ -109,13 +109,13 @@ func list(l []string) []string {
 }
 
 type vpcBody struct {
-	Name        *string         `json:"name"`
-	Description *string         `json:"description"`
-	CIDR        *string         `json:"cidr"`
-	Enterprise  string          `json:"enterprise_project_id"`
-	Shared      *bool           `json:"enable_shared_snat"`
-	Routes      *[]plainRoute   `json:"routes"`
-	Tags        *[]networks.Tag `json:"tags"`
+	Name        *string       `json:"name"`
+	Description *string       `json:"description"`
+	CIDR        *string       `json:"cidr"`
+	Enterprise  string        `json:"enterprise_project_id"`
+	Shared      *bool         `json:"enable_shared_snat"`
+	Routes      *[]plainRoute `json:"routes"`
+	Tags        *[]rest.Tag   `json:"tags"`
 }
 
 type plainRoute struct {
@@ -162,14 +162,11 @@ func (a *API) createVPC(status int) func(*wire.Exchange) error {
 	}
 }
 
-func tagMap(tags *[]networks.Tag) *map[string]string {
+func tagMap(tags *[]rest.Tag) *map[string]string {
 	if tags == nil {
 		return nil
 	}
-	out := map[string]string{}
-	for _, t := range *tags {
-		out[t.Key] = t.Value
-	}
+	out := rest.TagMap(*tags)
 	return &out
 }
 

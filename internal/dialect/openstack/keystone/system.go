@@ -2,9 +2,6 @@ package keystone
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"net/http"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/dialect/wire"
@@ -136,18 +133,11 @@ func (s onSystem) take(x *exchange) error {
 
 // list reads a body {name: […]}.
 func (x *exchange) list(name string, into any) error {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
-	var big *http.MaxBytesError
-	if errors.As(err, &big) {
-		return fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
-	}
-	if err != nil {
-		return fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
+	b, err := x.Bytes()
+	if err != nil || len(b) == 0 {
+		return err
 	}
 	var outer map[string]json.RawMessage
-	if len(b) == 0 {
-		return nil
-	}
 	if err := json.Unmarshal(b, &outer); err != nil {
 		return fail.New(fail.Invalid, "the body is not a JSON object")
 	}

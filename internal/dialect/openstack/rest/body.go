@@ -2,9 +2,6 @@ package rest
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -18,13 +15,9 @@ type Object map[string]json.RawMessage
 
 // Read reads the body. No body is an empty object.
 func Read(x *Exchange) (Object, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(x.W, x.R.Body, wire.MaxBody))
-	var big *http.MaxBytesError
-	if errors.As(err, &big) {
-		return nil, fail.New(fail.TooLarge, "the body is larger than %d bytes", wire.MaxBody)
-	}
+	b, err := x.Bytes()
 	if err != nil {
-		return nil, fail.Wrap(err, fail.Invalid, "the body could not be read to its end")
+		return nil, err
 	}
 	out := Object{}
 	if len(b) == 0 {
