@@ -1,6 +1,6 @@
-// Package balancers sends real packets through load balancers: clients and members are network namespaces at ports of the
-// engine that carries packets on one machine.
-package balancers
+// Package packets sends real packets through what services promise: load balancers reach their members, private names are
+// answered in their VPCs. Clients and members are network namespaces at ports of the engine that carries packets on one machine.
+package packets
 
 import (
 	"bufio"
@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/kernel/store/mem"
 	"github.com/awancloud/awan/internal/service/balancer"
+	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/network"
 )
 
@@ -47,6 +49,7 @@ type cloud struct {
 	sealer   *secret.Sealer
 	engine   *linux.Engine
 	balancer *balancer.Service
+	names    *dns.Service
 }
 
 func open(t *testing.T) *cloud {
@@ -68,7 +71,7 @@ func open(t *testing.T) *cloud {
 		}
 	})
 	c.make()
-	c.Kernel = kerneltest.StartNow(t, c.on, nil, append(c.IaaS.Kinds(), c.balancer.Kinds()...)...)
+	c.Kernel = kerneltest.StartNow(t, c.on, nil, slices.Concat(c.IaaS.Kinds(), c.balancer.Kinds(), c.names.Kinds())...)
 	c.start()
 	t.Cleanup(func() { c.stop() })
 	return c
@@ -89,6 +92,8 @@ func (c *cloud) make() {
 		c.Fatal(err)
 	}
 	c.balancer = balancer.New(balancer.Deps{Store: c.on, Networks: iaas.Balancers(c.Networks), Fabric: c.engine, Now: time.Now, Log: log})
+	c.names = dns.New(dns.Deps{Store: c.on, Networks: iaas.Zones(c.Networks), NameServers: []string{"ns1.awan.test"}, Now: time.Now, Log: log})
+	c.Networks.Names = c.names.Answer
 }
 
 func (c *cloud) start() {
@@ -100,9 +105,13 @@ func (c *cloud) start() {
 	if err := c.balancer.Start(c.Context()); err != nil {
 		c.Fatal(err)
 	}
+	if err := c.names.Start(c.Context()); err != nil {
+		c.Fatal(err)
+	}
 }
 
 func (c *cloud) stop() {
+	c.names.Close()
 	c.balancer.Close()
 	c.Networks.Close()
 	_ = c.engine.Close()
