@@ -209,7 +209,7 @@ func (p *place) variables() []pair {
 	vars = append(vars, []pair{
 		{"AWS_ACCESS_KEY_ID", p.AccessKey}, {"AWS_SECRET_ACCESS_KEY", p.SecretKey}, {"AWS_REGION", p.region}, {"AWS_DEFAULT_REGION", p.region},
 		{"AWS_ENDPOINT_URL_S3", base + "/s3"}, {"AWS_CA_BUNDLE", p.bundle},
-		{"SSL_CERT_FILE", p.bundle}, {"REQUESTS_CA_BUNDLE", p.bundle}, {"CURL_CA_BUNDLE", p.bundle}, {"NODE_EXTRA_CA_CERTS", p.caFile},
+		{"SSL_CERT_FILE", p.bundle}, {"REQUESTS_CA_BUNDLE", p.bundle}, {"CURL_CA_BUNDLE", p.bundle}, {"GIT_SSL_CAINFO", p.bundle}, {"NODE_EXTRA_CA_CERTS", p.caFile},
 	}...)
 	var out []pair
 	for _, v := range vars {

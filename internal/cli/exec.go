@@ -27,7 +27,7 @@ type remote struct {
 func (r *remote) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVarP(&r.stdin, "stdin", "i", false, "pass standard input on")
-	f.BoolVarP(&r.tty, "tty", "t", false, "give the command a terminal")
+	f.BoolVarP(&r.tty, "tty", "t", false, "give the command a terminal, when there is one here")
 	f.StringVar(&r.instance, "instance", "", "in this instance (`ID`); any ready one when empty")
 }
 
@@ -82,9 +82,10 @@ func (s *session) runRemote(ctx context.Context, k *kind.Desc, target string, co
 	if err != nil {
 		return err
 	}
-	in := map[string]any{"command": command, "tty": r.tty, "instance": r.instance}
 	term := terminal(s.Stdin)
-	if r.tty && term != nil {
+	tty := r.tty && term != nil // a pipe is none: its end would hang up on the command
+	in := map[string]any{"command": command, "tty": tty, "instance": r.instance}
+	if tty {
 		in["cols"], in["rows"] = term.size()
 	}
 	b, err := json.Marshal(in)
@@ -96,7 +97,7 @@ func (s *session) runRemote(ctx context.Context, k *kind.Desc, target string, co
 		return err
 	}
 	defer conn.Close()
-	if r.tty && term != nil {
+	if tty {
 		if err := term.raw(); err != nil {
 			return fail.Wrap(err, fail.Unsupported, "the terminal cannot be put into raw mode")
 		}

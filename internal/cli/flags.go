@@ -231,7 +231,7 @@ func (s *session) scalar(f *fieldFlag, field kind.Field, v, key string) (any, er
 		return doc, nil
 	}
 	if f.field.Secret {
-		return s.secret(f.flag, key, v)
+		return s.secret(f.flag, key, v, key == "" && field.Max != nil && *field.Max >= document)
 	}
 	if path, ok := strings.CutPrefix(v, "@"); ok && field.Type == kind.String && field.Max != nil && *field.Max >= document {
 		b, err := os.ReadFile(path)
@@ -246,8 +246,8 @@ func (s *session) scalar(f *fieldFlag, field kind.Field, v, key string) (any, er
 // document is the length from which a text is one that people keep in a file: a certificate, a list of keys.
 const document = 8192
 
-// secret reads a secret's value: from a file, by asking, or as it is.
-func (s *session) secret(flag, key, v string) (any, error) {
+// secret reads a secret's value: from a file, by asking, or as it is. A file that is a text of its own is taken whole.
+func (s *session) secret(flag, key, v string, whole bool) (any, error) {
 	switch {
 	case v == "-":
 		label := strings.TrimSpace(flag + " " + key)
@@ -257,7 +257,10 @@ func (s *session) secret(flag, key, v string) (any, error) {
 		if err != nil {
 			return nil, fail.Wrap(err, fail.Invalid, "--%s: %s cannot be read", flag, v[1:])
 		}
-		return string(bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))), nil
+		if line := bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r")); !whole && !bytes.Contains(line, []byte("\n")) {
+			return string(line), nil // an editor ends the one line of a password so
+		}
+		return string(b), nil
 	}
 	return v, nil
 }

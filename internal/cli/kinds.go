@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -96,7 +97,7 @@ func sample(k *kind.Desc) string {
 	if k.AnyName {
 		return "ID"
 	}
-	return "my-" + k.Name
+	return cmp.Or(k.NameLike, "my-"+k.Name)
 }
 
 // createExample is a command line made from the kind's example.

@@ -148,7 +148,7 @@ func (s *session) trust(ctx context.Context, t *client.Target, known client.Targ
 // credential settles what to log in with, and asks for what is missing.
 func (s *session) credential(t *client.Target, known client.Target, in *login) error {
 	given := func(flag, v string) (string, error) {
-		x, err := s.secret(flag, "", v)
+		x, err := s.secret(flag, "", v, false)
 		str, _ := x.(string)
 		return str, err
 	}

@@ -130,6 +130,18 @@ func age(at string, now time.Time) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
+// when tells a time as people say it: "4m ago", "in 2h". "" is no time.
+func when(at string, now time.Time) string {
+	t, err := time.Parse(time.RFC3339, at)
+	if err != nil || t.IsZero() {
+		return ""
+	}
+	if t.After(now) {
+		return "in " + age(now.Format(time.RFC3339Nano), t)
+	}
+	return age(at, now) + " ago"
+}
+
 // at reads a value in a document by its path, "spec.replicas".
 func at(doc any, path string) any {
 	for _, name := range strings.Split(path, ".") {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -171,7 +172,8 @@ func cellsOf(k *kind.Desc, row json.RawMessage, now time.Time) ([]string, error)
 	}
 	cells = append(cells, text(doc["name"]), text(doc["state"]))
 	for _, path := range k.Columns {
-		cells = append(cells, text(at(doc, path)))
+		v := text(at(doc, path))
+		cells = append(cells, cmp.Or(when(v, now), v))
 	}
 	return append(cells, age(text(doc["created"]), now)), nil
 }

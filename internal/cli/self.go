@@ -85,7 +85,7 @@ func (s *session) passwordCmd() *cobra.Command {
 
 // given reads what a flag says: @FILE, - or the value itself.
 func (s *session) given(flag, v string) (string, error) {
-	x, err := s.secret(flag, "", v)
+	x, err := s.secret(flag, "", v, false)
 	str, _ := x.(string)
 	return str, err
 }

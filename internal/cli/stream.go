@@ -141,7 +141,11 @@ func (s *session) streamLine(output string, line []byte) error {
 	var l logLine
 	if output == "table" {
 		var list page
-		if json.Unmarshal(line, &list) == nil && len(list.Items) > 0 {
+		if json.Unmarshal(line, &list) == nil && list.Items != nil {
+			if len(list.Items) == 0 {
+				_, err := fmt.Fprintln(s.Stderr, "there are none")
+				return err
+			}
 			return s.items(list.Items)
 		}
 		if json.Unmarshal(line, &l) == nil && l.Text != nil {

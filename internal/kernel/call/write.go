@@ -170,7 +170,10 @@ func checkNameAndTags(k *kind.Def, m *kind.Meta) error {
 		if ok, _ := regexp.MatchString(k.NamePat, m.Name); !ok {
 			e := fail.Field("name", "%q is not a valid name", m.Name)
 			e.Next = "it must match " + k.NamePat
-			if k.NamePat == kind.DefaultNamePat {
+			switch {
+			case k.NameLike != "":
+				e.Next = "write it like " + k.NameLike
+			case k.NamePat == kind.DefaultNamePat:
 				e.Next = "use lower-case letters, digits and hyphens, at most 63, beginning with a letter"
 			}
 			return e

@@ -104,7 +104,8 @@ type Kind[S, T any] struct {
 	NoRename bool // the name is part of something outside (an address)
 	Public   bool // InCloud only: whoever is logged in and allowed to may read every row
 	NamePat  string
-	AnyName  bool // names may repeat and hold any text (user-visible titles)
+	NameLike string // a name that fits NamePat, for help; may be empty where "my-NAME" does
+	AnyName  bool   // names may repeat and hold any text (user-visible titles)
 
 	Actions []Action[S, T]
 	Columns []string // of tables, as JSON paths: "spec.replicas"; name, state and age come by themselves

@@ -87,7 +87,7 @@ func (s *Service) describe() {
 		return map[ledger.Dim]func(DomainSpec) int64{ledger.Dim(name): func(DomainSpec) int64 { return 1 }}
 	}
 	s.Domain = kind.TableOf[DomainSpec, DomainStatus](kind.Kind[DomainSpec, DomainStatus]{Service: "access", Name: "custom-domain", Scope: kind.InProject,
-		NamePat: dnsName, NoRename: true, Doc: "A name of your own for one or several components, with its certificate.",
+		NamePat: dnsName, NameLike: "shop.example.org", NoRename: true, Doc: "A name of your own for one or several components, with its certificate.",
 		Columns: []string{"spec.component", "spec.certificate", "status.url"}, Example: DomainSpec{Component: "web"},
 		Quota: one("access.domains"), Check: s.checkDomain, Changed: s.domainChanged}.Def())
 	s.Rule = kind.TableOf[RuleSpec, RuleStatus](kind.Kind[RuleSpec, RuleStatus]{Service: "access", Name: "access-rule", Scope: kind.InProject,

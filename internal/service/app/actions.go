@@ -86,7 +86,7 @@ func (s *Service) rollback(ctx context.Context, tx store.Tx, row *componentRow, 
 		return "", fail.New(fail.Precondition, "%s has no earlier release to go back to", row.Name)
 	}
 	if found == nil {
-		return "", fail.Field("release", "%s has no release %d", row.Name, want).Then("see awan release list --by.component %s", row.ID)
+		return "", fail.Field("release", "%s has no release %d", row.Name, want).Then("see awan release list --by component=%s", row.ID)
 	}
 	if found.Status.State == "live" {
 		return "", fail.Field("release", "release %d is the live one already", found.Spec.Number)

@@ -92,12 +92,23 @@ func (l *buildLog) close() { _ = l.f.Close() }
 
 // progress writes a build's progress to its log and, in a few words, to the job.
 type progress struct {
-	ctx context.Context
-	log *buildLog
+	ctx     context.Context
+	log     *buildLog
+	running map[string]bool // steps, by id
+	noted   time.Time       // when a line was shown last
 }
+
+// noteEvery is how often a line of what goes before the steps (the first build makes base images) is shown as the job's.
+const noteEvery = time.Second
 
 // Step is called when a step starts and when it ends.
 func (p *progress) Step(st build.Step) {
+	if p.running == nil {
+		p.running = map[string]bool{}
+	}
+	if delete(p.running, st.ID); st.Ended.IsZero() {
+		p.running[st.ID] = true
+	}
 	switch {
 	case st.Ended.IsZero():
 		job.Note(p.ctx, st.Name)
@@ -110,7 +121,13 @@ func (p *progress) Step(st build.Step) {
 }
 
 // Log is called for each line a step prints.
-func (p *progress) Log(line string) { p.log.write("", line) }
+func (p *progress) Log(line string) {
+	p.log.write("", line)
+	if len(p.running) == 0 && time.Since(p.noted) >= noteEvery {
+		p.noted = time.Now()
+		job.Note(p.ctx, line)
+	}
+}
 
 // serveBuildLog sends a build's log; with follow until its job ends.
 func (s *Service) serveBuildLog(ctx context.Context, row *componentRow, in any, st kind.Stream) error {

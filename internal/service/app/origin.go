@@ -198,7 +198,7 @@ func (s *Service) make(ctx context.Context, row *componentRow, key string, again
 		log.write("error", fail.From(err).Public())
 		return err
 	}
-	p := &progress{ctx, log}
+	p := &progress{ctx: ctx, log: log}
 	archive, commit, id := "", src.Commit, ""
 	if src.Git.URL != "" {
 		file, c, err := s.fetch(ctx, row, p)
