@@ -2,6 +2,7 @@ package servicestage_test
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -92,7 +93,7 @@ func TestComponents(t *testing.T) {
 		"no source":             {object{"name": "new", "environment_id": env}, []string{"source", "required"}},
 		"a package by http":     {object{"name": "new", "environment_id": env, "source": object{"kind": "package", "storage": "http", "url": "http://a.example/b.jar"}}, []string{"source.url", "https"}},
 		"an unknown upload":     {object{"name": "new", "environment_id": env, "source": object{"kind": "package", "url": "sha256:" + zeros}}, []string{"source.digest", "no upload"}},
-		"a Kubernetes workload": {object{"name": "new", "environment_id": env, "source": image("1"), "config_mode": "yaml"}, []string{"config_mode"}},
+		"a Kubernetes workload": {object{"name": "new", "environment_id": env, "source": image("1"), "config_mode": "helm"}, []string{"config_mode", "helm"}},
 		"a host's folder":       {object{"name": "new", "environment_id": env, "source": image("1"), "storages": list{object{"type": "HostPath", "name": "a"}}}, []string{"storages[0].type", "ConfigMap"}},
 		"a foreign cluster":     {object{"name": "new", "environment_id": env, "source": image("1"), "refer_resources": list{object{"id": "x", "type": "cce"}}}, []string{"refer_resources[0].id"}},
 		"too little memory":     {object{"name": "new", "environment_id": env, "source": image("1"), "limit_memory": 0.001}, []string{"limit_memory"}},
@@ -242,6 +243,11 @@ func TestLanes(t *testing.T) {
 	s.has(s.cas("POST", at+"/action", object{"action": "DISABLED"}), "route_status", "DISABLED")
 	s.has(s.cas("POST", at+"/components-action", object{"action": "REMOVE", "instance_ids": list{next}}), "instance_count", 0)
 	s.has(s.cas("POST", at+"/components-action", object{"action": "ADD", "instance_ids": list{next}}), "instance_count", 1)
+	for _, way := range []string{"PUT " + at + "/component-instances", "POST " + at + "/components-instances"} {
+		method, path, _ := strings.Cut(way, " ")
+		s.has(s.cas(method, path, object{"action": "REMOVE", "instance_ids": list{next}}), "instance_count", 0)
+		s.has(s.cas(method, path, object{"action": "ADD", "instance_ids": list{next}}), "instance_count", 1)
+	}
 	s.has(s.cas("PUT", at+"/instances", object{"action": "REMOVE", "instance_ids": list{next}}), "instance_count", 0)
 	if lanes := s.cas("GET", one+"/swimlane", nil); lanes["count"] != 2.0 {
 		t.Errorf("lanes: %v", lanes)

@@ -15,6 +15,7 @@ func (a *API) actionRoutes() []route {
 	return []route{
 		{Method: "POST", Path: one + "/action", Kind: k, Verb: call.Update, Do: a.act},
 		{Method: "POST", Path: base + "/applications/{application_id}/action", Kind: k, Verb: call.Update, Do: a.actOnMany},
+		{Method: "POST", Path: base + "/components/action", Kind: k, Verb: call.Update, Do: a.actOnComponents},
 		{Method: "PUT", Path: one + "/refresh", Kind: k, Verb: call.Get, Do: a.refresh},
 		{Method: "GET", Path: base + "/jobs/{job_id}", Do: a.showJob},
 	}

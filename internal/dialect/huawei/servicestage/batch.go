@@ -1,6 +1,8 @@
 package servicestage
 
 import (
+	"net/http"
+
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -56,4 +58,45 @@ func (a *API) actOnMany(x *exchange) error {
 		}
 	}
 	return x.NoContent()
+}
+
+// actOnComponents answers with how several components are now, of whichever applications. To bring what is shown up to date
+// is the same: there is no second copy.
+func (a *API) actOnComponents(x *exchange) error {
+	if err := a.may(x, a.App.Component.D, call.Update, "*"); err != nil {
+		return err
+	}
+	var b struct {
+		Action     string `json:"action"`
+		Components []struct {
+			ID          string `json:"id"`
+			Application string `json:"application_id"`
+		} `json:"components"`
+	}
+	if err := body(x, &b); err != nil {
+		return err
+	}
+	if b.Action != "query" && b.Action != "sync_workload" {
+		return fail.Field("action", "%q is neither query nor sync_workload", b.Action)
+	}
+	if len(b.Components) == 0 || len(b.Components) > mostAtOnce {
+		return fail.Field("components", "%d components are given; want 1 to %d", len(b.Components), mostAtOnce)
+	}
+	n, err := a.names(x)
+	if err != nil {
+		return err
+	}
+	items := []map[string]any{}
+	for i, c := range b.Components {
+		r, err := wire.Get(x, a.App.Component, c.ID)
+		if err != nil {
+			return err
+		}
+		if r.State == kind.Trashed || c.Application != "" && n.application[r.Spec.Application] != c.Application {
+			return fail.Field("components["+itoa(i)+"].id", "application %s has no component %q", c.Application, c.ID)
+		}
+		items = append(items, map[string]any{"id": r.ID, "name": r.Name, "application_id": n.application[r.Spec.Application], "status": a.statusOf(r)})
+	}
+	wire.Write(x.W, http.StatusOK, map[string]any{"components": items})
+	return nil
 }

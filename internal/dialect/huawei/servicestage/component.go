@@ -8,6 +8,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/app"
+	"github.com/awancloud/awan/internal/service/config"
 )
 
 // componentWords is a component as a client described it, field by field: what this cloud acts on is read from it, the
@@ -42,6 +43,10 @@ type componentBody struct {
 	PostStart      *lifecycle  `json:"post_start"`
 	PreStop        *lifecycle  `json:"pre_stop"`
 	ConfigMode     *string     `json:"config_mode"`
+	Workload       *string     `json:"workload_content"`
+
+	Port    int            `json:"-"` // of a workload
+	Mounted []config.Mount `json:"-"` // of a workload, beside its storages
 }
 
 type (
@@ -119,9 +124,6 @@ func (a *API) spec(x *exchange, b *componentBody, old *app.ComponentSpec) (wire.
 	if b.LimitMemory != nil && *b.LimitMemory > 0 {
 		s["memory"] = int64(math.Round(*b.LimitMemory * 1024))
 	}
-	if text(b.ConfigMode) != "" {
-		return nil, fail.Field("config_mode", "%q: workloads in YAML are Kubernetes', which does not run here", *b.ConfigMode).Then("leave it out and describe the component by its fields")
-	}
 	if err := b.check(x.Param("project_id")); err != nil {
 		return nil, err
 	}
@@ -146,6 +148,8 @@ func (a *API) spec(x *exchange, b *componentBody, old *app.ComponentSpec) (wire.
 	}
 	if b.Accesses != nil && len(*b.Accesses) > 0 && (*b.Accesses)[0].Port > 0 {
 		s["port"] = (*b.Accesses)[0].Port
+	} else if b.Port > 0 {
+		s["port"] = b.Port
 	}
 	if b.CustomMetric != nil {
 		s["metrics"] = wire.Spec{"path": b.CustomMetric.Path, "port": b.CustomMetric.Port}
@@ -155,7 +159,7 @@ func (a *API) spec(x *exchange, b *componentBody, old *app.ComponentSpec) (wire.
 		if err != nil {
 			return nil, err
 		}
-		s["mounts"] = mounts
+		s["mounts"] = append(mounts, b.Mounted...)
 	}
 	if b.Readiness != nil {
 		p, err := b.Readiness.spec("readiness_probe")

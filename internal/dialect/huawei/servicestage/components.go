@@ -101,7 +101,10 @@ func read(x *exchange) (b componentBody, words componentWords, err error) {
 	if err := body(x, &words); err != nil {
 		return b, words, err
 	}
-	return b, words, decode([]byte(remember(words)), &b)
+	if err := decode([]byte(remember(words)), &b); err != nil {
+		return b, words, err
+	}
+	return b, words, b.workload()
 }
 
 func (a *API) createComponent(x *exchange) error {

@@ -24,6 +24,8 @@ func (a *API) laneRoutes() []route {
 		{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: a.deleteLane},
 		{Method: "POST", Path: one + "/action", Kind: k, Verb: call.Update, Do: a.switchLane},
 		{Method: "PUT", Path: one + "/instances", Kind: k, Verb: call.Update, Do: a.join},
+		{Method: "PUT", Path: one + "/component-instances", Kind: k, Verb: call.Update, Do: a.join},
+		{Method: "POST", Path: one + "/components-instances", Kind: k, Verb: call.Update, Do: a.join}, // as older pages call it
 		{Method: "POST", Path: one + "/components-action", Kind: k, Verb: call.Update, Do: a.join},
 	}
 }

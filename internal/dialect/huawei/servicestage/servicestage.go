@@ -57,7 +57,7 @@ func New(o Options) *API {
 	a := &API{Options: o}
 	k := wire.Options{Door: o.Door, Auth: o.Auth, Region: o.Region, Dialect: "huawei", Fail: Fail, Enter: enter}
 	a.Stage, a.Clusters = wire.New(k), wire.New(k)
-	for _, rs := range [][]route{a.environmentRoutes(), a.applicationRoutes(), a.componentRoutes(), a.actionRoutes(), a.recordRoutes(), a.stackRoutes(),
+	for _, rs := range [][]route{a.environmentRoutes(), a.addonRoutes(), a.applicationRoutes(), a.componentRoutes(), a.actionRoutes(), a.recordRoutes(), a.stackRoutes(),
 		a.configurationRoutes(), a.groupRoutes(), a.configRoutes(), a.laneGroupRoutes(), a.laneRoutes()} {
 		for _, r := range rs {
 			a.Stage.Add(named(r))
