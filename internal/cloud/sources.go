@@ -45,7 +45,7 @@ func (c *Cloud) sources(maker *build.Maker) (Sources, func() error, error) {
 	if err != nil {
 		return Sources{}, nil, err
 	}
-	engine, err := gitengine.New(gitengine.Options{Dir: c.path("git"), Work: c.path("build", "git"), Run: filepath.Join("/run", "awan-"+c.Key, "git"), Key: c.Key,
+	engine, err := gitengine.New(gitengine.Options{Dir: c.path("git"), Work: c.path("build", "git"), Run: filepath.Join("/run", "awan-"+c.Key, "git"), Key: c.Key, Sealer: c.sealer,
 		Dial: dialer.DialContext, Logger: c.Log})
 	if err != nil {
 		return Sources{}, nil, err

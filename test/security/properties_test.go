@@ -18,7 +18,7 @@ func properties() []property {
 		{"S02", "3DES", "no weak primitive in the tree: DES, RC4, MD5 or SHA-1 for authentication, ECB", proveS02, ""},
 		{"S03", "3DES", "a crypto inventory lists every algorithm, key length and certificate in use", nil, "the crypto inventory API"},
 		{"S04", "interceptable flows", "no clear text on an address that is not loopback; plain HTTP is refused or redirected", all(proveS04, socketsOfTheProcess), ""},
-		{"S05", "interceptable flows", "data at rest is encrypted under a key per tenant, by default", proveS05, "backups; volumes beside the disk engine's own tests; running containers' own files, caches of builds, pushed repositories and measurements lie in the clear"},
+		{"S05", "interceptable flows", "data at rest is encrypted under a key per tenant, by default", proveS05, "backups; volumes beside the disk engine's own tests; running containers' own files, caches of builds and measurements lie in the clear; pushed repositories beside git's own tests"},
 		{"S06", "end-of-life firewall", "each component has a date until which it is supported, and stops new installs after it", nil, "the component register"},
 		{"S07", "expired licence", "nothing stops working because a support or certificate date passed", nil, "a data path that runs on a test clock"},
 		{"S08", "expired things", "certificates rotate by themselves at two thirds of their life; a silent health feed raises an alarm", proveS08, "the hardware health feed"},

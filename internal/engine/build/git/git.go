@@ -18,22 +18,28 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/service/build"
 )
 
-// Options wire the engine. All but User and Logger are needed.
+// Options wire the engine. All but User, Idle and Logger are needed.
 type Options struct {
-	Dir  string // the cloud's own repositories, PROJECT/NAME.git
+	Dir  string // the cloud's own repositories, PROJECT/NAME.git.sealed
 	Work string // working files
 	Run  string // the containers' state: a folder under /run
 	Key  string // the cloud's instance key: cgroups are below /awan-KEY
 	// Dial connects to hosts outside; which may be reached is its decision.
-	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Sealer seals repositories that nobody used for Idle (a minute). Without it they lie in the clear.
+	Sealer *secret.Sealer
+	Idle   time.Duration
 	User   int // the host's user id that git runs as; 0 is 1,879,113,728, beyond those of build steps
 	Logger *slog.Logger
 }
@@ -48,6 +54,10 @@ const (
 type Engine struct {
 	o   Options
 	log *slog.Logger
+
+	mu     sync.Mutex
+	repos  map[string]*repository // by PROJECT/NAME
+	closed bool
 }
 
 // New prepares the folders. What is missing on the machine is said when it is needed.
@@ -58,7 +68,10 @@ func New(o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, log: o.Logger}
+	if o.Idle == 0 {
+		o.Idle = idleTime
+	}
+	e := &Engine{o: o, log: o.Logger, repos: map[string]*repository{}}
 	if err := os.RemoveAll(o.Work); err != nil { // of runs that a crash cut short
 		return nil, fail.Wrap(err, fail.Unavailable, "the working folder of git cannot be emptied")
 	}
@@ -68,13 +81,14 @@ func New(o Options) (*Engine, error) {
 		}
 	}
 	e.sweep()
+	e.tidy()
 	return e, nil
 }
 
-// Close takes away what is left on the machine.
+// Close seals what is open and takes away what is left on the machine.
 func (e *Engine) Close() error {
 	e.sweep()
-	return nil
+	return e.restAll()
 }
 
 func (e *Engine) check(programs ...string) error {

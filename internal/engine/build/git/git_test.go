@@ -22,6 +22,7 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/service/build"
 )
 
@@ -60,7 +61,12 @@ func open(t *testing.T) *place {
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
-	if p.Engine, err = New(Options{Dir: dir + "/git", Work: dir + "/job", Run: run + "/git", Key: fmt.Sprintf("gt%d", os.Getpid()), Dial: dial}); err != nil {
+	sealer, err := secret.OpenSealer(dir + "/keys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Engine, err = New(Options{Dir: dir + "/git", Work: dir + "/job", Run: run + "/git", Key: fmt.Sprintf("gt%d", os.Getpid()), Dial: dial,
+		Sealer: sealer, Idle: 50 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	p.server = httptest.NewTLSServer(http.HandlerFunc(p.serve))
@@ -252,7 +258,7 @@ func TestPushCloneFetch(t *testing.T) {
 		}
 	}
 
-	p.most = size(filepath.Join(p.o.Dir, string(project))) + 1000
+	p.most = p.used(project) + 1000
 	big := make([]byte, 1<<20)
 	for i := range big {
 		big[i] = byte(i * i >> 7)

@@ -39,12 +39,12 @@ func (e *Engine) folder(project id.ID, name string) string {
 	return filepath.Join(e.o.Dir, string(project), name+".git")
 }
 
-// open makes the repository if it is not there, and sets what a clone checks out.
-func (e *Engine) open(own build.Own, create bool) (string, error) {
-	dir := e.folder(own.Project, own.Name)
+// open makes the repository if it is not there, and sets what a clone checks out. wrote says whether it did either.
+func (e *Engine) open(own build.Own, create bool) (dir string, wrote bool, err error) {
+	dir = e.folder(own.Project, own.Name)
 	if _, err := os.Stat(dir); err != nil {
 		if !create {
-			return "", fail.New(fail.NotFound, "nothing was pushed to %s yet", own.Name).Then("git push first")
+			return "", false, fail.New(fail.NotFound, "nothing was pushed to %s yet", own.Name).Then("git push first")
 		}
 		fresh := dir + ".new"
 		err := errors.Join(os.RemoveAll(fresh), os.MkdirAll(filepath.Join(fresh, "objects", "pack"), 0o700), os.MkdirAll(filepath.Join(fresh, "refs", "heads"), 0o700),
@@ -59,22 +59,23 @@ func (e *Engine) open(own build.Own, create bool) (string, error) {
 			err = os.Rename(fresh, dir)
 		}
 		if err != nil {
-			return "", fail.Wrap(err, fail.NoSpace, "the repository cannot be made")
+			return "", false, fail.Wrap(err, fail.NoSpace, "the repository cannot be made")
 		}
-		return dir, nil
+		return dir, true, nil
 	}
 	root, err := os.OpenRoot(dir) // what is in it belongs to git: nothing may lead us out
 	if err != nil {
-		return "", fail.Wrap(err, fail.Unavailable, "the repository cannot be read")
+		return "", false, fail.Wrap(err, fail.Unavailable, "the repository cannot be read")
 	}
 	defer func() { _ = root.Close() }()
 	want := "ref: refs/heads/" + own.Branch + "\n"
 	if now, err := root.ReadFile("HEAD"); err == nil && string(now) != want {
 		if err := root.WriteFile("HEAD", []byte(want), 0o600); err != nil {
-			return "", fail.Wrap(err, fail.NoSpace, "the repository cannot be written")
+			return "", false, fail.Wrap(err, fail.NoSpace, "the repository cannot be written")
 		}
+		wrote = true
 	}
-	return dir, nil
+	return dir, wrote, nil
 }
 
 // settings hold for every run over a repository of ours.
@@ -88,10 +89,11 @@ func (e *Engine) Advertise(ctx context.Context, own build.Own, service, protocol
 	if err := e.check(); err != nil {
 		return err
 	}
-	dir, err := e.open(own, service == "git-receive-pack")
+	dir, done, err := e.use(own, service == "git-receive-pack", false)
 	if err != nil {
 		return err
 	}
+	defer done()
 	return e.serve(ctx, dir, settings(), protocol, nil, out, strings.TrimPrefix(service, "git-"), "--http-backend-info-refs", "/repo")
 }
 
@@ -100,10 +102,11 @@ func (e *Engine) Upload(ctx context.Context, own build.Own, protocol string, in 
 	if err := e.check(); err != nil {
 		return err
 	}
-	dir, err := e.open(own, false)
+	dir, done, err := e.use(own, false, false)
 	if err != nil {
 		return err
 	}
+	defer done()
 	return e.serve(ctx, dir, settings(), protocol, in, out, "upload-pack", "--stateless-rpc", "/repo")
 }
 
@@ -128,10 +131,11 @@ func (e *Engine) Receive(ctx context.Context, own build.Own, in io.Reader, out i
 	if err := e.check(); err != nil {
 		return err
 	}
-	dir, err := e.open(own, true)
+	dir, leave, err := e.use(own, true, true)
 	if err != nil {
 		return err
 	}
+	defer leave()
 	work, done, err := e.workdir()
 	if err != nil {
 		return err
@@ -147,7 +151,7 @@ func (e *Engine) Receive(ctx context.Context, own build.Own, in io.Reader, out i
 	config["core.hooksPath"] = "/job/hooks"
 	config["receive.denyDeleteCurrent"] = "ignore" // decide has the word
 	if own.Most > 0 {
-		left := own.Most - size(filepath.Join(e.o.Dir, string(own.Project)))
+		left := own.Most - e.used(own.Project)
 		if left <= 0 {
 			return fail.New(fail.Quota, "the repositories of this project take all of their %d MiB", own.Most>>20).Then("delete what is not needed, or ask the operator for more")
 		}
@@ -274,15 +278,16 @@ func size(dir string) (n int64) {
 // Remove implements build.Git.
 func (e *Engine) Remove(_ context.Context, project id.ID, name string) error {
 	dir := filepath.Join(e.o.Dir, string(project))
-	if name != "" {
-		dir = e.folder(project, name)
+	if name == "" {
+		if err := os.RemoveAll(dir); err != nil {
+			return fail.Wrap(err, fail.Unavailable, "the repositories cannot be removed")
+		}
+		return nil
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := e.remove(project, name); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the repository cannot be removed")
 	}
-	if name != "" {
-		_ = os.Remove(filepath.Dir(dir)) // when it was the last
-	}
+	_ = os.Remove(dir) // when it was the last
 	return nil
 }
 
