@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -95,4 +96,36 @@ func (r *Registry) tellPushed(repository, ref string, d digest.Digest, m *manife
 	for _, f := range r.pushed {
 		f(repository, ref, d)
 	}
+}
+
+// retell tells of every tagged image once more: a crash between a push and what follows from it leaves one that nobody was
+// told of, and clients that find it there do not push it again.
+func (r *Registry) retell(ctx context.Context) error {
+	if len(r.pushed) == 0 {
+		return nil
+	}
+	names, err := r.Repositories(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		tags, err := r.Tags(ctx, name)
+		if fail.Is(err, fail.NotFound) {
+			continue
+		}
+		known, merr := r.manifests(ctx, name)
+		if err := errors.Join(err, merr, ctx.Err()); err != nil {
+			return err
+		}
+		for _, tag := range tags {
+			d, _, ok, err := r.tag(ctx, name, tag)
+			if err != nil {
+				return err
+			}
+			if m := known[d]; ok && m != nil {
+				r.tellPushed(name, tag, d, m)
+			}
+		}
+	}
+	return nil
 }

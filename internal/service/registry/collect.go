@@ -272,6 +272,9 @@ func (r *Registry) Start(ctx context.Context) error {
 		return err
 	}
 	r.running.Go(func() {
+		if err := r.retell(r.ctx); err != nil && r.ctx.Err() == nil {
+			r.log.Warn("what was pushed before a crash may stay unscanned", "err", err)
+		}
 		t := time.NewTicker(collectEvery)
 		defer t.Stop()
 		for {

@@ -144,7 +144,8 @@ func New(o Options) (*Registry, error) {
 	return r, nil
 }
 
-// OnPush adds what is told of every pushed image, after it is stored. f must not wait.
+// OnPush adds what is told of every pushed image, after it is stored, and of every tagged one at
+// the start. f must not wait.
 func (r *Registry) OnPush(f func(repository, ref string, d digest.Digest)) {
 	r.pushed = append(r.pushed, f)
 }
