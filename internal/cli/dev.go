@@ -238,6 +238,9 @@ func (d *dev) take(ctx context.Context, files []string) error {
 // be started anew. It knows the recipes of catalog/stacks; what it does not know is built.
 func synced(stack, dir string, files []string) (folder string, restart, ok bool) {
 	var build []string
+	if recipe, version, _ := strings.Cut(stack, "-"); version != "" && version[0] >= '0' && version[0] <= '9' {
+		stack = recipe // one version of it: node-22
+	}
 	switch stack {
 	case "static":
 		folder = "/usr/share/nginx/html"

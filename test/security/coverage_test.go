@@ -180,7 +180,7 @@ func openTown(t *testing.T) *town {
 		"lane_group_id": "app/lane-group", "lane_id": "app/lane"} {
 		v.values[name] = v.rows[k]
 	}
-	v.values["job_id"], v.values["cluster_id"] = strings.Repeat("0", 32), "c"
+	v.values["job_id"], v.values["cluster_id"], v.values["addon_id"] = strings.Repeat("0", 32), "c", "none"
 	for name, k := range map[string]string{"loadbalancer_id": "load-balancer", "listener_id": "listener", "pool_id": "pool", "member_id": "member", "healthmonitor_id": "health-monitor",
 		"certificate_id": "certificate", "l7policy_id": "forwarding-policy", "l7rule_id": "forwarding-rule", "ipgroup_id": "ip-group"} {
 		v.values[name] = v.rows["balancer/"+k]

@@ -138,8 +138,8 @@ func checkCredential(c CredentialSpec, was string) error {
 func (s *Service) Deployer(ctx context.Context, project, component string, knows func(token string) bool) (ident.Principal, *kind.Row[ComponentSpec, ComponentStatus], error) {
 	unknown := fail.New(fail.Unauthenticated, "the deploy token is not one of this component").Then("awan deploy-token create NAME --component %s", component)
 	pid, ok := id.Parse(project)
-	if !ok {
-		return ident.Principal{}, nil, unknown
+	if !ok { // whose project of that name it is nobody can tell who is not logged in
+		return ident.Principal{}, nil, unknown.Then("the address of a hook has the project's id, as awan deploy-token show NAME says it")
 	}
 	var row *componentRow
 	var tokens []*tokenRow
