@@ -25,18 +25,13 @@ type conn struct {
 	outer  *conn        // what a tunnel runs in
 	state  atomic.Int32 // the http.ConnState of whatever runs innermost
 
-	front []byte // read already, to be read again
+	out   gathering
+	ahead atomic.Bool // a large body comes: read more than is asked for
+	front []byte      // read already, to be read again
+	in    *[]byte     // what front lies in, when that is of a pool
+	inErr error       // met behind front
 	once  sync.Once
 	done  func()
-}
-
-func (c *conn) Read(p []byte) (int, error) {
-	if len(c.front) > 0 {
-		n := copy(p, c.front)
-		c.front = c.front[n:]
-		return n, nil
-	}
-	return c.Conn.Read(p)
 }
 
 // LocalAddr is by what certificates are chosen when the client names no host.

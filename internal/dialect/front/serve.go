@@ -42,18 +42,23 @@ func (f *Front) serveSecure(w http.ResponseWriter, r *http.Request) {
 func (f *Front) observe(rw http.ResponseWriter, r *http.Request, secure bool, serve func(*exchange)) {
 	x := &exchange{began: time.Now()}
 	x.info = &Info{RequestID: string(id.New()), Path: r.URL.EscapedPath(), Secure: secure, Drain: f.drain}
-	if c := connOf(r.Context()); c != nil {
+	c := connOf(r.Context())
+	if c != nil {
 		x.info.Peer = c.peer
 	}
 	x.w = &writer{ResponseWriter: rw, rc: http.NewResponseController(rw), id: x.info.RequestID}
-	rw.Header().Set("X-Request-Id", x.info.RequestID) // for upgrades, whose handlers write the header themselves
+	rw.Header()["X-Request-Id"] = []string{x.info.RequestID} // for upgrades, whose handlers write the header themselves
 	if r.ProtoMajor == 1 {
-		x.w.stall = f.opts.StallTime
+		x.w.stall, x.w.conn = f.opts.StallTime, c
 	}
 	x.r = r.WithContext(context.WithValue(r.Context(), infoKey{}, x.info))
 	if r.Body != nil && r.Body != http.NoBody {
-		x.body = &body{ReadCloser: r.Body}
+		x.body = &body{ReadCloser: r.Body, http1: r.ProtoMajor == 1}
 		x.r.Body = x.body
+		if r.TLS != nil && x.w.conn != nil && (r.ContentLength < 0 || r.ContentLength > readAhead) {
+			c.ahead.Store(true)
+			defer c.ahead.Store(false)
+		}
 	}
 	defer f.finish(x)
 	serve(x)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -20,13 +21,21 @@ type writer struct {
 	bytes  int64
 	stall  time.Duration // longest time a write may wait; 0: HTTP/2, which has its own for the connection
 	until  time.Time     // the deadline set last
+	conn   *conn         // HTTP/1 only
+	length int64         // of the body, as the header says; -1: it does not
 }
 
 // WriteHeader sends the header. What a handler or an app put as request id is replaced.
 func (w *writer) WriteHeader(status int) {
 	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		w.status = status
-		w.Header().Set("X-Request-Id", w.id)
+		w.Header()["X-Request-Id"] = []string{w.id}
+		w.length = -1
+		if v := w.Header()["Content-Length"]; len(v) == 1 {
+			if n, err := strconv.ParseInt(v[0], 10, 64); err == nil {
+				w.length = n
+			}
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -39,8 +48,19 @@ func (w *writer) Write(p []byte) (int, error) {
 	if w.stall > 0 {
 		w.extend()
 	}
+	if w.conn == nil {
+		n, err := w.ResponseWriter.Write(p)
+		w.bytes += int64(n)
+		return n, err
+	}
+	w.conn.gather()
 	n, err := w.ResponseWriter.Write(p)
-	w.bytes += int64(n)
+	if w.bytes += int64(n); w.bytes == w.length && err == nil {
+		err = w.rc.Flush() // the end: what net/http still holds goes along
+	}
+	if e := w.conn.release(); err == nil {
+		err = e
+	}
 	return n, err
 }
 
@@ -87,6 +107,8 @@ type body struct {
 	io.ReadCloser
 	rc    *http.ResponseController // nil: silence is allowed
 	stall time.Duration
+	http1 bool      // a deadline that passes while nobody reads does no harm
+	until time.Time // HTTP/1: the deadline set last
 	bytes atomic.Int64
 	ended atomic.Bool // the handler has returned: the connection's deadlines are no longer ours to set
 }
@@ -97,11 +119,22 @@ func (b *body) Read(p []byte) (int, error) {
 		b.bytes.Add(int64(n))
 		return n, err
 	}
-	if err := deadline(b.rc, time.Now().Add(b.stall)); err != nil {
-		return 0, err
+	now := time.Now()
+	if !b.http1 || b.until.Sub(now) < b.stall { // for HTTP/1 not at each read, for that would cost more than the read
+		b.until = now.Add(b.stall)
+		if b.http1 {
+			b.until = b.until.Add(b.stall / 2)
+		}
+		if err := deadline(b.rc, b.until); err != nil {
+			return 0, err
+		}
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.bytes.Add(int64(n))
+	if b.http1 && err == nil {
+		return n, nil
+	}
+	b.until = time.Time{}
 	if e := deadline(b.rc, time.Time{}); e != nil && err == nil {
 		err = e
 	}

@@ -2,7 +2,6 @@ package s3
 
 import (
 	"encoding/xml"
-	"errors"
 	"io"
 	"maps"
 	"mime"
@@ -11,14 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/bucket"
 )
-
-// copies are buffers through which contents go out.
-var copies = sync.Pool{New: func() any { b := make([]byte, 128<<10); return &b }}
 
 // overrides are the parameters by which a request chooses headers of its answer.
 var overrides = map[string]string{"response-content-type": "Content-Type", "response-content-language": "Content-Language",
@@ -107,36 +102,33 @@ func (r *request) markerHeaders(c *bucket.Content) {
 	r.w.Header().Set("Last-Modified", c.Modified.UTC().Format(http.TimeFormat))
 }
 
-// stream sends a content. Its first bytes are read before the status goes out, so that damage at the start is an error
-// that a client can read; later the answer can only be cut off.
+// stream sends a content. The first of it was read before the status goes out (bucket.Content says so), so that damage at
+// the start is an error that a client can read; later the answer can only be cut off.
 func (r *request) stream(status int, body io.Reader) error {
-	if body == nil || r.Method == http.MethodHead {
-		r.wrote = true
-		r.w.WriteHeader(status)
-		return nil
-	}
-	buf := copies.Get().(*[]byte)
-	defer copies.Put(buf)
-	n, err := io.ReadAtLeast(body, *buf, 1)
-	if err != nil && err != io.EOF {
-		return err
-	}
 	r.wrote = true
 	r.w.WriteHeader(status)
-	for n > 0 {
-		if _, werr := r.w.Write((*buf)[:n]); werr != nil {
-			panic(http.ErrAbortHandler) // the client is gone
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if n, err = io.ReadFull(body, *buf); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return err
-		} else if err != nil {
-			err = io.EOF
-		}
+	if body == nil || r.Method == http.MethodHead {
+		return nil
+	}
+	to := &sink{w: r.w}
+	if _, err := io.Copy(to, body); err != nil && !to.broken {
+		return err
+	} else if err != nil {
+		panic(http.ErrAbortHandler) // the client is gone
 	}
 	return nil
+}
+
+// sink tells a client that went away from a content that cannot be read.
+type sink struct {
+	w      io.Writer
+	broken bool
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.broken = s.broken || err != nil
+	return n, err
 }
 
 // describe writes the headers that tell of an object.

@@ -20,14 +20,29 @@ import (
 // customer's); every segment a key derived from that and a random salt, so that a block's number serves as its nonce.
 const (
 	plainBlock = object.Block - 16
-	readAhead  = 4 // blocks read at once
+	readAhead  = 2 // blocks read at once
 )
 
-// Readers take several blocks at once, writers one.
+// Readers take several blocks at once, and small objects whole; writers take one.
 var (
-	blocks = sync.Pool{New: func() any { b := make([]byte, readAhead*object.Block); return &b }}
+	blocks = sync.Pool{New: func() any { return new(reading) }}
+	smalls = sync.Pool{New: func() any { return new(smallReading) }}
 	single = sync.Pool{New: func() any { b := make([]byte, object.Block); return &b }}
 )
+
+// reading holds blocks as they are stored, and their content in one piece.
+type reading struct {
+	raw   [readAhead * object.Block]byte
+	plain [readAhead * plainBlock]byte
+}
+
+// smallReading is reading for what is small.
+type smallReading struct {
+	raw   [smallRead + 16]byte
+	plain [smallRead]byte
+}
+
+const smallRead = 8 << 10
 
 // newKey makes a data key and wraps it.
 func (s *Service) newKey(b *bucket, customer []byte) (key, wrapped []byte, err error) {
@@ -143,9 +158,25 @@ type plainReader struct {
 
 	blob  object.Reader
 	aead  cipher.AEAD
-	buf   *[]byte
+	large *reading
+	small *smallReading // in its place where everything fits
 	ready []byte
 	err   error
+}
+
+// room gives the buffers: for count blocks, which are size bytes as they are stored.
+func (p *plainReader) room(size int64) (raw, plain []byte) {
+	if p.large == nil && p.small == nil {
+		if size <= smallRead+16 && len(p.segments) == 1 {
+			p.small = smalls.Get().(*smallReading)
+		} else {
+			p.large = blocks.Get().(*reading)
+		}
+	}
+	if p.small != nil {
+		return p.small.raw[:size], p.small.plain[:0]
+	}
+	return p.large.raw[:size], p.large.plain[:0]
 }
 
 func (p *plainReader) Read(b []byte) (int, error) {
@@ -210,32 +241,24 @@ func (p *plainReader) next() error {
 			return err
 		}
 	}
-	if p.buf == nil {
-		p.buf = blocks.Get().(*[]byte)
-	}
 	end := min(p.to, seg.Size)
 	first := p.from / plainBlock
 	count := min((end+plainBlock-1)/plainBlock-first, readAhead)
 	cipherSize := seg.Size + (seg.Size+plainBlock-1)/plainBlock*16
-	raw := (*p.buf)[:min(count*object.Block, cipherSize-first*object.Block)]
+	raw, plain := p.room(min(count*object.Block, cipherSize-first*object.Block))
 	if n, err := p.blob.ReadAt(raw, first*object.Block); n < len(raw) {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = fail.New(fail.DataLoss, "a stored object is shorter than it was")
 		}
 		return gone(err)
 	}
-	plain := (*p.buf)[:0]
 	for i := int64(0); i < count; i++ {
 		block := raw[i*object.Block : min((i+1)*object.Block, int64(len(raw)))]
 		at := nonce(first + i)
-		out, err := p.aead.Open(block[:0], at[:], block, nil)
-		if err != nil {
+		var err error
+		if plain, err = p.aead.Open(plain, at[:], block, nil); err != nil {
 			return fail.New(fail.DataLoss, "block %d of a stored object was changed", first+i).Then("restore the object from another version or a backup")
 		}
-		if i > 0 { // close the gap that the tags leave
-			out = (*p.buf)[len(plain) : len(plain)+copy((*p.buf)[len(plain):], out)]
-		}
-		plain = (*p.buf)[:len(plain)+len(out)]
 	}
 	p.ready = plain[p.from-first*plainBlock : min(int64(len(plain)), end-first*plainBlock)]
 	p.from += int64(len(p.ready))
@@ -261,9 +284,12 @@ func (p *plainReader) drop() {
 func (p *plainReader) Close() error {
 	p.drop()
 	p.ready, p.err = nil, io.ErrClosedPipe
-	if p.buf != nil {
-		blocks.Put(p.buf)
-		p.buf = nil
+	if p.large != nil {
+		blocks.Put(p.large)
 	}
+	if p.small != nil {
+		smalls.Put(p.small)
+	}
+	p.large, p.small = nil, nil
 	return nil
 }

@@ -149,7 +149,7 @@ type GetInput struct {
 // Content is an answer to GetInput. Close it.
 type Content struct {
 	Object
-	Body        io.ReadCloser // nil with Head
+	Body        io.ReadCloser // nil with Head; its first bytes are read and verified already
 	From, To    int64         // the bytes it gives, both counted, when Partial
 	Partial     bool
 	Count       int64 // bytes in Body
