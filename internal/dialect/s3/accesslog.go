@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/s3/sign"
@@ -76,9 +77,31 @@ func (r *request) note(n *noted, err error) {
 		}
 	}
 	if r.TLS != nil {
-		a.Cipher, a.TLS = tls.CipherSuiteName(r.TLS.CipherSuite), strings.Replace(tls.VersionName(r.TLS.Version), "TLS ", "TLSv", 1)
+		a.Cipher, a.TLS = cipherName(r.TLS.CipherSuite), tlsVersion(r.TLS.Version)
 	}
 	r.api.Access(a)
+}
+
+// cipherNames remembers what crypto/tls makes a list of all suites for.
+var cipherNames sync.Map
+
+func cipherName(suite uint16) string {
+	if name, ok := cipherNames.Load(suite); ok {
+		return name.(string)
+	}
+	name := tls.CipherSuiteName(suite)
+	cipherNames.Store(suite, name) // there are few, and they were agreed on
+	return name
+}
+
+func tlsVersion(v uint16) string {
+	switch v {
+	case tls.VersionTLS13:
+		return "TLSv1.3"
+	case tls.VersionTLS12:
+		return "TLSv1.2"
+	}
+	return tls.VersionName(v)
 }
 
 // logged is the address of a request without what would let a reader of the log repeat it.

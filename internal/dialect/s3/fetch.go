@@ -126,13 +126,13 @@ func (r *request) beginFetch() error {
 		j.Callback = &bucket.Callback{URLs: addresses(doc.CallbackURL), Host: doc.CallbackHost, Body: doc.CallbackBody, Type: doc.CallbackBodyType}
 	}
 	if len(doc.Headers) > 0 { // as an upload has them
-		h := r.Header
-		r.Header = http.Header{}
+		kept, h := r.Header, http.Header{}
 		for k, v := range doc.Headers {
-			r.Header.Set(k, v)
+			h.Set(k, v)
 		}
+		r.swap(h)
 		j.Attributes, err = r.attributes()
-		if r.Header = h; err != nil {
+		if r.swap(kept); err != nil {
 			return err
 		}
 	}

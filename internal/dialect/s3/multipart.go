@@ -228,11 +228,12 @@ func (r *request) completeUpload() error {
 // documentUnsummed reads a small body whose x-amz-checksum headers are of something else.
 func (r *request) documentUnsummed() ([]byte, error) {
 	kept := r.Header
-	r.Header = kept.Clone()
-	defer func() { r.Header = kept }()
+	defer r.swap(kept)
+	h := kept.Clone()
 	for _, kind := range sumKinds {
-		r.Header.Del("X-Amz-Checksum-" + kind)
+		h.Del("X-Amz-Checksum-" + kind)
 	}
+	r.swap(h)
 	return r.document()
 }
 

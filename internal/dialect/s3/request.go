@@ -30,6 +30,8 @@ type request struct {
 	claim  *sign.Claim
 	secret string
 	wrote  bool
+	extra  []extra
+	found  bool // extra is complete
 }
 
 func (a *API) serve(w http.ResponseWriter, hr *http.Request, at place) {
@@ -145,19 +147,41 @@ func (r *request) ids() {
 	h.Set("X-Amz-Id-2", r.id)
 }
 
+// extra is a header behind x-amz- or x-obs-.
+type extra struct {
+	name, value string
+	obs         bool
+}
+
+// extras lists those of the request: an operation asks for a dozen that nobody sent.
+func (r *request) extras() []extra {
+	if r.found {
+		return r.extra
+	}
+	for name, values := range r.Header {
+		if len(name) > len("X-Amz-") && len(values) > 0 && (name[:6] == "X-Amz-" || name[:6] == "X-Obs-") {
+			r.extra = append(r.extra, extra{name[6:], strings.TrimSpace(values[0]), name[:6] == "X-Obs-"})
+		}
+	}
+	r.found = true
+	return r.extra
+}
+
+// swap has the request read other headers.
+func (r *request) swap(h http.Header) { r.Header, r.extra, r.found = h, nil, false }
+
 // ext gives a header by what stands behind x-amz- or x-obs-, in the form of textproto ("Storage-Class").
 func (r *request) ext(name string) string {
-	first, second := "X-Amz-", "X-Obs-"
-	if r.obs {
-		first, second = second, first
+	other := ""
+	for _, e := range r.extras() {
+		if e.name == name {
+			if e.obs == r.obs {
+				return e.value
+			}
+			other = e.value
+		}
 	}
-	if v := r.Header[first+name]; len(v) > 0 {
-		return strings.TrimSpace(v[0])
-	}
-	if v := r.Header[second+name]; len(v) > 0 {
-		return strings.TrimSpace(v[0])
-	}
-	return ""
+	return other
 }
 
 // set writes a header of the answer behind the dialect's prefix; nothing where the value is empty.
@@ -181,6 +205,7 @@ func (r *request) hoist() {
 		}
 		r.Header[key] = values
 	}
+	r.extra, r.found = nil, false
 }
 
 var authParameter = map[string]bool{"X-Amz-Algorithm": true, "X-Amz-Credential": true, "X-Amz-Date": true, "X-Amz-Expires": true,

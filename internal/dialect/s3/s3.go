@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -63,9 +64,10 @@ func (a *API) Service() front.Service {
 
 // Custom serves a bucket under a name of its owner's; nil where host is no bucket's.
 func (a *API) Custom(host string) http.Handler {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	name, err := a.Buckets.ByDomain(ctx, host)
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil // an address is no bucket's
+	}
+	name, err := a.Buckets.ByDomain(context.Background(), host)
 	if err != nil || name == "" {
 		return nil
 	}

@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"maps"
+	"sync"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -13,8 +14,8 @@ import (
 
 // Within authorises verb on k for what lies in a row (an object in a bucket), whose own policies have a say too: also for
 // callers of other domains, and for nobody. It runs in the caller's transaction; what it returns goes through Refused
-// behind that. facts are the service's own condition keys.
-func (d *Door) Within(tx store.Tx, c *Call, k *kind.Def, verb string, row kind.AnyRow, path string, facts map[string][]string, own []policy.Attached) error {
+// behind that. facts gives the service's own condition keys, if a policy asks for them.
+func (d *Door) Within(tx store.Tx, c *Call, k *kind.Def, verb string, row kind.AnyRow, path string, facts func() map[string][]string, own []policy.Attached) error {
 	c.Kind, c.Verb, c.Target = k, verb, path
 	m := row.M()
 	p := &c.Principal
@@ -31,26 +32,31 @@ func (d *Door) Within(tx store.Tx, c *Call, k *kind.Def, verb string, row kind.A
 			}
 		}
 	}
-	all := map[string][]string{"g:ProjectId": {string(m.Project)}, "g:EnterpriseProjectId": {shown(m.EnterpriseProject)}}
-	if c.Source != "" {
-		all["g:SourceIp"] = []string{c.Source}
-	}
-	if c.Agent != "" {
-		all["g:UserAgent"] = []string{c.Agent}
-	}
-	for key, v := range m.Tags {
-		all["g:ResourceTag/"+key] = []string{v}
-	}
-	maps.Copy(all, facts)
+	late := sync.OnceValue(func() map[string][]string {
+		all := map[string][]string{"g:ProjectId": {string(m.Project)}, "g:EnterpriseProjectId": {shown(m.EnterpriseProject)}}
+		if c.Source != "" {
+			all["g:SourceIp"] = []string{c.Source}
+		}
+		if c.Agent != "" {
+			all["g:UserAgent"] = []string{c.Agent}
+		}
+		for key, v := range m.Tags {
+			all["g:ResourceTag/"+key] = []string{v}
+		}
+		if facts != nil {
+			maps.Copy(all, facts())
+		}
+		return all
+	})
 	resource := k.Resource(d.Region, m.Domain, path)
-	dec, err := d.Ident.AskBoth(tx, *p, ident.Request{Action: c.action(), Resource: resource, Alias: c.Alias, Domain: m.Domain, Project: m.Project, Facts: all}, own)
+	dec, err := d.Ident.AskBoth(tx, *p, ident.Request{Action: c.action(), Resource: resource, Alias: c.Alias, Domain: m.Domain, Project: m.Project, Late: late, Enterprise: shown(m.EnterpriseProject)}, own)
 	if err != nil {
 		return err
 	}
 	if dec.Allowed {
 		return nil
 	}
-	if c.decision, err = d.Ident.Note(tx, dec, resource, m.Domain, all); err != nil {
+	if c.decision, err = d.Ident.Note(tx, dec, resource, m.Domain, d.Ident.FactsOf(late(), *p)); err != nil {
 		return err
 	}
 	if p.Nobody() {

@@ -14,12 +14,48 @@ type Request struct {
 	Alias            string // what the action is called elsewhere: "obs:object:GetObject"; several with spaces between them. Policies may say that
 	Domain, Project  id.ID  // where the resource lies; "" as Project: in the domain
 	Facts            map[string][]string
+	// Late, where set, gives Facts when a policy's condition first asks for them, always the same map; Enterprise is then
+	// the enterprise project of the resource, which grants ask for themselves.
+	Late       func() map[string][]string
+	Enterprise string
+}
+
+// FactsOf adds to the facts of a request what is known of p.
+func (s *Service) FactsOf(facts map[string][]string, p Principal) map[string][]string {
+	s.addFacts(facts, p)
+	return facts
+}
+
+// asked is q as policies see it, asked by p.
+func (s *Service) asked(q Request, p Principal) policy.Request {
+	r := q.request()
+	if q.Late == nil {
+		r.Facts = s.FactsOf(q.Facts, p)
+	} else {
+		r.Late = func() map[string][]string { return s.FactsOf(q.Late(), p) }
+	}
+	return r
+}
+
+// enterprise is the enterprise project of the resource.
+func (q Request) enterprise() string {
+	if q.Late != nil {
+		return q.Enterprise
+	}
+	out := ""
+	for _, v := range q.Facts["g:EnterpriseProjectId"] {
+		out = v
+	}
+	return out
 }
 
 func (q Request) request() policy.Request {
-	r := policy.Request{Action: q.Action, Resource: q.Resource, Facts: q.Facts}
+	r := policy.Request{Action: q.Action, Resource: q.Resource}
+	if q.Alias == "" {
+		return r
+	}
 	parts := strings.SplitN(q.Resource, ":", 5)
-	for _, name := range strings.Fields(q.Alias) {
+	for name := range strings.FieldsSeq(q.Alias) {
 		// An alias names service and type of the resource as well: obs:REGION:DOMAIN:object:PATH.
 		if alias := strings.SplitN(name, ":", 3); len(alias) == 3 && len(parts) == 5 {
 			parts[0], parts[3] = alias[0], alias[1]
@@ -55,10 +91,8 @@ func (s *Service) AskBoth(tx store.Tx, p Principal, q Request, own []policy.Atta
 		if mine, err = s.Ask(tx, p, at); err != nil {
 			return mine, err
 		}
-	} else {
-		s.addFacts(q.Facts, p)
 	}
-	theirs := policy.Decide(q.request(), own)
+	theirs := policy.Decide(s.asked(q, p), own)
 	denies := func(d policy.Decision) bool { return !d.Allowed && d.By != nil }
 	switch {
 	case denies(mine):

@@ -158,7 +158,6 @@ func (s *Service) decide(tx store.Tx, p Principal, action, resource string, doma
 }
 
 func (s *Service) answer(tx store.Tx, p Principal, q Request) (policy.Decision, error) {
-	facts := q.Facts
 	if p.Method == BySystem {
 		return policy.Decision{Allowed: true, Reason: "the cloud itself"}, nil
 	}
@@ -166,18 +165,14 @@ func (s *Service) answer(tx store.Tx, p Principal, q Request) (policy.Decision, 
 	if err != nil {
 		return policy.Decision{}, err
 	}
-	enterprise := ""
-	for _, v := range facts["g:EnterpriseProjectId"] {
-		enterprise = v
-	}
+	enterprise := q.enterprise()
 	var docs []policy.Attached
 	for _, g := range all {
 		if g.holds(p, q.Domain, q.Project, enterprise) {
 			docs = append(docs, g.Attached)
 		}
 	}
-	s.addFacts(facts, p)
-	req := q.request()
+	req := s.asked(q, p)
 	d := policy.Decide(req, docs)
 	for _, doc := range p.Narrow {
 		if n := policy.Decide(req, []policy.Attached{{Name: "of the session", Source: "what it was narrowed to", Doc: doc}}); d.Allowed && !n.Allowed {

@@ -51,6 +51,8 @@ type Request struct {
 	Resource string              // "service:region:domain:type:path"; "" where the action has none
 	Facts    map[string][]string // by condition key, whose letter case does not matter: "g:ProjectName"
 	Also     []Alias             // other names of the same: statements may use any of them
+	// Late, where set, gives Facts when a condition first asks for them: most policies have none.
+	Late func() map[string][]string
 }
 
 // Alias is what an action and its resource are called elsewhere: "obs:object:GetObject".
@@ -116,7 +118,7 @@ func Decide(req Request, docs []Attached) Decision {
 			onIt := s.speaksOfResource(resources)
 			var failing *Condition
 			if onIt {
-				failing = s.failing(req.Facts)
+				failing = s.failing(&req)
 			}
 			switch {
 			case onIt && failing == nil && s.Effect == Deny:
@@ -150,9 +152,15 @@ func (s *Statement) speaksOfResource(names []string) bool {
 }
 
 // failing is the first condition that does not hold.
-func (s *Statement) failing(facts map[string][]string) *Condition {
+func (s *Statement) failing(req *Request) *Condition {
+	if len(s.Condition) == 0 {
+		return nil
+	}
+	if req.Late != nil {
+		req.Facts, req.Late = req.Late(), nil
+	}
 	for i := range s.Condition {
-		if c := &s.Condition[i]; !c.holds(facts) {
+		if c := &s.Condition[i]; !c.holds(req.Facts) {
 			return c
 		}
 	}

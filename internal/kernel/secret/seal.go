@@ -11,6 +11,9 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -30,7 +33,18 @@ const (
 type Sealer struct {
 	masters map[[keyIDSize]byte][]byte
 	current [keyIDSize]byte
+	aeads   sync.Map // place -> cipher.AEAD: deriving a key costs more than using it
+	kept    atomic.Int64
 }
+
+// place is whose key it is, under which master key.
+type place struct {
+	master  [keyIDSize]byte
+	project string
+}
+
+// maxKept bounds the ciphers in memory: about 1 MiB.
+const maxKept = 1000
 
 // OpenSealer opens the master keys kept in dir, or makes the first there. The file has one key a line in hex; the last
 // one seals, all of them open: a line added is a rotation.
@@ -105,6 +119,9 @@ func (s *Sealer) Open(project string, sealed, aad []byte) ([]byte, error) {
 }
 
 func (s *Sealer) aead(id [keyIDSize]byte, project string) (cipher.AEAD, error) {
+	if a, ok := s.aeads.Load(place{id, project}); ok {
+		return a.(cipher.AEAD), nil
+	}
 	master, ok := s.masters[id]
 	if !ok {
 		return nil, fail.New(fail.Precondition, "the master key %x is missing", id).Then("restore master.keys from a backup")
@@ -117,7 +134,16 @@ func (s *Sealer) aead(id [keyIDSize]byte, project string) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, fail.Wrap(err, fail.Internal, "no cipher")
 	}
-	return cipher.NewGCMWithRandomNonce(block)
+	a, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, err
+	}
+	if s.kept.Add(1) > maxKept {
+		s.aeads.Clear()
+		s.kept.Store(1)
+	}
+	s.aeads.Store(place{id, strings.Clone(project)}, a)
+	return a, nil
 }
 
 // bind makes the additional data: header, project and aad, each with its length, so that no two splits are alike.

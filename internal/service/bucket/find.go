@@ -127,11 +127,14 @@ func (s *Service) within(tx store.Tx, c *Caller, cl *call.Call, b *bucket, key s
 	if key != "" {
 		path += "/" + key
 	}
-	facts := c.facts()
-	if r != nil {
-		for k, v := range r.Tags {
-			facts["obs:ExistingObjectTag/"+k] = []string{v}
+	facts := func() map[string][]string {
+		facts := c.facts()
+		if r != nil {
+			for k, v := range r.Tags {
+				facts["obs:ExistingObjectTag/"+k] = []string{v}
+			}
 		}
+		return facts
 	}
 	if err := s.door.Within(tx, cl, w.kind, w.verb, b.Row, path, facts, s.own(b, c.Principal, r)); err != nil {
 		if fail.Is(err, fail.Denied) {

@@ -193,7 +193,10 @@ func (e *Engine) copyRecord(draft *volume, old []*handle, from, to entry) error 
 		r.shards = append(r.shards, f)
 		got := 0
 		if f != nil {
-			got, _ = f.ReadAt(bufs[i], from.off)
+			var err error
+			if got, err = readAgain(f, bufs[i], from.off); err != nil && !isDamage(err) {
+				return refuse(err) // what it hides must not be copied as nothing
+			}
 		}
 		clear(bufs[i][got:])
 	}

@@ -85,7 +85,6 @@ type Engine struct {
 	folders []*folder           // by shard
 	handles *handles
 	lanes   []*lane
-	turn    atomic.Uint32 // whose lane is next
 	shelves [shelfCount]shelf
 
 	gate gate.Gate // holds each operation that Close must wait for

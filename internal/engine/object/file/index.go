@@ -2,8 +2,10 @@ package file
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"sort"
+	"syscall"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -112,11 +114,22 @@ func encodeIndex(h indexHeader, entries []entry) []byte {
 
 // readFull reads all of b.
 func readFull(f File, b []byte, off int64) error {
-	n, err := f.ReadAt(b, off)
+	n, err := readAgain(f, b, off)
 	if n == len(b) {
 		return nil
 	}
 	return err
+}
+
+// readAgain reads what decides over a volume as a whole: a disk must say several times that it cannot read a place before
+// that is taken for damage, for what is made anew then lacks what lay there.
+func readAgain(f File, b []byte, off int64) (n int, err error) {
+	for range 8 {
+		if n, err = f.ReadAt(b, off); !errors.Is(err, syscall.EIO) {
+			break
+		}
+	}
+	return n, err
 }
 
 // errIndex is an index that does not say what it should; the log does.

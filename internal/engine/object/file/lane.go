@@ -2,6 +2,7 @@ package file
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -12,12 +13,32 @@ import (
 type lane struct {
 	e *Engine
 
-	mu    sync.Mutex
-	queue []*record
-	busy  bool
-	spare []*record // a queue's memory, for the next one
+	mu      sync.Mutex
+	queue   []*record
+	busy    bool
+	waiting atomic.Int32 // records in it
+	spare   []*record    // a queue's memory, for the next one
 
 	vol *volume // of who writes
+}
+
+// crowded is how many have to wait for a lane before the next one is used too: a sync costs the same for one record and for
+// many, and up to here waiting for another's is cheaper than having one's own.
+const crowded = 12
+
+// lane is where the next record goes.
+func (e *Engine) lane() *lane {
+	best, least := e.lanes[0], int32(crowded)
+	for _, l := range e.lanes {
+		n := l.waiting.Load()
+		if n < crowded {
+			return l
+		}
+		if l == e.lanes[0] || n < least {
+			best, least = l, n
+		}
+	}
+	return best
 }
 
 // record is what one blob adds to the log.
@@ -34,6 +55,8 @@ var records = sync.Pool{New: func() any { return &record{wake: make(chan bool, 1
 
 // append writes r; it returns when r is on stable storage, or for deletes when the system has it.
 func (l *lane) append(r *record) error {
+	l.waiting.Add(1)
+	defer l.waiting.Add(-1)
 	l.mu.Lock()
 	l.queue = append(l.queue, r)
 	wait := l.busy

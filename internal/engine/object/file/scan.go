@@ -160,7 +160,7 @@ func (s *scan) search(pos, size int64) int64 {
 			if log == nil {
 				continue
 			}
-			n, err := log.ReadAt(buf, pos)
+			n, err := readAgain(log, buf, pos)
 			s.read(i, err)
 			for at := 0; at+headerSize <= n; at += align {
 				if h, ok := decodeHeader(buf[at:n]); ok && h.volume == s.v.id && h.off == pos+int64(at) {
@@ -290,7 +290,7 @@ func (e *Engine) deletedIn(v *volume) map[uint32]bool {
 			continue
 		}
 		b := make([]byte, int(v.head.count)*entrySize)
-		n, _ := h.ReadAt(b, headerSize)
+		n, _ := readAgain(h, b, headerSize)
 		e.handles.put(h)
 		for b = b[:n]; len(b) >= entrySize; b = b[entrySize:] {
 			if en, ok := decodeEntry(b, v.id); ok && en.state == deleted {

@@ -191,8 +191,7 @@ func (w *writer) pack() (object.Ref, error) {
 			return "", err
 		}
 	}
-	lanes := w.e.lanes
-	if err := lanes[w.e.turn.Add(1)%uint32(len(lanes))].append(r); err != nil {
+	if err := w.e.lane().append(r); err != nil {
 		return "", err
 	}
 	return packedRef{r.vol.id, r.head.seq}.ref(), nil
