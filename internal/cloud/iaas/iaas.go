@@ -88,6 +88,9 @@ func New(d Deps) (*IaaS, error) {
 	i.Networks = network.New(network.Deps{Store: d.Store, Engine: d.Fabric, Host: host{i}, Instance: i.instance, Dir: d.Dir,
 		Credentials: keys.credentials, Identity: d.Identity, Found: d.Found,
 		Options: network.Options{Region: d.Region, Zone: zone, Public: d.PublicIPs}, Now: d.Now, Log: d.Log})
+	if d.Ident != nil {
+		d.Ident.Kinds.Furnish(i.Networks)
+	}
 	i.Images = image.New(image.Deps{Store: d.Store, Engine: d.Disk, Maker: d.Maker, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log, Project: i.project,
 		Take: func(ctx context.Context, project id.ID, from image.Source, of id.ID) (image.Taken, error) {
 			return i.Volumes.Take(ctx, project, from, of)
@@ -122,6 +125,9 @@ func (i *IaaS) Kinds() []*kind.Def {
 
 // Start takes up what is there, from below: networks, disks, then the servers that stand on them. The door must be there.
 func (i *IaaS) Start(ctx context.Context) error {
+	if err := i.furnish(ctx); err != nil {
+		return err
+	}
 	if err := i.Networks.Start(ctx); err != nil {
 		return err
 	}

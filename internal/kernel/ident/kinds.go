@@ -45,6 +45,8 @@ type Kinds struct {
 	service *Service    // nil where kinds are only described
 	others  []*kind.Def // every kind of the cloud
 	region  string
+
+	furniture []Furniture
 }
 
 // All lists the definitions.

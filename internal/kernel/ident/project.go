@@ -75,6 +75,9 @@ func (k *Kinds) projectEmpty(ctx context.Context, tx store.Tx, row *kind.Row[Pro
 	if len(below) > 0 {
 		return fail.New(fail.Precondition, "project %s is below %s", below[0].Name, row.Name).Then("delete the projects below it first")
 	}
+	if err := k.clear(ctx, tx, row); err != nil {
+		return err
+	}
 	used, err := ledger.Used(tx)
 	if err != nil {
 		return err
@@ -87,7 +90,10 @@ func (k *Kinds) projectEmpty(ctx context.Context, tx store.Tx, row *kind.Row[Pro
 	return nil
 }
 
-func (k *Kinds) projectChanged(_ context.Context, tx store.Tx, old, row *kind.Row[ProjectSpec, None]) error {
+func (k *Kinds) projectChanged(ctx context.Context, tx store.Tx, old, row *kind.Row[ProjectSpec, None]) error {
+	if err := k.furnish(ctx, tx, old, row); err != nil {
+		return err
+	}
 	if row != nil {
 		return bump(tx)
 	}

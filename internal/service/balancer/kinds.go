@@ -23,7 +23,7 @@ func some(values ...string) (out []string) {
 func (s *Service) describe() {
 	s.Balancer = kind.TableOf[BalancerSpec, BalancerStatus](kind.Kind[BalancerSpec, BalancerStatus]{Service: "balancer", Name: "load-balancer", Scope: kind.InProject, AnyName: true,
 		Doc:     "A load balancer: an address in a VPC that leads to several servers.",
-		Columns: []string{"status.address", "status.operating", "spec.description"}, Example: BalancerSpec{Subnet: "default"},
+		Columns: []string{"status.address", "status.operating", "spec.description"}, Example: BalancerSpec{Subnet: "subnet-default"},
 		Quota: one[BalancerSpec]("balancer.load-balancers"),
 		Meter: map[ledger.Dim]func(BalancerSpec, BalancerStatus) int64{"balancer.load-balancers": func(BalancerSpec, BalancerStatus) int64 { return 1 }},
 		Index: map[string]func(*balancerRow) []string{

@@ -22,7 +22,7 @@ func (s *Service) about(tx store.Tx, row kind.AnyRow) []target {
 	case *groupRow:
 		return []target{{"group", r.ID}}
 	case *ruleRow:
-		return []target{{"group", id.ID(r.Spec.Group)}}
+		return []target{{"group", id.ID(r.Spec.Group)}, {"group", id.ID(r.Spec.RemoteGroup)}} // which this may make needed
 	case *addressesRow:
 		rules, _ := users(tx, s.Rule, &r.Meta, "address-group", string(r.ID), 0)
 		var out []target
@@ -63,7 +63,7 @@ func (s *Service) about(tx store.Tx, row kind.AnyRow) []target {
 
 // portTargets is the port, and its VPC where a route leads to it.
 func (s *Service) portTargets(tx store.Tx, r *portRow) []target {
-	out := []target{{"port", r.ID}}
+	out := append([]target{{"port", r.ID}}, s.ofDefaults(tx, r)...)
 	if r.Spec.PortSecurity != nil && !*r.Spec.PortSecurity {
 		out = append(out, target{"group", openGroup})
 	}
@@ -130,8 +130,7 @@ func (c *converger) gone(ctx context.Context, x target) bool {
 	there := true
 	err := c.s.Store.View(ctx, func(tx store.Tx) (err error) {
 		if x.what == "group" {
-			r, err := c.s.Group.Get(tx, x.id)
-			there = r != nil
+			_, _, there, err = c.s.readGroup(tx, x.id)
 			return err
 		}
 		_, _, there, err = c.s.readVPC(tx, x.id)

@@ -23,6 +23,7 @@ type target struct {
 type told struct {
 	mu   sync.Mutex
 	want map[target]any
+	has  map[target]bool // VPCs and groups that the engine may have: others need no removing
 	busy [256]sync.Mutex // by hash: who holds one takes no other
 }
 
@@ -53,6 +54,23 @@ func (t *told) set(x target, want any) {
 	t.want[x] = want
 }
 
+// held notes that the engine has something, or may have.
+func (t *told) held(x target, is bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if is {
+		t.has[x] = true
+	} else {
+		delete(t.has, x)
+	}
+}
+
+func (t *told) holds(x target) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.has[x]
+}
+
 func (t *told) get(x target) any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,17 +95,22 @@ func (c *converger) applyVPC(ctx context.Context, domain id.ID, force bool) erro
 		return err
 	}
 	if !there {
+		if !c.told.holds(x) {
+			return nil
+		}
 		c.ends.close(domain)
 		if err := c.s.Engine.DestroyVPC(ctx, domain); err != nil {
 			return fail.Wrap(err, fail.Unavailable, "the network %s cannot be removed", domain)
 		}
 		c.told.set(x, nil)
+		c.told.held(x, false)
 		return nil
 	}
 	if !force && c.told.same(x, want) {
 		return nil
 	}
 	c.told.set(x, nil)
+	c.told.held(x, true)
 	if err := c.s.Engine.EnsureVPC(ctx, domain, want); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the network %s cannot be made", domain)
 	}
@@ -113,10 +136,14 @@ func (c *converger) applyGroup(ctx context.Context, group id.ID, force bool) err
 		}
 	}
 	if !there {
+		if !c.told.holds(x) {
+			return nil
+		}
 		if err := c.s.Engine.DestroyGroup(ctx, group); err != nil {
 			return fail.Wrap(err, fail.Unavailable, "the security group %s cannot be removed", group)
 		}
 		c.told.set(x, nil)
+		c.told.held(x, false)
 		return nil
 	}
 	if !force && c.told.same(x, want) {
@@ -125,11 +152,13 @@ func (c *converger) applyGroup(ctx context.Context, group id.ID, force bool) err
 	c.told.set(x, nil)
 	for _, r := range want.Rules { // the engine must know the groups that rules name
 		if r.Group != "" && r.Group != group && c.told.get(target{"group", r.Group}) == nil {
+			c.told.held(target{"group", r.Group}, true)
 			if err := c.s.Engine.EnsureGroup(ctx, r.Group, c.readPlain(ctx, r.Group)); err != nil {
 				return fail.Wrap(err, fail.Unavailable, "the security group %s cannot be made", r.Group)
 			}
 		}
 	}
+	c.told.held(x, true)
 	if err := c.s.Engine.EnsureGroup(ctx, group, want); err != nil {
 		return fail.Wrap(err, fail.Unavailable, "the security group %s cannot be made", group)
 	}

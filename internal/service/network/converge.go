@@ -37,7 +37,7 @@ type converger struct {
 }
 
 func newConverger(s *Service) *converger {
-	c := &converger{s: s, told: told{want: map[target]any{}}, dirty: map[target]bool{}, of: map[string][]target{},
+	c := &converger{s: s, told: told{want: map[target]any{}, has: map[target]bool{}}, dirty: map[target]bool{}, of: map[string][]target{},
 		kick: make(chan struct{}, 1)}
 	c.idle = sync.NewCond(&c.mu)
 	c.ends = newEnds(s)
@@ -94,6 +94,7 @@ func (c *converger) findOrphans(ctx context.Context) error {
 			if err != nil {
 				return fail.Wrap(err, fail.Unavailable, "what the network engine has cannot be listed")
 			}
+			c.told.held(target{what, i}, true)
 			c.mark(target{what, i})
 		}
 	}

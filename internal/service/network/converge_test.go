@@ -152,15 +152,15 @@ func TestQuarantineCutsOffAtOnce(t *testing.T) {
 	for _, n := range []string{"a", "b"} {
 		l.do("port", call.Create, n, `{}`)
 	}
-	a, b, vpc := l.plug("a"), l.plug("b"), l.id("vpc", "default")
+	a, b, vpc := l.plug("a"), l.plug("b"), l.id("vpc", "vpc-default")
 	l.do("port", "quarantine", "a", `{"reason":"it scans"}`)
 	l.until(e, "one port", func() bool { return e.ports[a].Quarantine && !e.ports[b].Quarantine })
 	l.do("port", "release", "a", ``)
 	l.until(e, "released", func() bool { return !e.ports[a].Quarantine })
 	for _, what := range []string{"subnet", "vpc"} {
-		l.do(what, "quarantine", "default", ``)
+		l.do(what, "quarantine", what+"-default", ``)
 		l.until(e, "all ports of a "+what, func() bool { return e.ports[a].Quarantine && e.ports[b].Quarantine && e.vpcs[vpc].Subnets[0].Isolated })
-		l.do(what, "release", "default", ``)
+		l.do(what, "release", what+"-default", ``)
 		l.until(e, "released", func() bool { return !e.ports[a].Quarantine && !e.vpcs[vpc].Subnets[0].Isolated })
 	}
 	l.Door.KindOf("network/vpc")
@@ -229,8 +229,8 @@ func TestWhatTheEngineRefusesIsTriedAgain(t *testing.T) {
 	e.mu.Lock()
 	e.deaf = errors.New("no room")
 	e.mu.Unlock()
-	l.do("subnet", call.Create, "s", `{}`)
-	vpc := l.id("vpc", "default")
+	l.do("port", call.Create, "a", `{}`)
+	vpc := l.id("vpc", "vpc-default")
 	for end := time.Now().Add(10 * time.Second); !l.told(vpc, "NotApplied", "cannot be made"); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nobody is told")

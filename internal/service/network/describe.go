@@ -17,7 +17,7 @@ func (s *Service) describe() {
 		Actions: append(quarantines[VPCSpec](func(st *VPCStatus) **Quarantine { return &st.Quarantine }, s), s.projectQuarantines()...)}.Def())
 	s.Subnet = kind.TableOf[SubnetSpec, SubnetStatus](kind.Kind[SubnetSpec, SubnetStatus]{Service: "network", Name: "subnet", Scope: kind.InProject, AnyName: true,
 		Doc:     "A subnet of a VPC: one broadcast domain with its addresses. OpenStack calls it a network with its subnets.",
-		Columns: []string{"spec.vpc", "spec.cidr", "spec.gateway", "status.free"}, Example: SubnetSpec{VPC: "default", CIDR: "192.168.1.0/24"},
+		Columns: []string{"spec.vpc", "spec.cidr", "spec.gateway", "status.free"}, Example: SubnetSpec{VPC: DefaultVPC, CIDR: "192.168.1.0/24"},
 		Index: map[string]func(*subnetRow) []string{
 			"vpc":       func(r *subnetRow) []string { return some(r.Spec.VPC) },
 			"openstack": func(r *subnetRow) []string { return some(r.Status.IPv4, r.Status.IPv6, r.Status.Interface) }},
@@ -26,7 +26,7 @@ func (s *Service) describe() {
 		Actions: quarantines[SubnetSpec](func(st *SubnetStatus) **Quarantine { return &st.Quarantine }, s)}.Def())
 	s.Port = kind.TableOf[PortSpec, PortStatus](kind.Kind[PortSpec, PortStatus]{Service: "network", Name: "port", Scope: kind.InProject, AnyName: true,
 		Doc:     "A port: one attachment to a subnet, with its addresses and security groups.",
-		Columns: []string{"spec.subnet", "status.addresses", "status.mac", "spec.device"}, Example: PortSpec{Subnet: "default"},
+		Columns: []string{"spec.subnet", "status.addresses", "status.mac", "spec.device"}, Example: PortSpec{Subnet: DefaultSubnet},
 		Index: map[string]func(*portRow) []string{
 			"subnet":  func(r *portRow) []string { return some(r.Spec.Subnet) },
 			"device":  func(r *portRow) []string { return some(r.Spec.Device) },
@@ -42,7 +42,7 @@ func (s *Service) describe() {
 	s.describeNAT()
 	s.Peering = kind.TableOf[PeeringSpec, PeeringStatus](kind.Kind[PeeringSpec, PeeringStatus]{Service: "network", Name: "peering", Scope: kind.InProject, AnyName: true,
 		Doc:     "A peering of two VPCs, of one project or of two. Where both have routes over it, packets pass.",
-		Columns: []string{"spec.vpc", "spec.peer", "status.state"}, Example: PeeringSpec{VPC: "default", Peer: "shop"},
+		Columns: []string{"spec.vpc", "spec.peer", "status.state"}, Example: PeeringSpec{VPC: DefaultVPC, Peer: "shop"},
 		Index: map[string]func(*peeringRow) []string{
 			"vpc":    peeringVPCs,
 			"shared": func(r *peeringRow) []string { return some(r.Status.Shared) }},
@@ -50,7 +50,7 @@ func (s *Service) describe() {
 		Changed: s.peeringChanged, Actions: s.peeringActions()}.Def())
 	s.FlowLog = kind.TableOf[FlowLogSpec, FlowLogStatus](kind.Kind[FlowLogSpec, FlowLogStatus]{Service: "network", Name: "flow-log", Scope: kind.InProject, AnyName: true,
 		Doc:     "Writes down which connections the ports of a VPC, of a subnet, or one port had, and which were refused.",
-		Columns: []string{"spec.vpc", "spec.subnet", "spec.port", "spec.traffic"}, Example: FlowLogSpec{VPC: "default"},
+		Columns: []string{"spec.vpc", "spec.subnet", "spec.port", "spec.traffic"}, Example: FlowLogSpec{VPC: DefaultVPC},
 		Index: map[string]func(*flowRow) []string{
 			"of": func(r *flowRow) []string { return some(r.Spec.VPC, r.Spec.Subnet, r.Spec.Port) }},
 		Quota: one[FlowLogSpec]("network.flow-logs"), Check: s.checkFlowLog, Changed: s.flowLogChanged, Actions: s.flowLogActions()}.Def())
@@ -64,7 +64,7 @@ func (s *Service) describeGroups() {
 	s.Rule = kind.TableOf[RuleSpec, RuleStatus](kind.Kind[RuleSpec, RuleStatus]{Service: "network", Name: "security-rule", Scope: kind.InProject, AnyName: true,
 		Doc:     "A rule of a security group.",
 		Columns: []string{"spec.group", "spec.direction", "spec.action", "spec.protocol", "spec.ports", "spec.remote_prefix", "spec.priority"},
-		Example: RuleSpec{Group: "default", Protocol: "tcp", Ports: "22", RemotePrefix: "192.0.2.0/24"},
+		Example: RuleSpec{Group: DefaultGroup, Protocol: "tcp", Ports: "22", RemotePrefix: "192.0.2.0/24"},
 		Index: map[string]func(*ruleRow) []string{
 			"group":         func(r *ruleRow) []string { return some(r.Spec.Group) },
 			"remote":        func(r *ruleRow) []string { return some(r.Spec.RemoteGroup) },
@@ -108,14 +108,14 @@ func (s *Service) describePublic() {
 func (s *Service) describeNAT() {
 	s.Gateway = kind.TableOf[GatewaySpec, GatewayStatus](kind.Kind[GatewaySpec, GatewayStatus]{Service: "network", Name: "nat-gateway", Scope: kind.InProject, AnyName: true,
 		Doc:     "A NAT gateway of a VPC, for its rules.",
-		Columns: []string{"spec.vpc", "spec.description"}, Example: GatewaySpec{VPC: "default"},
+		Columns: []string{"spec.vpc", "spec.description"}, Example: GatewaySpec{VPC: DefaultVPC},
 		Index: map[string]func(*gatewayRow) []string{
 			"vpc":    func(r *gatewayRow) []string { return some(r.Spec.VPC) },
 			"subnet": func(r *gatewayRow) []string { return some(r.Spec.Subnet) }},
 		Quota: one[GatewaySpec]("network.nat-gateways"), Check: s.checkGateway, CheckDelete: s.gatewayUnused}.Def())
 	s.SNAT = kind.TableOf[SNATSpec, SNATStatus](kind.Kind[SNATSpec, SNATStatus]{Service: "network", Name: "snat-rule", Scope: kind.InProject, AnyName: true,
 		Doc:     "Lets a subnet or a range go out by a public address.",
-		Columns: []string{"spec.gateway", "spec.subnet", "spec.cidr"}, Example: SNATSpec{Gateway: "out", Subnet: "default", PublicIPs: []string{"front"}},
+		Columns: []string{"spec.gateway", "spec.subnet", "spec.cidr"}, Example: SNATSpec{Gateway: "out", Subnet: DefaultSubnet, PublicIPs: []string{"front"}},
 		Index: map[string]func(*snatRow) []string{
 			"gateway":   func(r *snatRow) []string { return some(r.Spec.Gateway) },
 			"subnet":    func(r *snatRow) []string { return some(r.Spec.Subnet) },

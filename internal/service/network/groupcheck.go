@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/fabric"
 )
@@ -54,24 +53,12 @@ func everywhere(v6 bool) string {
 	return "0.0.0.0/0"
 }
 
-// defaultGroup finds the project's group called default, and makes it when it is needed for the first time.
-func (s *Service) defaultGroup(ctx context.Context, tx store.Tx, of *kind.Meta) (*groupRow, error) {
-	all, err := s.Group.List(tx, string(of.Project), kind.Filter{Exact: DefaultName, Limit: 1})
-	if err != nil {
-		return nil, err
-	}
-	if len(all) > 0 {
-		return all[0], nil
-	}
-	g := &groupRow{Spec: GroupSpec{Description: "Default security group"}}
-	g.Name = DefaultName
-	if err := child(ctx, tx, s.Group, of, g); err != nil {
-		return nil, err
-	}
-	return g, s.defaultRules(ctx, tx, g)
+func (s *Service) groupUnused(_ context.Context, tx store.Tx, r *groupRow) error {
+	return s.groupUser(tx, r)
 }
 
-func (s *Service) groupUnused(_ context.Context, tx store.Tx, r *groupRow) error {
+// groupUser refuses when something uses a group, and says what.
+func (s *Service) groupUser(tx store.Tx, r *groupRow) error {
 	if err := unused(tx, s.Port, &r.Meta, "group", "take the group off the port first"); err != nil {
 		return err
 	}
@@ -96,7 +83,7 @@ func (s *Service) groupShown(tx store.Tx, r *groupRow) error {
 // ruleDefaults gives the ids of what the rule names.
 func (s *Service) ruleDefaults(ctx context.Context, tx store.Tx, r *ruleRow) error {
 	sp := &r.Spec
-	if sp.Group == DefaultName || sp.RemoteGroup == DefaultName {
+	if sp.Group == DefaultGroup || sp.RemoteGroup == DefaultGroup {
 		if _, err := s.defaultGroup(ctx, tx, &r.Meta); err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func TestMetadataKnowsWhoAsks(t *testing.T) {
 	l.do("port", call.Create, "web-1", `{"addresses":["192.168.0.10"],"device":"`+string(server)+`","device_owner":"compute:awan-1a"}`)
 	l.do("port", call.Create, "other", `{"addresses":["192.168.0.11"]}`)
 	l.plug("web-1")
-	vpc := l.id("vpc", "default")
+	vpc := l.id("vpc", "vpc-default")
 	l.s.Instance = func(_ context.Context, i id.ID) (*network.Instance, error) {
 		if i != server {
 			return nil, fail.New(fail.NotFound, "no such server")
@@ -170,7 +170,7 @@ func TestNamesOfPortsAreKnown(t *testing.T) {
 	l.do("port", call.Create, "", `{"addresses":["192.168.0.10"],"hostname":"db"}`)
 	l.do("port", call.Create, "web", `{"addresses":["192.168.0.11"]}`)
 	l.plug("web")
-	vpc := l.id("vpc", "default")
+	vpc := l.id("vpc", "vpc-default")
 	ask := func(name string, typ uint16) *dns.Msg { return l.name(e, vpc, "192.168.0.11", name, typ) }
 	for _, n := range []string{"db", "db.internal", "DB.INTERNAL"} {
 		if a := ask(n, dns.TypeA); len(a.Answer) != 1 || a.Answer[0].(*dns.A).A.String() != "192.168.0.10" {
@@ -186,7 +186,7 @@ func TestNamesOfPortsAreKnown(t *testing.T) {
 	if a := ask("example.org", dns.TypeA); a.Rcode != dns.RcodeRefused {
 		t.Error("a network that does not reach out:", a)
 	}
-	l.do("vpc", call.Update, "default", `{"internet":true}`)
+	l.do("vpc", call.Update, "vpc-default", `{"internet":true}`)
 	if a := ask("example.org", dns.TypeA); len(a.Answer) != 1 {
 		t.Error(a)
 	}

@@ -87,16 +87,16 @@ func TestADefaultNetworkIsThereWhenItIsNeeded(t *testing.T) {
 	if len(a.Addresses) != 1 || a.Addresses[0] == b.Addresses[0] || a.MAC == b.MAC || !strings.HasPrefix(a.Addresses[0], "192.168.0.") {
 		t.Errorf("%+v %+v", a, b)
 	}
-	for _, k := range []string{"vpc", "subnet", "security-group"} {
-		if r := l.do(k, call.Get, "default", ``); r.M().State != kind.Active {
+	for k, name := range map[string]string{"vpc": "vpc-default", "subnet": "subnet-default", "security-group": "default"} {
+		if r := l.do(k, call.Get, name, ``); r.M().State != kind.Active {
 			t.Errorf("%s: %+v", k, r.M())
 		}
 	}
 	if g := status[network.GroupStatus](l.do("security-group", call.Get, "default", ``)); g.Rules != 4 {
 		t.Errorf("%+v", g)
 	}
-	l.refused("vpc", call.Delete, "default", ``, "subnet default")
-	l.refused("subnet", call.Delete, "default", ``, "port a")
+	l.refused("vpc", call.Delete, "vpc-default", ``, "subnet subnet-default")
+	l.refused("subnet", call.Delete, "subnet-default", ``, "port a")
 }
 
 func TestAddressesAreGivenOnce(t *testing.T) {

@@ -69,7 +69,7 @@ func (s *Service) portGroups(ctx context.Context, tx store.Tx, r *portRow) error
 		sp.Groups = []string{string(g.ID)}
 	}
 	for i, ref := range sp.Groups {
-		if ref == DefaultName {
+		if ref == DefaultGroup {
 			if _, err := s.defaultGroup(ctx, tx, &r.Meta); err != nil {
 				return err
 			}

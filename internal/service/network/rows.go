@@ -35,6 +35,9 @@ func (s *Service) readVPC(tx store.Tx, domain id.ID) (r vpcRows, project id.ID, 
 	if r.vpc == nil || !ok {
 		return r, of.Project, ok, nil
 	}
+	if idle, err := s.unneeded(tx, r.vpc); idle || err != nil {
+		return r, of.Project, false, err
+	}
 	return r, of.Project, true, s.readOutward(tx, &r)
 }
 
@@ -79,6 +82,9 @@ func (s *Service) readOutward(tx store.Tx, r *vpcRows) error {
 func (s *Service) readGroup(tx store.Tx, group id.ID) (rules []*ruleRow, sets map[string]*addressesRow, ok bool, err error) {
 	g, err := s.Group.Get(tx, group)
 	if err != nil || g == nil {
+		return nil, nil, false, err
+	}
+	if idle, err := s.unneededGroup(tx, g); idle || err != nil {
 		return nil, nil, false, err
 	}
 	if rules, err = users(tx, s.Rule, &g.Meta, "group", string(group), 0); err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
-	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -388,24 +387,6 @@ func (s *Service) subnetShown(tx store.Tx, r *subnetRow) error {
 	}
 	r.Status.Free = free
 	return tx.ScanErr()
-}
-
-// defaultSubnet finds the project's subnet called default, and makes it when it is needed for the first time.
-func (s *Service) defaultSubnet(ctx context.Context, tx store.Tx, of *kind.Meta) (*subnetRow, error) {
-	r, err := s.Subnet.Find(tx, string(of.Project), DefaultName)
-	if r != nil || err != nil {
-		return r, err
-	}
-	vpc, err := s.defaultVPC(ctx, tx, of)
-	if err != nil {
-		return nil, err
-	}
-	r = &subnetRow{Spec: SubnetSpec{VPC: string(vpc.ID), Description: "made on first use", DHCP: true, PortSecurity: true, Lease: day}}
-	r.ID, r.Name, r.Project = id.New(), DefaultName, of.Project
-	if err := s.subnetDefaults(ctx, tx, r); err != nil {
-		return nil, err
-	}
-	return r, child(ctx, tx, s.Subnet, of, r)
 }
 
 // Holds tells whether an address lies in a subnet.

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -181,17 +180,3 @@ func (s *Service) vpcUnused(_ context.Context, tx store.Tx, r *vpcRow) error {
 	}
 	return unused(tx, s.FlowLog, &r.Meta, "of", "delete the flow log first")
 }
-
-// defaultVPC finds the project's VPC called default, and makes it when it is needed for the first time.
-func (s *Service) defaultVPC(ctx context.Context, tx store.Tx, of *kind.Meta) (*vpcRow, error) {
-	r, err := s.VPC.Find(tx, string(of.Project), DefaultName)
-	if r != nil || err != nil {
-		return r, err
-	}
-	r = &vpcRow{Spec: VPCSpec{CIDR: "192.168.0.0/16", Description: "made on first use"}}
-	r.Name = DefaultName
-	return r, child(ctx, tx, s.VPC, of, r)
-}
-
-// DefaultName is what the VPC, the subnet and the group are called that a project gets by itself.
-const DefaultName = "default"
