@@ -43,12 +43,13 @@ type metricsPage struct {
 // picture is one that the page draws: measurements by their names, each a line; or one measurement kept apart.
 type picture struct {
 	title, unit string
-	names       []string // of metric.Expr
+	names       []string          // of metric.Expr
+	lines       map[string]string // what the line of a name is called, where that is not its instance or percentile
 }
 
 var pictures = []picture{
-	{"Requests", "per second", []string{"requests"}}, {"Latency", "ms", []string{"latency-p50", "latency-p95", "latency-p99"}},
-	{"Errors", "% of requests", []string{"errors"}}, {"CPU", "% of the limit", []string{"cpu"}}, {"Memory", "% of the limit", []string{"memory"}},
+	{"Requests", "per second", []string{"requests"}, nil}, {"Latency", "ms", []string{"latency-p50", "latency-p95", "latency-p99"}, nil},
+	{"Errors", "% of requests", []string{"errors"}, nil}, {"CPU", "% of the limit", []string{"cpu"}, nil}, {"Memory", "% of the limit", []string{"memory"}, nil},
 }
 
 // maxLines is how many lines one picture shows: more cannot be told apart.
@@ -75,12 +76,7 @@ func (q *request) metricsOf() (*metricsPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &metricsPage{appPage: a, Ranges: metricRanges, Range: metricRanges[1], By: q.URL.Query().Get("by"), Off: q.Metrics == nil}
-	for _, r := range metricRanges {
-		if r.Key == q.URL.Query().Get("range") {
-			p.Range = r
-		}
-	}
+	p := &metricsPage{appPage: a, Ranges: metricRanges, Range: q.metricRange(), By: q.URL.Query().Get("by"), Off: q.Metrics == nil}
 	if p.By != "instance" && p.By != "release" {
 		p.By = ""
 	}
@@ -91,26 +87,37 @@ func (q *request) metricsOf() (*metricsPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	to := q.Now().Truncate(p.Range.step)
-	from := to.Add(-p.Range.long)
+	p.Charts, err = q.charts(view, p.Range, pictures, p.By, func(name string, by ...string) string {
+		return metric.Expr(name, a.Row.Name, p.Range.window, by...)
+	})
+	return p, err
+}
+
+// charts draws pictures of measurements up to now. by keeps instances or releases apart.
+func (q *request) charts(view metric.View, r metricRange, pictures []picture, by string, expr func(name string, by ...string) string) (out []chart, err error) {
+	to := q.Now().Truncate(r.step)
+	from := to.Add(-r.long)
 	for _, pic := range pictures {
-		if len(pic.names) > 1 && p.By != "" {
+		if len(pic.names) > 1 && by != "" {
 			pic.names = pic.names[1:2] // of several instances, the 95th percentile
 			pic.title += ", 95th percentile"
 		}
-		c := chart{Title: pic.title, Unit: pic.unit, From: from, To: to, tick: p.Range.tick}
+		c := chart{Title: pic.title, Unit: pic.unit, From: from, To: to, tick: r.tick}
 		for _, name := range pic.names {
-			var by []string
-			if p.By != "" {
-				by = []string{p.By}
+			var apart []string
+			if by != "" {
+				apart = []string{by}
 			}
-			ans, err := view.Range(q.Context(), metric.Expr(name, a.Row.Name, p.Range.window, by...), from, to, p.Range.step)
+			ans, err := view.Range(q.Context(), expr(name, apart...), from, to, r.step)
 			if err != nil {
 				return nil, err
 			}
 			m, _ := ans.Value.(promql.Matrix)
 			for _, s := range m {
-				l := line{Name: lineName(name, s.Metric.Get(p.By), p.By, len(pic.names))}
+				l := line{Name: lineName(name, s.Metric.Get(by), by, len(pic.names))}
+				if pic.lines != nil {
+					l.Name = pic.lines[name]
+				}
 				for _, f := range s.Floats {
 					if !math.IsNaN(f.F) && !math.IsInf(f.F, 0) {
 						l.points = append(l.points, point{time.UnixMilli(f.T), f.F})
@@ -121,10 +128,20 @@ func (q *request) metricsOf() (*metricsPage, error) {
 				}
 			}
 		}
-		c.draw(p.Range.step)
-		p.Charts = append(p.Charts, c)
+		c.draw(r.step)
+		out = append(out, c)
 	}
-	return p, nil
+	return out, nil
+}
+
+// metricRange is the time that the page is asked for; an hour by itself.
+func (q *request) metricRange() metricRange {
+	for _, r := range metricRanges {
+		if r.Key == q.URL.Query().Get("range") {
+			return r
+		}
+	}
+	return metricRanges[1]
 }
 
 func lineName(name, value, by string, of int) string {

@@ -38,11 +38,11 @@ func loadPages(c *Console) *pages {
 		"asset": p.assets.path, "icon": icon, "age": c.age, "ago": c.ago, "in": c.in, "clock": clockText, "iso": isoText, "label": label, "dict": dict,
 		"tone": tone, "plural": plural, "number": number, "percent": percent, "lower": strings.ToLower, "join": strings.Join, "imageName": imageName, "cores": cores, "rollbackInput": rollbackInput, "size": sizeText, "when": either, "short": lastPart, "clip": cut,
 	}
-	common := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/form.html", "templates/app.html", "templates/bucket.html", "templates/rowparts.html"))
+	common := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/form.html", "templates/app.html", "templates/bucket.html", "templates/rowparts.html", "templates/charts.html"))
 	files, _ := fs.Glob(templateFiles, "templates/*.html")
 	for _, f := range files {
 		name := strings.TrimSuffix(path.Base(f), ".html")
-		if name == "layout" || name == "parts" || name == "form" || name == "app" || name == "bucket" || name == "rowparts" {
+		if name == "layout" || name == "parts" || name == "form" || name == "app" || name == "bucket" || name == "rowparts" || name == "charts" {
 			continue
 		}
 		p.sets[name] = template.Must(template.Must(common.Clone()).ParseFS(templateFiles, f))

@@ -25,7 +25,8 @@ const (
 // machineRoutes are the pages of servers, networks and disks beyond those that their kinds give.
 var machineRoutes = map[string]handler{
 	"GET /k/compute/servers/{id}": (*request).serverShow, "GET /k/compute/servers/{id}/head": (*request).serverHead, "GET /k/compute/servers/{id}/use": (*request).serverUse,
-	"GET /k/compute/servers/{id}/log": (*request).serverLog, "GET /k/compute/servers/{id}/serial": (*request).serverSerial,
+	"GET /k/compute/servers/{id}/metrics/live": (*request).serverPicturesLive,
+	"GET /k/compute/servers/{id}/log":          (*request).serverLog, "GET /k/compute/servers/{id}/serial": (*request).serverSerial,
 	"GET /k/compute/servers/{id}/vnc": (*request).serverVNC,
 	"GET /new/compute/servers":        (*request).serverNew, "POST /new/compute/servers": (*request).serverMake,
 	"GET /k/network/vpcs/{id}/picture":   (*request).vpcPicture,
@@ -51,6 +52,7 @@ type serverPage struct {
 	Free   []option // volumes that it could get
 	Nets   []option // subnets that a card could be in
 	Use    serverUse
+	Over   serverMetrics // the same over time
 	Log    string
 	Screen string // the console that is shown: serial or vnc
 	More   bool   // the caller may make volumes
@@ -121,7 +123,7 @@ func (q *request) serverShow() error {
 	if p.Can["attach-interface"] {
 		p.Nets = q.options(subnetKind, func(r kind.AnyRow) string { return scalar(asMap(docOf(r)["spec"])["cidr"]) })
 	}
-	p.Use = q.useOf(row)
+	p.Use, p.Over = q.useOf(row), q.serverMetrics(row)
 	p.Log = q.consoleLog(row, 100)
 	return q.render("server", p.Name, p)
 }

@@ -54,6 +54,7 @@ func (s *Service) actions() []action {
 		{Verb: "console", Doc: "its serial console, both ways", Level: kind.Write, Serve: s.serveConsole},
 		{Verb: "vnc", Doc: "its screen, by the RFB protocol", Level: kind.Write, Serve: s.serveVNC},
 		{Verb: "measure", Doc: "what it uses now", Level: kind.Read, Serve: s.serveUsage},
+		{Verb: "metrics", Doc: "processor, memory, disks and network over the last minute, or another time", Level: kind.Read, In: MetricsIn{}, Serve: s.serveMetrics},
 	}
 }
 

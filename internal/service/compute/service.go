@@ -112,6 +112,8 @@ type Deps struct {
 	HostName   string
 	Now        clock.Clock
 	Log        *slog.Logger
+	// Measured tells what was measured of a server over a time; nil: nothing is.
+	Measured func(ctx context.Context, project, server id.ID, window time.Duration) (any, error)
 }
 
 // Service is the compute service.
