@@ -154,7 +154,10 @@ func (d disks) Drive(ctx context.Context, v id.ID) (machine.Disk, error) {
 }
 
 // pictures are images as servers see them.
-type pictures struct{ s *image.Service }
+type pictures struct {
+	s      *image.Service
+	engine machine.Engine
+}
 
 func (p pictures) Locate(tx store.Tx, project id.ID, nameOrID string) (*compute.Image, error) {
 	row, err := p.s.Locate(tx, project, nameOrID)
@@ -167,6 +170,10 @@ func (p pictures) Locate(tx store.Tx, project id.ID, nameOrID string) (*compute.
 	_, _, content, err := p.s.Content(tx, row)
 	if err != nil {
 		return nil, err
+	}
+	if c := p.engine.Capabilities(context.Background()); content.Spec.Properties[image.Needs] == image.NeedsKVM && c.Accelerator == "tcg" {
+		return nil, fail.New(fail.Unsupported, "the image %s starts too slowly without KVM (%s)", row.Name, c.Why).
+			Then("take another, such as Debian 12 small; an operator offers this one all the same by taking away its property %s", image.Needs)
 	}
 	return &compute.Image{ID: row.ID, Name: row.Name, MinDisk: int(row.Spec.MinDisk), MinMemory: row.Spec.MinMemory,
 		User: cmp.Or(row.Spec.User, content.Spec.User)}, nil

@@ -107,7 +107,7 @@ func New(d Deps) (*IaaS, error) {
 	i.Volumes = volume.New(volume.Deps{Store: d.Store, Engine: d.Disk, Machines: d.Machine, Images: i.Images, Sealer: d.Sealer, Limits: d.Limits, Now: d.Now, Log: d.Log,
 		Unseal: host{i}.Unseal, Catalogue: types, Zones: []string{zone}, Retention: volumeRetention,
 		Refit: func(ctx context.Context, server, _ id.ID) error { return i.Servers.Refit(ctx, server) }})
-	i.Servers = compute.New(compute.Deps{Store: d.Store, Engine: d.Machine, Host: host{i}, Networks: cards{i.Networks}, Volumes: disks{i.Volumes}, Images: pictures{i.Images},
+	i.Servers = compute.New(compute.Deps{Store: d.Store, Engine: d.Machine, Host: host{i}, Networks: cards{i.Networks}, Volumes: disks{i.Volumes}, Images: pictures{i.Images, d.Machine},
 		PublicKey: i.publicKey, MayPass: keys.mayPass, Flavors: flavors, Overcommit: d.Overcommit, Zone: zone, HostName: d.HostName, Now: d.Now, Log: d.Log})
 	return i, nil
 }

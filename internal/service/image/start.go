@@ -23,7 +23,15 @@ type Entry struct {
 	User        string `json:"user"`
 	MinDisk     int64  `json:"min_disk"`
 	MinMemory   int64  `json:"min_memory"`
+	KVM         bool   `json:"kvm"` // without KVM it starts too slowly to be offered
 }
+
+// Needs is the property that says what of the machine an image needs: NeedsKVM. An operator who takes it away offers the
+// image all the same.
+const (
+	Needs    = "awan_needs"
+	NeedsKVM = "kvm"
+)
 
 // ReadCatalog reads images.json.
 func ReadCatalog(files fs.FS) ([]Entry, error) {
@@ -71,6 +79,9 @@ func (s *Service) seed(tx store.Tx, e Entry) error {
 	row.Spec.Description, row.Spec.OS, row.Spec.OSVersion, row.Spec.User = e.Description, e.OS, e.OSVersion, e.User
 	row.Spec.MinDisk, row.Spec.MinMemory, row.Spec.Recipe = e.MinDisk, e.MinMemory, e.Recipe
 	row.Status.Phase = OnDemand
+	if e.KVM {
+		row.Spec.Properties = map[string]string{Needs: NeedsKVM}
+	}
 	if e.Alias != "" {
 		to, err := s.Public.Find(tx, "-", e.Alias)
 		if err != nil || to == nil {
