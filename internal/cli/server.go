@@ -128,6 +128,7 @@ func (s *session) sshCmd() *cobra.Command {
 					Power    string
 					PublicIP string `json:"public_ip"`
 					User     string
+					Disks    []struct{ Volume string }
 				}
 			}
 		}
@@ -146,8 +147,13 @@ func (s *session) sshCmd() *cobra.Command {
 		if err != nil {
 			return fail.New(fail.Unsupported, "there is no ssh program on this machine").Then("install the Debian package openssh-client")
 		}
-		// A host key belongs to a server, not to its address, which other servers may get later.
-		line := []string{"-o", "HostKeyAlias=awan-" + row.ID, "-o", "StrictHostKeyChecking=accept-new"}
+		// A host key belongs to the system on a server's first disk: not to its address, which other servers may get later,
+		// nor to the server, whose rebuild brings another system.
+		alias := "awan-" + row.ID
+		if len(row.Status.Disks) > 0 {
+			alias += "-" + row.Status.Disks[0].Volume
+		}
+		line := []string{"-o", "HostKeyAlias=" + alias, "-o", "StrictHostKeyChecking=accept-new"}
 		if identity != "" {
 			line = append(line, "-i", identity)
 		}

@@ -194,6 +194,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err := c.makeIaaS(limits); err != nil {
 		return c, err
 	}
+	c.observeServers()
 	c.makeAsBuilt()
 	c.makeDNS()
 	c.makeBalancer()

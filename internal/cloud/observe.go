@@ -39,16 +39,12 @@ func (c *Cloud) openMetrics() error {
 			func() float64 { return float64(s.DiskUsage()) }))
 	}
 	c.observeBuckets()
-	m.Registry.MustRegister(serverMetrics{c})
 	c.App.Ingress.Observe = func(o app.Observation) {
 		m.Traffic.Observe(metric.Observation{Component: o.Component, Instance: o.Instance, Release: o.Release, Lane: o.Lane, Method: o.Method, Status: o.Status,
 			Duration: o.Duration, Bytes: o.Out})
 	}
 	c.App.Measured = func(ctx context.Context, project id.ID, component string, window time.Duration) (any, error) {
 		return m.Of(project).Summary(ctx, component, window, time.Now())
-	}
-	c.IaaS.Servers.Measured = func(ctx context.Context, project, server id.ID, window time.Duration) (any, error) {
-		return m.Of(project).Server(ctx, server, window, time.Now())
 	}
 	c.Alarms = alarm.New(alarm.Deps{Store: c.Store, Metrics: m, Host: host{c}, Outward: c.outward(), Mail: c.Mail, Now: time.Now, Log: c.Log})
 	c.Scaling = scaling.New(scaling.Deps{Store: c.Store, Apps: c.App, Metrics: m, Door: func() *call.Door { return c.Door }, Now: time.Now, Log: c.Log})

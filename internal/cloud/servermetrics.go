@@ -14,6 +14,14 @@ import (
 	"github.com/awancloud/awan/internal/service/machine"
 )
 
+// observeServers measures servers.
+func (c *Cloud) observeServers() {
+	c.Metrics.Registry.MustRegister(serverMetrics{c})
+	c.IaaS.Servers.Measured = func(ctx context.Context, project, server id.ID, window time.Duration) (any, error) {
+		return c.Metrics.Of(project).Server(ctx, server, window, time.Now())
+	}
+}
+
 // serverMetrics tells what servers use, as their machines' control groups, disks and taps count it.
 type serverMetrics struct{ c *Cloud }
 

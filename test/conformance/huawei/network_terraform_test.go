@@ -191,6 +191,18 @@ data "huaweicloud_vpc_route_table" "shop" {
 data "huaweicloud_vpc_eips" "all" {
   public_ips = [huaweicloud_vpc_eip.front.address]
 }
+data "huaweicloud_vpc" "own" {
+  name = "vpc-default"
+}
+data "huaweicloud_vpc_subnet" "own" {
+  name = "subnet-default"
+}
+data "huaweicloud_networking_secgroup" "own" {
+  name = "default"
+}
+output "own" {
+  value = join(",", [data.huaweicloud_vpc.own.cidr, data.huaweicloud_vpc_subnet.own.cidr, data.huaweicloud_networking_secgroup.own.name])
+}
 output "seen" {
   value = join(",", [data.huaweicloud_vpc.shop.cidr, tostring(length(data.huaweicloud_vpcs.all.vpcs)), data.huaweicloud_vpc_subnet.web.cidr, tostring(length(data.huaweicloud_vpc_subnets.all.subnets)),
     data.huaweicloud_networking_secgroup.web.name, tostring(length(data.huaweicloud_networking_secgroups.all.security_groups)), tostring(length(data.huaweicloud_vpc_route_table.shop.route)), tostring(length(data.huaweicloud_vpc_eips.all.eips))])
@@ -207,7 +219,7 @@ func TestTerraformMakesNetworks(t *testing.T) {
 	}
 	write("first", "80,443", 5)
 	out := tf.Run(0, "apply", "-auto-approve")
-	for _, want := range []string{`seen = "10.1.0.0/16,1,10.1.1.0/24,1,web,1,`} {
+	for _, want := range []string{`seen = "10.1.0.0/16,1,10.1.1.0/24,1,web,1,`, `own = "192.168.0.0/16,192.168.0.0/24,default"`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in\n%s", want, out)
 		}
