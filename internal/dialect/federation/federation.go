@@ -111,6 +111,9 @@ func CallbackURL(host string, p *federation.Provider) string {
 }
 
 func (p *Pages) begin(w http.ResponseWriter, r *http.Request, row *federation.Provider) error {
+	if row.Spec.Programs {
+		return apiOnly(row)
+	}
 	next := r.URL.Query().Get("next")
 	var to, state string
 	var err error
@@ -183,7 +186,14 @@ func Admit(r *http.Request, d *call.Door, s *federation.Service, k federation.Kn
 	return login.Vouched(r.Context(), d, g.Principal, fmt.Sprintf("identity provider %s, subject %s", k.Provider.Name, k.Subject), sc, f, console)
 }
 
+func apiOnly(p *federation.Provider) error {
+	return fail.New(fail.Denied, "identity provider %s is for log-ins on the APIs only", p.Name).Then("ask an administrator of the domain to clear its programs_only")
+}
+
 func (p *Pages) welcome(w http.ResponseWriter, r *http.Request, k federation.Known, way federation.Way) error {
+	if k.Provider.Spec.Programs {
+		return apiOnly(k.Provider)
+	}
 	s, err := Admit(r, p.Door, p.Fed, k, login.Scope{}, from(r), true)
 	if err != nil {
 		return err

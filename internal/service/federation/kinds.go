@@ -30,6 +30,7 @@ type ProviderSpec struct {
 	RemoteIDs    []string        `json:"remote_ids" doc:"issuer names it may go by; its issuer or entity id must be among them when any is given" max:"20"`
 	CA           string          `json:"ca" doc:"certificates, in PEM, that its own is signed by; none: the system's" max:"65536"`
 	Life         kind.Span       `json:"life" doc:"how long a log-in through it lasts" min:"300" max:"86400" default:"8h"`
+	Programs     bool            `json:"programs_only" doc:"log-ins by API only: the console offers none through it, and lets nobody in"`
 	Disabled     bool            `json:"disabled" doc:"nobody can log in through it; who did is logged out"`
 }
 

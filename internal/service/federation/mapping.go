@@ -257,11 +257,17 @@ func split(v string) []string {
 	return list
 }
 
+// subjectWord is how Huawei's mappings call whoever it is, whatever the protocol.
+const subjectWord = "__NAMEID__"
+
 // get finds an attribute. Mappings that were written for Keystone behind Apache name a claim HTTP_OIDC_EMAIL or
 // OIDC-email.
 func (w Words) get(name string) []string {
 	if v, ok := w[name]; ok {
 		return v
+	}
+	if name == subjectWord {
+		return append(w["NameID"], w["sub"]...)
 	}
 	want := plain(name)
 	for k, v := range w {

@@ -33,6 +33,15 @@ func readMetadata(text string) (*saml.EntityDescriptor, error) {
 	return m, nil
 }
 
+// EntityID is what a provider calls itself in its metadata.
+func EntityID(metadata string) (string, error) {
+	m, err := readMetadata(metadata)
+	if err != nil {
+		return "", err
+	}
+	return m.EntityID, nil
+}
+
 // samlKey is what requests to SAML providers are signed with.
 type samlKey struct {
 	Key  string `json:"key"` // sealed

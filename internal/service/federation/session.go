@@ -77,7 +77,7 @@ func (s *Service) Open(ctx context.Context, domain string) (out []*Provider, err
 		}
 		out, err = s.Providers.List(tx, string(d.ID), kind.Filter{Where: func(r kind.AnyRow) bool {
 			p := r.(*Provider).Spec
-			return !p.Disabled && p.Protocol != "" && p.Mapping != ""
+			return !p.Disabled && !p.Programs && p.Protocol != "" && p.Mapping != ""
 		}})
 		return err
 	})

@@ -129,8 +129,14 @@ func quotas(x *wire.Exchange) error {
 	return nil
 }
 
+// configs tells that enterprise projects can be deleted: in a string for the SDK, where the Terraform provider ends at once
+// over anything but a boolean.
 func configs(x *wire.Exchange) error {
-	wire.Write(x.W, http.StatusOK, map[string]any{"support_item": map[string]string{"delete_ep_support": "true"}})
+	var yes any = "true"
+	if strings.Contains(strings.ToLower(x.R.UserAgent()), "terraform") {
+		yes = true
+	}
+	wire.Write(x.W, http.StatusOK, map[string]any{"support_item": map[string]any{"delete_ep_support": yes}})
 	return nil
 }
 

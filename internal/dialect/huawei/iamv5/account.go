@@ -19,6 +19,8 @@ func accountRoutes(a *wire.API) []wire.Route {
 	return []wire.Route{
 		{Method: "GET", Path: "/v5/account-summary", Kind: a.Kinds.User.D, Verb: call.List, Do: summary},
 		{Method: "GET", Path: "/v5/features/{feature_name}", Do: feature},
+		{Method: "GET", Path: asymmetric, Kind: a.Kinds.Rules.D, Verb: call.Get, Do: showAsymmetric},
+		{Method: "PUT", Path: asymmetric, Kind: a.Kinds.Rules.D, Verb: call.Update, Do: setAsymmetric},
 	}
 }
 
@@ -63,4 +65,33 @@ func feature(x *wire.Exchange) error {
 	default:
 		return fail.New(fail.NotFound, "there is no feature %q", name).Then("ask for v5_console or access_analyzer")
 	}
+}
+
+const asymmetric = "/v5/asymmetric-signature-switch"
+
+// showAsymmetric tells that requests are signed with shared keys only.
+func showAsymmetric(x *wire.Exchange) error {
+	if _, err := Rules(x, ""); err != nil {
+		return err
+	}
+	return x.One(http.StatusOK, "asymmetric_signature", map[string]any{"domain_id": string(x.Who.Domain), "asymmetric_signature_switch": false})
+}
+
+func setAsymmetric(x *wire.Exchange) error {
+	if err := MayChangeRules(x, ""); err != nil {
+		return err
+	}
+	var b struct {
+		Switch *bool `json:"asymmetric_signature_switch"`
+	}
+	if err := x.Body("asymmetric_signature", &b); err != nil {
+		return err
+	}
+	switch {
+	case b.Switch == nil:
+		return fail.Field("asymmetric_signature.asymmetric_signature_switch", "is required")
+	case *b.Switch:
+		return fail.New(fail.Unsupported, "this cloud knows signatures with shared keys only (SDK-HMAC-SHA256)").Then("leave the switch off")
+	}
+	return x.NoContent()
 }

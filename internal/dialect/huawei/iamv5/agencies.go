@@ -20,6 +20,7 @@ const (
 	trustTag = Hidden + "trust"
 	// linkedPath is the path of agencies that belong to a service.
 	linkedPath = "service-linked-agency/"
+	linked     = "/v5/service-linked-agencies"
 	// session is how long one through an agency lasts when a client does not say, in seconds.
 	session = 3600
 )
@@ -34,7 +35,10 @@ func agencyRoutes(a *wire.API) []wire.Route {
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: updateAgency},
 		{Method: "DELETE", Path: one, Kind: k, Verb: call.Delete, Do: deleteAgency},
 		{Method: "PUT", Path: one + "/trust-policy", Kind: k, Verb: call.Update, Do: updateTrust},
-		{Method: "PUT", Path: "/v5/service-linked-agencies", Kind: k, Verb: call.Create, Do: createLinked},
+		{Method: "PUT", Path: linked, Kind: k, Verb: call.Create, Do: createLinked},
+		{Method: "DELETE", Path: linked + "/{agency_id}", Kind: k, Verb: call.Delete, Do: deleteLinked},
+		{Method: "GET", Path: linked + "/deletion-task/{deletion_task_id}", Kind: k, Verb: call.List, Do: showDeletion},
+		{Method: "GET", Path: "/v5/service-principals", Do: listPrincipals},
 	}
 }
 
@@ -127,7 +131,7 @@ func updateTrust(x *wire.Exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := ask(x, x.API.Kinds.Agency.D, call.Update, r.Domain); err != nil {
+	if err := Ask(x, x.API.Kinds.Agency.D, call.Update, r.Domain); err != nil {
 		return err
 	}
 	var b struct {
@@ -163,29 +167,4 @@ func deleteAgency(x *wire.Exchange) error {
 		return err
 	}
 	return x.NoContent()
-}
-
-// createLinked makes the agency by which a service acts in the account. It may do what is then granted to it.
-func createLinked(x *wire.Exchange) error {
-	var b struct {
-		Service     string  `json:"service_principal"`
-		Description *string `json:"description"`
-	}
-	if err := x.Plain(&b); err != nil {
-		return err
-	}
-	if err := must(x, x.API.Kinds.Agency.D, call.Create, "", "service_principal", b.Service); err != nil {
-		return err
-	}
-	name := "ServiceLinkedAgencyFor" + strings.TrimPrefix(b.Service, "service.")
-	row, err := x.Do(x.API.Kinds.Agency.D, call.Create, "", func(c *call.Call) {
-		s := wire.Spec{"max_session": session}
-		wire.Set(s, "description", b.Description)
-		applyTrust(s, "", b.Service)
-		c.Name, c.Spec, c.Tags = &name, s.JSON(), &map[string]string{trustTag: b.Service, pathTag: linkedPath}
-	})
-	if err != nil {
-		return err
-	}
-	return x.One(http.StatusCreated, "agency", agencyView(row.(*agencyRow)))
 }

@@ -153,8 +153,8 @@ func text(s *string) string {
 	return *s
 }
 
-// ask asks the policies whether the caller may do verb on a kind in a domain at all.
-func ask(x *wire.Exchange, k *kind.Def, verb string, domain id.ID) error {
+// Ask asks the policies whether the caller may do verb on a kind in a domain at all.
+func Ask(x *wire.Exchange, k *kind.Def, verb string, domain id.ID) error {
 	c := x.Call
 	c.Domain = string(domain)
 	_, _, err := x.API.Door.Permit(x.R.Context(), &c, k, verb, "*")
@@ -167,7 +167,7 @@ func must(x *wire.Exchange, k *kind.Def, verb string, domain id.ID, field, value
 	if value != "" {
 		return nil
 	}
-	if err := ask(x, k, verb, domain); err != nil {
+	if err := Ask(x, k, verb, domain); err != nil {
 		return err
 	}
 	return fail.Field(field, "is required")

@@ -86,7 +86,7 @@ func listPolicies(x *wire.Exchange) error {
 	if of != "" && of != "system" && of != "custom" {
 		return fail.Field("policy_type", "%q is neither system nor custom", of)
 	}
-	if err := ask(x, x.API.Kinds.Policy.D, call.List, id.ID(x.Call.Domain)); err != nil {
+	if err := Ask(x, x.API.Kinds.Policy.D, call.List, id.ID(x.Call.Domain)); err != nil {
 		return err
 	}
 	a, err := learn(x, "", "")

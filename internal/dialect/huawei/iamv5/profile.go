@@ -76,7 +76,7 @@ func setPassword(x *wire.Exchange, spec wire.Spec, was func(*keystone.UserRow) e
 		if err != nil {
 			return nil, err
 		}
-		if err := ask(x, x.API.Kinds.User.D, call.Update, r.Domain); err != nil {
+		if err := Ask(x, x.API.Kinds.User.D, call.Update, r.Domain); err != nil {
 			return nil, err
 		}
 		if err := was(r); err != nil {

@@ -98,7 +98,7 @@ func removeTags(x *wire.Exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := ask(x, k, call.Update, row.M().Domain); err != nil {
+	if err := Ask(x, k, call.Update, row.M().Domain); err != nil {
 		return err
 	}
 	var keys []string

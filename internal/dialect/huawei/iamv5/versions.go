@@ -97,7 +97,7 @@ func createVersion(x *wire.Exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := ask(x, x.API.Kinds.Version.D, call.Create, p.Domain); err != nil {
+	if err := Ask(x, x.API.Kinds.Version.D, call.Create, p.Domain); err != nil {
 		return err
 	}
 	var b struct {
@@ -130,7 +130,7 @@ func deleteVersion(x *wire.Exchange) error {
 		return err
 	}
 	if r.ID == "" { // the one version of a policy that has no other
-		if err := ask(x, x.API.Kinds.Version.D, call.Delete, r.Domain); err != nil {
+		if err := Ask(x, x.API.Kinds.Version.D, call.Delete, r.Domain); err != nil {
 			return err
 		}
 		return fail.New(fail.Precondition, "this is the default version").Then("make another one the default first")
@@ -147,7 +147,7 @@ func setDefault(x *wire.Exchange) error {
 		return err
 	}
 	if r.ID == "" {
-		if err := ask(x, x.API.Kinds.Version.D, call.Update, r.Domain); err != nil {
+		if err := Ask(x, x.API.Kinds.Version.D, call.Update, r.Domain); err != nil {
 			return err
 		}
 		return done(x)

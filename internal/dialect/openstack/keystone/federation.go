@@ -52,10 +52,17 @@ func (a *API) federationRoutes() []route {
 
 func (x *exchange) providerView(r *federation.Provider) map[string]any {
 	self := x.Self(idpPath + "/" + r.Name).Self
-	return map[string]any{"id": r.Name, "domain_id": r.Domain, "description": r.Spec.Description, "enabled": !r.Spec.Disabled,
+	v := map[string]any{"id": r.Name, "domain_id": r.Domain, "description": r.Spec.Description, "enabled": !r.Spec.Disabled,
 		"remote_ids": orEmpty(r.Spec.RemoteIDs), "authorization_ttl": nil,
 		"links": map[string]string{"self": self, "protocols": self + "/protocols"}}
+	if x.API.Dialect != "openstack" {
+		v["sso_type"] = virtualUsers
+	}
+	return v
 }
+
+// virtualUsers is how Huawei calls users who exist as long as they are logged in.
+const virtualUsers = "virtual_user_sso"
 
 func orEmpty(s []string) []string {
 	if s == nil {
@@ -74,7 +81,7 @@ type providerBody struct {
 }
 
 func (b *providerBody) check() error {
-	if b.SSOType != nil && *b.SSOType != "" && *b.SSOType != "virtual_user_sso" {
+	if b.SSOType != nil && *b.SSOType != "" && *b.SSOType != virtualUsers {
 		return fail.Field("identity_provider.sso_type", "%q is not possible here: who comes through a provider is a virtual user", *b.SSOType).Then("use virtual_user_sso")
 	}
 	if b.TTL != nil {
