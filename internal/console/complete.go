@@ -24,6 +24,10 @@ type completion struct {
 	Secret    string
 	Picture   template.URL // a PNG in a data: address
 	Codes     []string
+
+	Passkey, Options string // one that is being made, and what to ask the browser
+	ByPasskey        bool   // what was made is one
+	Passkeys         bool   // the browser can have them at this address
 }
 
 func (q *request) completePage() error {
@@ -35,7 +39,7 @@ func (q *request) completePage() error {
 
 // complete shows the page; with an error, that.
 func (q *request) complete(p completion, err error) error {
-	p.Needs, p.HasFactor = string(q.who.Restricted), q.who.MFA
+	p.Needs, p.HasFactor, p.Passkeys = string(q.who.Restricted), q.who.MFA, q.Door.Ident.Kinds.PasskeysAt(q.address())
 	status := 200
 	if err != nil {
 		if p.Err = fail.From(err); p.Err.Kind == fail.Internal {

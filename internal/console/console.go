@@ -80,10 +80,13 @@ func (c *Console) routes() {
 	public := map[string]handler{
 		"GET /login": (*request).loginPage, "POST /login": (*request).login, "POST /theme": (*request).setTheme,
 		"GET /complete": (*request).completePage, "POST /complete/device": (*request).completeDevice,
-		"POST /complete/confirm": (*request).completeConfirm, "POST /complete/password": (*request).completePassword,
+		"POST /login/passkey": (*request).loginPasskey, "POST /complete/passkey": (*request).completePasskey,
+		"POST /complete/passkey/confirm": (*request).completePasskeyConfirm,
+		"POST /complete/confirm":         (*request).completeConfirm, "POST /complete/password": (*request).completePassword,
 	}
 	private := map[string]handler{
 		"GET /{$}": (*request).dashboard, "GET /deploy": (*request).deployPage, "POST /deploy": (*request).deploy,
+		"GET /account": (*request).accountPage, "POST /account/remove": (*request).accountRemove,
 		"POST /logout": (*request).logout, "POST /project": (*request).chooseProject,
 		"GET /jobs/{id}": (*request).jobPage, "GET /jobs/{id}/live": (*request).jobLive,
 		"GET /audit": (*request).audit, "GET /usage": (*request).usage,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
+	"github.com/awancloud/awan/internal/dialect/login"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -113,6 +114,7 @@ func (q *request) checkPost() error {
 type loginPage struct {
 	Next, Domain, User string
 	Code               bool // the user has a second factor
+	Passkey            *asked
 	Err                *fail.Error
 	Ways               ways
 }
@@ -132,21 +134,17 @@ func (q *request) login() error {
 	err := kind.Validate(&in, "", kind.FieldsOf(in))
 	var s native.Session
 	if err == nil {
-		s, err = native.LogIn(q.Context(), q.Door, in, auth.Source(q.Request), q.UserAgent(), "console")
+		s, err = native.LogInBy(q.Context(), q.Door, login.Request{From: q.from(), Domain: in.Domain, User: in.User, Password: in.Password, Code: in.Code,
+			Life: SessionLife, Passkey: login.Passkey{Origin: q.address(), Browser: q.cookie(guestCookie)}})
 	}
 	if err != nil {
 		if e := fail.From(err); e.Kind == fail.Internal {
 			q.Door.Log.Error("console: log-in failed", "request", q.reqID, "err", err)
 		}
 		return q.renderStatus(native.StatusOf(err), "login", "Log in", loginPage{Next: next, Domain: in.Domain, User: in.User, Err: fail.From(err),
-			Code: fail.From(err).Field == "code" || in.Code != "", Ways: q.ways(in.Domain, next)})
+			Code: fail.From(err).Field == "code" || in.Code != "", Passkey: askedBy(err), Ways: q.ways(in.Domain, next)})
 	}
-	q.setCookie(sessionCookie, s.Token, SessionLife)
-	q.setCookie(guestCookie, "", 0)
-	if s.Needs != "" {
-		return q.see("/complete")
-	}
-	return q.see(next)
+	return q.welcome(s, next)
 }
 
 // logout revokes the session's token at once, so that a copy of the cookie is worth nothing.

@@ -95,6 +95,7 @@ func openTown(t *testing.T) *town {
 	w.make(root, inDomain+"identity/policy-versions", "", `{"policy":"custom","document":{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["app:*:list"]}]}}`)
 	w.make(root, inDomain+"identity/agencies", "helpers", `{"trust_service":"app"}`)
 	w.make(root, inDomain+"identity/mfa-devices", "phone", `{"user":"victim"}`)
+	w.make(root, inDomain+"identity/passkeys", "laptop", `{"user":"victim","origin":"https://cloud.example.org"}`)
 	w.make(root, inDomain+"identity/enterprise-projects", "retail", `{}`)
 	w.make(root, inDomain+"identity/predefined-tags", "", `{"key":"team","value":"shop"}`)
 	for _, to := range []string{`"agency":"helpers"`, `"agency":"helpers","project":"` + v.project + `"`, `"user":"victim","enterprise_project":"retail"`,

@@ -31,6 +31,7 @@ type Request struct {
 	From
 	Domain, User, Password string // each a name or an id; the domain may be left out where User is an id
 	Code                   string // of the second factor
+	Passkey                Passkey
 	Token                  string
 	Credential, Secret     string // an application credential: its id, or its name with Domain and User
 	Agency                 Agency // act through it, with a token that the caller holds
@@ -164,6 +165,9 @@ func in(ctx context.Context, d *call.Door, r Request, e *ledger.Entry) (s Sessio
 func who(ctx context.Context, d *call.Door, r Request) (p ident.Principal, methods []string, ends time.Time, err error) {
 	console := r.Dialect == call.ConsoleDialect
 	switch {
+	case r.Passkey.State != "":
+		p, err = d.Ident.ByPasskey(ctx, r.Passkey.State, r.Passkey.Browser, r.Passkey.Answer, r.Source)
+		return p, []string{"password", "webauthn"}, ends, err
 	case r.Principal != nil:
 		return *r.Principal, r.Methods, r.Principal.Expires, nil
 	case r.Credential != "":
@@ -194,8 +198,9 @@ func who(ctx context.Context, d *call.Door, r Request) (p ident.Principal, metho
 		p, methods = q, add(methods, "password")
 	}
 	if p.Restricted == ident.NeedsCode {
+		half := p
 		if p, err = d.Ident.Complete(ctx, p, r.Code, r.Source, console); err != nil {
-			return ident.Principal{}, nil, ends, err
+			return ident.Principal{}, nil, ends, wanted(ctx, d, half, r, err)
 		}
 		methods = add(methods, "totp")
 	}

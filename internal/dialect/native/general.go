@@ -87,8 +87,13 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 
 // LogIn checks a password, issues a token and audits both outcomes.
 func LogIn(ctx context.Context, d *call.Door, in Login, source, agent, dialect string) (Session, error) {
-	s, err := login.In(ctx, d, login.Request{From: login.From{Source: source, Agent: agent, Dialect: dialect}, Domain: in.Domain, User: in.User,
+	return LogInBy(ctx, d, login.Request{From: login.From{Source: source, Agent: agent, Dialect: dialect}, Domain: in.Domain, User: in.User,
 		Password: in.Password, Code: in.Code, Scope: login.Scope{Project: in.Project}, Life: time.Duration(in.Life)})
+}
+
+// LogInBy is LogIn for whatever is known of who asks.
+func LogInBy(ctx context.Context, d *call.Door, r login.Request) (Session, error) {
+	s, err := login.In(ctx, d, r)
 	if err != nil {
 		return Session{}, err
 	}

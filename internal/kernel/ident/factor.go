@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -109,7 +110,11 @@ func (k *Kinds) HasFactor(tx store.Tx, u *userRow) (bool, error) {
 			return true, err
 		}
 	}
-	return false, err
+	if err != nil {
+		return false, err
+	}
+	keys, err := k.passkeys(tx, u)
+	return slices.ContainsFunc(keys, func(p *passkeyRow) bool { return p.Status.Active }), err
 }
 
 func (k *Kinds) confirmDevice(_ context.Context, tx store.Tx, row *deviceRow, in any) (string, error) {
@@ -243,6 +248,15 @@ func (k *Kinds) forgetFactors(tx store.Tx, u *userRow) error {
 			return err
 		}
 		if err := k.Device.Remove(tx, d); err != nil {
+			return err
+		}
+	}
+	keys, err := k.passkeys(tx, u)
+	if err != nil {
+		return err
+	}
+	for _, p := range keys {
+		if err := k.Passkey.Remove(tx, p); err != nil {
 			return err
 		}
 	}

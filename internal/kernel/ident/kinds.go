@@ -30,6 +30,7 @@ type Kinds struct {
 	Credential kind.Table[CredentialSpec, CredentialStatus]
 	Agency     kind.Table[AgencySpec, AgencyStatus]
 	Device     kind.Table[DeviceSpec, DeviceStatus]
+	Passkey    kind.Table[PasskeySpec, PasskeyStatus]
 	Rules      kind.Table[RulesSpec, None]
 	Enterprise kind.Table[EnterpriseSpec, None]
 	Tag        kind.Table[TagSpec, None]
@@ -52,7 +53,7 @@ type Kinds struct {
 // All lists the definitions.
 func (k *Kinds) All() []*kind.Def {
 	return []*kind.Def{k.Domain.D, k.Project.D, k.User.D, k.Group.D, k.Policy.D, k.Version.D, k.Grant.D, k.Key.D, k.Credential.D,
-		k.Agency.D, k.Device.D, k.Rules.D, k.Enterprise.D, k.Tag.D, k.UserCredential.D, k.RegisteredLimit.D, k.Limit.D, k.Inference.D,
+		k.Agency.D, k.Device.D, k.Passkey.D, k.Rules.D, k.Enterprise.D, k.Tag.D, k.UserCredential.D, k.RegisteredLimit.D, k.Limit.D, k.Inference.D,
 		k.Trust.D, k.Request.D, k.Blob.D}
 }
 
@@ -86,6 +87,7 @@ func NewKinds(passwords *secret.Passwords) *Kinds {
 	k.Credential = table(k.credentialKind())
 	k.Agency = table(k.agencyKind())
 	k.Device = table(k.deviceKind())
+	k.Passkey = table(k.passkeyKind())
 	k.Rules = table(k.rulesKind())
 	k.Enterprise = table(k.enterpriseKind())
 	k.Tag = table(k.tagKind())

@@ -280,5 +280,9 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 		return removed, err
 	}
 	n, err := s.sweepTemporary(ctx)
-	return removed + n, err
+	if err != nil {
+		return removed + n, err
+	}
+	m, err := s.sweepPasskeys(ctx)
+	return removed + n + m, err
 }

@@ -37,7 +37,6 @@ func agencyRoutes(a *wire.API) []wire.Route {
 		{Method: "PUT", Path: one + "/trust-policy", Kind: k, Verb: call.Update, Do: updateTrust},
 		{Method: "PUT", Path: linked, Kind: k, Verb: call.Create, Do: createLinked},
 		{Method: "DELETE", Path: linked + "/{agency_id}", Kind: k, Verb: call.Delete, Do: deleteLinked},
-		{Method: "GET", Path: linked + "/deletion-task/{deletion_task_id}", Kind: k, Verb: call.List, Do: showDeletion},
 		{Method: "GET", Path: "/v5/service-principals", Do: listPrincipals},
 	}
 }

@@ -6,9 +6,6 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
-	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/id"
-	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
 // createLinked makes the agency by which a service acts in the account. It may do what is then granted to it.
@@ -43,23 +40,6 @@ func deleteLinked(x *wire.Exchange) error {
 		return err
 	}
 	wire.Write(x.W, http.StatusOK, map[string]string{"deletion_task_id": string(row.M().ID)})
-	return nil
-}
-
-// showDeletion tells how such a task went: what is not there was deleted.
-func showDeletion(x *wire.Exchange) error {
-	task, ok := id.Parse(x.Param("deletion_task_id"))
-	rows, _, err := wire.Rows(x, x.API.Kinds.Agency, "", kind.Filter{Where: func(r kind.AnyRow) bool { return r.M().ID == task }})
-	switch {
-	case err != nil:
-		return err
-	case !ok:
-		return fail.New(fail.NotFound, "there is no deletion task %q", x.Param("deletion_task_id"))
-	case len(rows) > 0:
-		wire.Write(x.W, http.StatusOK, map[string]string{"status": "not_started"})
-	default:
-		wire.Write(x.W, http.StatusOK, map[string]string{"status": "succeeded"})
-	}
 	return nil
 }
 
