@@ -113,5 +113,12 @@ func (k *Kinds) regionEmpty(_ context.Context, tx store.Tx, row *Region) error {
 	if err == nil && len(used) > 0 {
 		return fail.New(fail.Precondition, "region %s still has endpoint %s", row.Name, used[0].ID).Then("delete its endpoints first")
 	}
+	if err != nil {
+		return err
+	}
+	parts, err := k.Region.List(tx, "-", kind.Filter{Limit: 1, Where: func(r kind.AnyRow) bool { return r.(*Region).Spec.Parent == row.Name }})
+	if err == nil && len(parts) > 0 {
+		return fail.New(fail.Precondition, "region %s is part of %s", parts[0].Name, row.Name).Then("delete its parts first")
+	}
 	return err
 }
