@@ -151,12 +151,15 @@ func (k *Kinds) passkeys(tx store.Tx, u *userRow) ([]*passkeyRow, error) {
 	return k.Passkey.List(tx, string(u.Domain), kind.Filter{Index: "user", Value: string(u.ID)})
 }
 
-func (k *Kinds) confirmPasskey(_ context.Context, tx store.Tx, row *passkeyRow, in any) (string, error) {
+func (k *Kinds) confirmPasskey(ctx context.Context, tx store.Tx, row *passkeyRow, in any) (string, error) {
 	wrong := func(why string) error {
 		return fail.Field("answer", "%s", why).Then("begin again, at %s", row.Spec.Origin)
 	}
 	if row.Status.Active {
 		return "", fail.New(fail.Precondition, "this passkey was confirmed already")
+	}
+	if err := k.guardUserID(ctx, tx, row.Spec.User); err != nil { // what was begun for an operator, only operators end
+		return "", err
 	}
 	var session webauthn.SessionData
 	if err := json.Unmarshal(row.Status.Pending, &session); err != nil {

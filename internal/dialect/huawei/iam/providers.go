@@ -9,15 +9,20 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/huawei/iamv5"
 	"github.com/awancloud/awan/internal/dialect/login"
+	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/federation"
 )
 
+// providers are the handlers of identity providers.
+type providers struct{ *keystone.API }
+
 // providerRoutes are what Huawei's API has of an identity provider beside Keystone's: its SAML metadata, its OpenID Connect
 // settings, and log-in by ID token with a scope.
-func providerRoutes(a *wire.API) []wire.Route {
+func providerRoutes(of *keystone.API) []wire.Route {
+	a := providers{of}
 	if a.Federation == nil {
 		return nil
 	}
@@ -25,21 +30,21 @@ func providerRoutes(a *wire.API) []wire.Route {
 	metadata := "/v3-ext/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/metadata"
 	config := "/v3.0/OS-FEDERATION/identity-providers/{idp_id}/openid-connect-config"
 	return []wire.Route{
-		{Method: "GET", Path: metadata, Kind: k, Verb: call.Get, Do: showMetadata},
-		{Method: "POST", Path: metadata, Kind: k, Verb: call.Update, Do: importMetadata},
-		{Method: "GET", Path: config, Kind: k, Verb: call.Get, Do: showConfig},
-		{Method: "POST", Path: config, Kind: k, Verb: call.Update, Do: setConfig},
-		{Method: "PUT", Path: config, Kind: k, Verb: call.Update, Do: setConfig},
-		{Method: "POST", Path: "/v3.0/OS-AUTH/id-token/tokens", Open: true, Do: byIDToken},
+		{Method: "GET", Path: metadata, Kind: k, Verb: call.Get, Do: a.showMetadata},
+		{Method: "POST", Path: metadata, Kind: k, Verb: call.Update, Do: a.importMetadata},
+		{Method: "GET", Path: config, Kind: k, Verb: call.Get, Do: a.showConfig},
+		{Method: "POST", Path: config, Kind: k, Verb: call.Update, Do: a.setConfig},
+		{Method: "PUT", Path: config, Kind: k, Verb: call.Update, Do: a.setConfig},
+		{Method: "POST", Path: "/v3.0/OS-AUTH/id-token/tokens", Open: true, Do: a.byIDToken},
 	}
 }
 
-func provider(x *wire.Exchange) (*federation.Provider, error) {
-	return wire.Get(x, x.API.Federation.Providers, x.Param("idp_id"))
+func (a providers) provider(x *wire.Exchange) (*federation.Provider, error) {
+	return wire.Get(x, a.Federation.Providers, x.Param("idp_id"))
 }
 
-func showMetadata(x *wire.Exchange) error {
-	p, err := provider(x)
+func (a providers) showMetadata(x *wire.Exchange) error {
+	p, err := a.provider(x)
 	if err != nil {
 		return err
 	}
@@ -55,8 +60,8 @@ func showMetadata(x *wire.Exchange) error {
 	return nil
 }
 
-func importMetadata(x *wire.Exchange) error {
-	p, err := provider(x)
+func (a providers) importMetadata(x *wire.Exchange) error {
+	p, err := a.provider(x)
 	if fail.Is(err, fail.Denied) {
 		p, err = nil, nil // the update itself says what may not be done
 	}
@@ -68,7 +73,7 @@ func importMetadata(x *wire.Exchange) error {
 		Domain   string  `json:"domain_id"`
 		Metadata *string `json:"metadata"`
 	}
-	if err := iamv5.Ask(x, x.API.Federation.Providers.D, call.Update, x.Who.Domain); err != nil {
+	if err := iamv5.Ask(x, a.Federation.Providers.D, call.Update, x.Who.Domain); err != nil {
 		return err
 	}
 	if err := x.Plain(&b); err != nil {
@@ -84,7 +89,7 @@ func importMetadata(x *wire.Exchange) error {
 	case b.Domain != "" && p != nil && b.Domain != string(p.Domain):
 		return fail.Field("domain_id", "is not the domain of identity provider %s", p.Name)
 	}
-	if _, err := x.Do(x.API.Federation.Providers.D, call.Update, x.Param("idp_id"), func(c *call.Call) {
+	if _, err := x.Do(a.Federation.Providers.D, call.Update, x.Param("idp_id"), func(c *call.Call) {
 		c.Spec = wire.Spec{"metadata": *b.Metadata}.JSON()
 	}); err != nil {
 		return err
@@ -125,8 +130,8 @@ func configView(p *federation.Provider) config {
 	return v
 }
 
-func showConfig(x *wire.Exchange) error {
-	p, err := provider(x)
+func (a providers) showConfig(x *wire.Exchange) error {
+	p, err := a.provider(x)
 	if err != nil {
 		return err
 	}
@@ -157,11 +162,11 @@ func (b *config) check(first bool) error {
 	return nil
 }
 
-func setConfig(x *wire.Exchange) error {
-	if err := iamv5.Ask(x, x.API.Federation.Providers.D, call.Update, x.Who.Domain); err != nil {
+func (a providers) setConfig(x *wire.Exchange) error {
+	if err := iamv5.Ask(x, a.Federation.Providers.D, call.Update, x.Who.Domain); err != nil {
 		return err
 	}
-	p, err := provider(x)
+	p, err := a.provider(x)
 	if err != nil {
 		return err
 	}
@@ -179,7 +184,7 @@ func setConfig(x *wire.Exchange) error {
 	if err := b.check(first); err != nil {
 		return err
 	}
-	row, err := x.Do(x.API.Federation.Providers.D, call.Update, string(p.ID), func(c *call.Call) {
+	row, err := x.Do(a.Federation.Providers.D, call.Update, string(p.ID), func(c *call.Call) {
 		s, tags := wire.Spec{}, map[string]string{}
 		maps.Copy(tags, p.Tags)
 		wire.Set(s, "issuer", b.URL)
@@ -211,7 +216,7 @@ func setConfig(x *wire.Exchange) error {
 }
 
 // byIDToken gives a token, for the scope that is asked for, to who brings an ID token of a provider.
-func byIDToken(x *wire.Exchange) error {
+func (a providers) byIDToken(x *wire.Exchange) error {
 	type ref struct {
 		ID   string `json:"id"`
 		Name string `json:"name"`
@@ -230,7 +235,7 @@ func byIDToken(x *wire.Exchange) error {
 	if name == "" || b.Token.ID == "" {
 		return fail.New(fail.Unauthenticated, "the request names no identity provider, or brings no ID token of it").Then("send the header X-Idp-Id and auth.id_token.id")
 	}
-	p, err := x.API.Federation.Find(x.R.Context(), x.Query("domain_id"), name)
+	p, err := a.Federation.Find(x.R.Context(), x.Query("domain_id"), name)
 	if err != nil {
 		return err
 	}
@@ -243,5 +248,5 @@ func byIDToken(x *wire.Exchange) error {
 	} else if s != nil && s.Domain != nil {
 		scope = login.Scope{Domain: s.Domain.ID + s.Domain.Name}
 	}
-	return x.Admit(p, func() (federation.Known, error) { return x.API.Federation.ByIDToken(x.R.Context(), p, b.Token.ID) }, scope)
+	return a.Admit(x, p, func() (federation.Known, error) { return a.Federation.ByIDToken(x.R.Context(), p, b.Token.ID) }, scope)
 }

@@ -7,6 +7,7 @@ import (
 	fedpages "github.com/awancloud/awan/internal/dialect/federation"
 	"github.com/awancloud/awan/internal/dialect/login"
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
+	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/service/federation"
@@ -29,13 +30,14 @@ func federatedAuth(x *exchange) error {
 	if !ok {
 		return fail.New(fail.Unauthenticated, "the request has no token of the identity provider").Then("send Authorization: Bearer with its access token or ID token")
 	}
-	return x.Admit(p, func() (federation.Known, error) {
+	return x.API.Admit(&x.Exchange, p, func() (federation.Known, error) {
 		return x.API.Federation.ByBearer(x.R.Context(), p, strings.TrimSpace(bearer))
 	}, login.Scope{Unscoped: true})
 }
 
 // Admit answers with a token for somebody whom a provider vouches for; both outcomes are audited.
-func (x *exchange) Admit(p *federation.Provider, known func() (federation.Known, error), scope login.Scope) error {
+func (a *API) Admit(y *wire.Exchange, p *federation.Provider, known func() (federation.Known, error), scope login.Scope) error {
+	x := &exchange{Exchange: *y, API: a}
 	c := x.Call
 	from := login.From{Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, RequestID: c.RequestID}
 	k, err := known()
