@@ -14,8 +14,11 @@ import (
 	"github.com/awancloud/awan/internal/service/machine"
 )
 
-// observeServers measures servers.
+// observeServers measures servers; simulated ones use nothing, and there may be ten thousand of them.
 func (c *Cloud) observeServers() {
+	if c.Simulate {
+		return
+	}
 	c.Metrics.Registry.MustRegister(serverMetrics{c})
 	c.IaaS.Servers.Measured = func(ctx context.Context, project, server id.ID, window time.Duration) (any, error) {
 		return c.Metrics.Of(project).Server(ctx, server, window, time.Now())

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -164,6 +165,11 @@ func (k *killing) quota(what string) {
 	for _, r := range images.Items {
 		want["registry.repositories"]++
 		want["registry.storage"] += (r.Status.Bytes + 1<<20 - 1) >> 20
+	}
+	for _, kind := range []string{"vpcs", "subnets", "security-groups", "security-rules"} { // those that every project has
+		var rows struct{ Items []json.RawMessage }
+		k.c.Do("GET", "/projects/"+k.c.Project+"/network/"+kind, nil, &rows)
+		want["network."+kind] = int64(len(rows.Items))
 	}
 	for _, i := range q.Items {
 		if i.Used != want[i.Name] {

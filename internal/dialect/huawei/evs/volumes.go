@@ -300,6 +300,9 @@ func (a *API) update(x *exchange) error {
 	s := wire.Spec{}
 	wire.Set(s, "description", b.Volume.Description)
 	r, err := rest.Send(x, k, call.Update, target, func(c *call.Call) { c.Name, c.Spec = b.Volume.Name, s.JSON() })
+	if err == nil {
+		err = rest.Settle(x, r) // clients go on with the volume, a snapshot say, as soon as this is answered
+	}
 	if err != nil {
 		return err
 	}

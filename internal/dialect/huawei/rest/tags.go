@@ -133,7 +133,10 @@ func ChangeTags(x *Exchange, k *kind.Def, target string, edit func(map[string]st
 		if err := edit(tags); err != nil {
 			return Refuse(x, k, call.Update, target, err)
 		}
-		_, err = Send(x, k, call.Update, target, func(c *call.Call) { c.Tags, c.IfRevision = &tags, r.M().Revision })
+		sent, err := Send(x, k, call.Update, target, func(c *call.Call) { c.Tags, c.IfRevision = &tags, r.M().Revision })
+		if err == nil {
+			return Settle(x, sent)
+		}
 		if !fail.Is(err, fail.Conflict) || try == 5 {
 			return err
 		}

@@ -157,6 +157,16 @@ func (h *host) reaches(addr string, local string) bool {
 	}) == nil
 }
 
+// soon is reaches for a new instance: the kernel takes up to a second to see that both ends of a cable are up.
+func (h *host) soon(addr string) bool {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+		if h.reaches(addr, "") {
+			return true
+		}
+	}
+	return false
+}
+
 func at(a netip.Addr, port int) string { return net.JoinHostPort(a.String(), strconv.Itoa(port)) }
 
 func TestTenantsReachOnlyTheirOwn(t *testing.T) {
@@ -209,7 +219,7 @@ func TestTheGatewayHasOneDoor(t *testing.T) {
 	go answer(l.n.Inside(), from)
 	t.Cleanup(func() { _ = l.n.Close() })
 	a := l.instance(1, false)
-	if !a.reaches(at(l.n.Gateway(), GatewayPort), "") {
+	if !a.soon(at(l.n.Gateway(), GatewayPort)) {
 		t.Fatal("the gateway is not reached from inside")
 	}
 	if got := <-from; got != a.addr.String() {
