@@ -24,7 +24,7 @@ type lane struct {
 
 // crowded is how many have to wait for a lane before the next one is used too: a sync costs the same for one record and for
 // many, and up to here waiting for another's is cheaper than having one's own.
-const crowded = 12
+const crowded = 4
 
 // lane is where the next record goes.
 func (e *Engine) lane() *lane {
