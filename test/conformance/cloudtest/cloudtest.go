@@ -80,6 +80,16 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 	c.Network = network.New(network.Deps{Options: network.Options{Region: "awan-1"}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	c.Kernel = kerneltest.Start(t, nil, slices.Concat(c.Images.All(), fed.Kinds(), ends.All(), c.Buckets.Kinds(), c.Network.Kinds(), kinds)...)
 	c.Network.Store = c.Store
+	c.Ident.Kinds.Furnish(c.Network)
+	if _, err := c.Store.Update(t.Context(), func(tx store.Tx) error {
+		p, err := c.Ident.Kinds.Project.Get(tx, c.Admin.ProjectID)
+		if err != nil {
+			return err
+		}
+		return c.Network.Furnish(t.Context(), tx, &p.Meta)
+	}); err != nil {
+		t.Fatal(err)
+	}
 	c.openBuckets(t)
 	fed.Store, fed.Ident, fed.Now, fed.Unseal = c.Store, c.Ident, c.Clock.Now, c.Door.Unseal
 	dir := t.TempDir()

@@ -284,7 +284,8 @@ data "huaweicloud_identityv5_authorization_schema" "x" {
   service_code = "identity"
 }
 data "huaweicloud_identityv5_access_key" "x" {
-  user_id = huaweicloud_identity_user.bob.id
+  user_id    = huaweicloud_identity_user.bob.id
+  depends_on = [huaweicloud_identity_access_key.k]
 }
 data "huaweicloud_enterprise_project" "x" {
   name = "default"
