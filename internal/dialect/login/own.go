@@ -36,10 +36,14 @@ const ownFactor = "own second factor"
 
 // Factors lists the caller's devices.
 func Factors(ctx context.Context, d *call.Door, c *call.Call) (call.Reply, error) {
+	return factors(ctx, d, c, d.Ident.Kinds.Device.D)
+}
+
+func factors(ctx context.Context, d *call.Door, c *call.Call, k *kind.Def) (call.Reply, error) {
 	if err := Self(c.Principal); err != nil {
 		return call.Reply{}, err
 	}
-	o := Own(c, d.Ident.Kinds.Device.D, call.List, "", ownFactor)
+	o := Own(c, k, call.List, "", ownFactor)
 	o.Filter = kind.Filter{Index: "user", Value: string(c.Principal.User)}
 	return d.Do(ctx, o)
 }
@@ -47,12 +51,16 @@ func Factors(ctx context.Context, d *call.Door, c *call.Call) (call.Reply, error
 // Enrol makes a device for the caller. Who has one already must have logged in with it, so that a stolen password or
 // token cannot add its own.
 func Enrol(ctx context.Context, d *call.Door, c *call.Call, name string) (call.Reply, error) {
+	return enrol(ctx, d, c, d.Ident.Kinds.Device.D, name, ident.DeviceSpec{User: string(c.Principal.User)})
+}
+
+func enrol(ctx context.Context, d *call.Door, c *call.Call, k *kind.Def, name string, spec any) (call.Reply, error) {
 	if err := mayChange(ctx, d, c); err != nil {
 		return call.Reply{}, err
 	}
-	o := Own(c, d.Ident.Kinds.Device.D, call.Create, "", ownFactor)
+	o := Own(c, k, call.Create, "", ownFactor)
 	var err error
-	if o.Spec, err = json.Marshal(map[string]any{"user": c.Principal.User}); err != nil {
+	if o.Spec, err = json.Marshal(spec); err != nil {
 		return call.Reply{}, err
 	}
 	o.Name = &name
@@ -70,14 +78,21 @@ func mayChange(ctx context.Context, d *call.Door, c *call.Call) error {
 	return err
 }
 
-// mine checks that a device is the caller's.
-func mine(ctx context.Context, d *call.Door, c *call.Call, device string) error {
-	reply, err := d.Do(ctx, Own(c, d.Ident.Kinds.Device.D, call.Get, device, ownFactor))
+// mine checks that a second factor is the caller's.
+func mine(ctx context.Context, d *call.Door, c *call.Call, k *kind.Def, factor string) error {
+	reply, err := d.Do(ctx, Own(c, k, call.Get, factor, ownFactor))
 	if err != nil {
 		return err
 	}
-	if s := reply.Row.SpecPtr().(*ident.DeviceSpec); s.User != string(c.Principal.User) {
-		return fail.New(fail.NotFound, "there is no mfa-device %q of yours", device).Then("see awan mfa list")
+	var user, see string
+	switch s := reply.Row.SpecPtr().(type) {
+	case *ident.DeviceSpec:
+		user, see = s.User, "see awan mfa list"
+	case *ident.PasskeySpec:
+		user, see = s.User, "see the console's page Your log-in"
+	}
+	if user != string(c.Principal.User) {
+		return fail.New(fail.NotFound, "there is no %s %q of yours", k.Name, factor).Then("%s", see)
 	}
 	return nil
 }
@@ -85,14 +100,18 @@ func mine(ctx context.Context, d *call.Door, c *call.Call, device string) error 
 // Confirm activates a device of the caller by its codes (ident.Codes as JSON). The caller's log-ins and temporary keys,
 // made without it, end. It gives the backup codes.
 func Confirm(ctx context.Context, d *call.Door, c *call.Call, device string, codes json.RawMessage) ([]string, error) {
+	return confirm(ctx, d, c, d.Ident.Kinds.Device.D, device, codes)
+}
+
+func confirm(ctx context.Context, d *call.Door, c *call.Call, k *kind.Def, factor string, proof json.RawMessage) ([]string, error) {
 	if err := mayChange(ctx, d, c); err != nil {
 		return nil, err
 	}
-	if err := mine(ctx, d, c, device); err != nil {
+	if err := mine(ctx, d, c, k, factor); err != nil {
 		return nil, err
 	}
-	o := Own(c, d.Ident.Kinds.Device.D, "confirm", device, ownFactor)
-	o.In = codes
+	o := Own(c, k, "confirm", factor, ownFactor)
+	o.In = proof
 	err := d.Ident.Guess(c.Principal, c.Source, func() error { _, err := d.Do(ctx, o); return err })
 	if err != nil {
 		return nil, err
@@ -105,13 +124,17 @@ func Confirm(ctx context.Context, d *call.Door, c *call.Call, device string, cod
 
 // Disown removes a device of the caller.
 func Disown(ctx context.Context, d *call.Door, c *call.Call, device string) error {
+	return disown(ctx, d, c, d.Ident.Kinds.Device.D, device)
+}
+
+func disown(ctx context.Context, d *call.Door, c *call.Call, k *kind.Def, factor string) error {
 	if err := mayChange(ctx, d, c); err != nil {
 		return err
 	}
-	if err := mine(ctx, d, c, device); err != nil {
+	if err := mine(ctx, d, c, k, factor); err != nil {
 		return err
 	}
-	_, err := d.Do(ctx, Own(c, d.Ident.Kinds.Device.D, call.Delete, device, ownFactor))
+	_, err := d.Do(ctx, Own(c, k, call.Delete, factor, ownFactor))
 	return err
 }
 

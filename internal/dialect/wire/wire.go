@@ -20,13 +20,13 @@ import (
 // MaxBody bounds a request's body, in bytes.
 const MaxBody = 1 << 20
 
-// Options are what an API stands on. Door, Auth and Fail must be set.
+// Options are what an API stands on. Door, Auth, Dialect and Fail must be set.
 type Options struct {
 	Door   *call.Door
 	Auth   *auth.Authenticator
 	Base   func(*http.Request) string // the address the client used; nil: BaseOf
 	Region string
-	// Dialect names the API in the audit log; "" = "openstack".
+	// Dialect names the API in the audit log.
 	Dialect string
 	// Fail writes an error in the API's form.
 	Fail func(http.ResponseWriter, *http.Request, error)
@@ -58,9 +58,6 @@ type API struct {
 
 // New makes an API without routes.
 func New(o Options) *API {
-	if o.Dialect == "" {
-		o.Dialect = "openstack"
-	}
 	if o.Base == nil {
 		o.Base = BaseOf
 	}

@@ -57,7 +57,7 @@ type exchange struct {
 
 // New makes the API.
 func New(o Options) *API {
-	o.Fail = codes.Writer(rest.Wrapped)
+	o.Dialect, o.Fail = rest.Dialect, codes.Writer(rest.Wrapped)
 	a := &API{API: wire.New(o.Options), o: o}
 	a.Add(wire.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
 	a.Add(wire.Route{Method: "GET", Path: "/v3", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})

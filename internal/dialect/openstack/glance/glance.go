@@ -36,7 +36,7 @@ type API struct {
 
 // New makes the API.
 func New(o Options) *API {
-	o.Fail = codes.Writer(form)
+	o.Dialect, o.Fail = rest.Dialect, codes.Writer(form)
 	a := &API{API: wire.New(o.Options), o: o}
 	a.Add(wire.Route{Method: "GET", Path: "/", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusMultipleChoices) }})
 	a.Add(wire.Route{Method: "GET", Path: "/versions", Open: true, Do: func(x *rest.Exchange) error { return a.versions(x, http.StatusOK) }})

@@ -19,7 +19,7 @@ import (
 	"github.com/awancloud/awan/internal/service/federation"
 )
 
-// Options are what the API stands on. Without Fail, errors have Keystone's form.
+// Options are what the API stands on. Without Dialect it is "openstack"; without Fail, errors have Keystone's form.
 type Options struct {
 	wire.Options
 	// Federation is what identity providers and mappings are; nil: the API has none.
@@ -63,6 +63,9 @@ type exchange struct {
 
 // New makes the API.
 func New(o Options) *API {
+	if o.Dialect == "" {
+		o.Dialect = "openstack"
+	}
 	if o.Fail == nil {
 		o.Fail = func(w http.ResponseWriter, _ *http.Request, err error) { token.WriteError(w, err) }
 	}

@@ -44,7 +44,7 @@ type API struct {
 
 // New makes the API.
 func New(o Options) *API {
-	o.Options.Enter, o.Fail = enter, Fail
+	o.Dialect, o.Options.Enter, o.Fail = rest.Dialect, enter, Fail
 	a := &API{API: wire.New(o.Options), n: o.Network}
 	for _, r := range append(a.discovery(), a.Native()...) {
 		a.Add(r)

@@ -101,7 +101,7 @@ type exchange struct {
 
 // New makes the API.
 func New(o Options) *API {
-	o.Fail = codes.Writer(rest.Wrapped)
+	o.Dialect, o.Fail = rest.Dialect, codes.Writer(rest.Wrapped)
 	a := &API{API: wire.New(o.Options), o: o}
 	for _, p := range []string{"/", "/v2.1", "/v2"} {
 		a.Add(wire.Route{Method: "GET", Path: p, Open: true, Do: a.versions})

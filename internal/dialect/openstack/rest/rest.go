@@ -21,6 +21,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
+// Dialect is what these services are called in the audit log.
+const Dialect = "openstack"
+
 // Exchange is one request on its way to the door.
 type Exchange = wire.Exchange
 
