@@ -23,6 +23,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store/mem"
 	"github.com/awancloud/awan/internal/service/compute"
+	"github.com/awancloud/awan/internal/service/machine"
 	"github.com/awancloud/awan/internal/service/volume"
 )
 
@@ -39,6 +40,12 @@ type world struct {
 
 func newWorld(t testing.TB, o machinesim.Options) *world {
 	t.Helper()
+	return newWorldOn(t, o, func(e machine.Engine) machine.Engine { return e })
+}
+
+// newWorldOn puts something before the engine of machines.
+func newWorldOn(t testing.TB, o machinesim.Options, before func(machine.Engine) machine.Engine) *world {
+	t.Helper()
 	w := &world{TB: t, machines: machinesim.New(o), fabric: fabricsim.New(fabricsim.Options{}), disks: disksim.New(disksim.Options{}), limits: map[ledger.Dim]int64{}}
 	on := mem.New()
 	sealer, err := secret.OpenSealer(t.TempDir())
@@ -51,7 +58,7 @@ func newWorld(t testing.TB, o machinesim.Options) *world {
 		}
 		return 1 << 40, true
 	}
-	w.IaaS, err = iaas.New(iaas.Deps{Store: on, Fabric: w.fabric, Machine: w.machines, Disk: w.disks, Maker: imagesim.Maker{Names: []string{"debian", "debian-small"}},
+	w.IaaS, err = iaas.New(iaas.Deps{Store: on, Fabric: w.fabric, Machine: before(w.machines), Disk: w.disks, Maker: imagesim.Maker{Names: []string{"debian", "debian-small"}},
 		Door: func() *call.Door { return w.Kernel.Door }, Sealer: sealer, Limits: limits, Region: "awan-1", HostName: "here", Dir: t.TempDir(), Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)

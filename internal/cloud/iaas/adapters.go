@@ -173,7 +173,7 @@ func (p pictures) Locate(tx store.Tx, project id.ID, nameOrID string) (*compute.
 	}
 	if c := p.engine.Capabilities(context.Background()); content.Spec.Properties[image.Needs] == image.NeedsKVM && c.Accelerator == "tcg" {
 		return nil, fail.New(fail.Unsupported, "the image %s starts too slowly without KVM (%s)", row.Name, c.Why).
-			Then("take another, such as Debian 12 small; an operator offers this one all the same by taking away its property %s", image.Needs)
+			Then("take another, such as Debian 12 small; an operator offers this one all the same: awan public-image update %q --unset properties", row.Name)
 	}
 	return &compute.Image{ID: row.ID, Name: row.Name, MinDisk: int(row.Spec.MinDisk), MinMemory: row.Spec.MinMemory,
 		User: cmp.Or(row.Spec.User, content.Spec.User)}, nil
