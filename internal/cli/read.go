@@ -202,10 +202,14 @@ func cellsOf(k *kind.Desc, row json.RawMessage, names map[string]string, now tim
 	}
 	doc = named(doc, names)
 	var cells []string
+	name := text(doc["name"])
 	if k.AnyName {
 		cells = append(cells, text(doc["id"]))
+		if name == text(doc["id"]) {
+			name = "" // it was given none
+		}
 	}
-	cells = append(cells, text(doc["name"]), text(doc["state"]))
+	cells = append(cells, name, text(doc["state"]))
 	for _, path := range k.Columns {
 		v := text(at(doc, path))
 		cells = append(cells, cmp.Or(when(v, now), v))

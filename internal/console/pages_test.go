@@ -212,6 +212,25 @@ func TestRightsAreExplained(t *testing.T) {
 	}
 }
 
+// TestUnusedRightsAreReported: what was used is not listed, and a page that asks what it may offer uses nothing.
+func TestUnusedRightsAreReported(t *testing.T) {
+	w := start(t)
+	w.fill(t)
+	w.logIn(t)
+	w.create(t, w.Door.KindOf("identity/user"), "ann", `{}`, nil)
+	w.create(t, w.Door.KindOf("identity/grant"), "", `{"policy":"app-developer","user":"ann"}`, nil)
+	w.get(t, "/k/identity/users") // its menus ask about everything
+	page := w.get(t, "/unused").body
+	for _, want := range []string{">ann</a>", "never did anything", "nobody ever used it", ">admin</a>", "<b>identity:agency</b>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	if a := w.get(t, "/unused?days=many"); a.status != 400 || !strings.Contains(a.body, "whole number") {
+		t.Errorf("no number of days: %d", a.status)
+	}
+}
+
 // TestTheAuditLogIsCheckedInThePages seals what was done, keeps a checkpoint, and finds out that an entry was changed.
 func TestTheAuditLogIsCheckedInThePages(t *testing.T) {
 	w := start(t)

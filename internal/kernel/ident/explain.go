@@ -90,8 +90,8 @@ type UnusedPolicy struct {
 	LastUsed time.Time `json:"last_used,omitzero"` // by anybody
 }
 
-func (k *Kinds) policyActions() []kind.Action[PolicySpec, None] {
-	return []kind.Action[PolicySpec, None]{
+func (k *Kinds) policyActions() []kind.Action[PolicySpec, PolicyStatus] {
+	return []kind.Action[PolicySpec, PolicyStatus]{
 		{Verb: "simulate", Doc: "ask what would be allowed: for somebody, or by documents that are not granted yet", Level: kind.Read, In: Question{}, Collection: true,
 			Serve: func(ctx context.Context, _ *policyRow, in any, s kind.Stream) error {
 				return answerIn(ctx, k, s, func(tx store.Tx, domain id.ID) (any, error) {
