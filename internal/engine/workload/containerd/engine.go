@@ -67,6 +67,8 @@ type Engine struct {
 	hosts     hosts
 	names     map[string]map[string]netip.Addr // tenant → name → address
 	used      map[netip.Addr]id.ID
+	spare     *spare // a shim that was started ahead; may be nil
+	sparing   bool   // it is being started
 	events    *broadcast
 }
 
@@ -172,6 +174,9 @@ func (e *Engine) open(ctx context.Context) (err error) {
 	e.work.Add(2)
 	go e.watchOOM()
 	go e.collectImages()
+	if len(e.instances) > 0 {
+		e.keepSpare()
+	}
 	return nil
 }
 
@@ -251,6 +256,9 @@ func (e *Engine) Close() error {
 	}
 	e.mu.Unlock()
 	e.work.Wait()
+	if e.spare != nil {
+		_ = e.spare.orders.Close()
+	}
 	e.events.close()
 	for _, f := range e.users {
 		f.Close()
