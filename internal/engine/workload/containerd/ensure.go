@@ -57,7 +57,7 @@ func (e *Engine) Ensure(ctx context.Context, i id.ID, want workload.Want) (workl
 	}
 	e.keepSpare()
 	rec, t, _, _ = in.snapshot()
-	e.events.send(workload.Event{Instance: i, At: rec.Started, Type: workload.EventStarted})
+	e.events.Send(workload.Event{Instance: i, At: rec.Started, Type: workload.EventStarted})
 	return e.seen(&rec, t), nil
 }
 
