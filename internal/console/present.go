@@ -35,6 +35,9 @@ type table struct {
 func (q *request) show(fields []kind.Field, doc map[string]any) []shown {
 	var out []shown
 	for _, f := range fields {
+		if f.Name == foreign && blank(doc[f.Name]) {
+			continue
+		}
 		s := q.showOne(f, doc[f.Name])
 		s.Label, s.Doc = label(f.Name), f.Doc
 		out = append(out, s)
