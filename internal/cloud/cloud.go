@@ -201,7 +201,11 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	c.makeBalancer()
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits, Rates: c.Rates,
+	signer, auditKey, err := c.auditSigner(ctx)
+	if err != nil {
+		return c, err
+	}
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits, Rates: c.Rates, AuditSigner: signer, AuditKey: auditKey,
 		Now: time.Now, Log: c.Log, Observe: c.calls.observe, Own: c.Buckets.Own})
 	c.Buckets.Serve(c.Door)
 	if err := c.openFront(); err != nil {

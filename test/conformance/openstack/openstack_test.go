@@ -368,6 +368,8 @@ func TestIdentity(t *testing.T) {
 		s := cl.show("service create --name swift object-store")
 		cl.ok("endpoint create --region far swift public https://far.example.org/v1")
 		cl.want(has(cl.list("endpoint list --service swift"), "URL", "https://far.example.org/v1"), "endpoint list")
+		out := cl.fails("endpoint create --region nowhere swift public https://far.example.org/v1")
+		cl.want(strings.Contains(out, "nowhere"), "an endpoint in no region: %s", out)
 		cl.want(has(cl.list("catalog list"), "Type", "object-store"), "the catalog")
 		cl.ok("service set --description objects swift")
 		cl.want(cl.show("service show swift")["id"] == s["id"], "service show")
