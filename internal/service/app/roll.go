@@ -99,8 +99,9 @@ func (s *Service) rollOut(ctx context.Context, row *componentRow) error {
 			return job.Nap(min(wait, time.Second), fmt.Sprintf("%d of %d instances are new; the next batch begins in %s", ready, want, wait.Round(time.Second)))
 		}
 	}
+	most := max(want, len(old)) + surge // fewer may be wanted than run: one more is started all the same before they leave
 	for _, in := range fresh {
-		if in.Phase == phasePlanned && begun < limit && begun-ready < surge && (recreate || begun+len(old) < want+surge) {
+		if in.Phase == phasePlanned && begun < limit && begun-ready < surge && (recreate || begun+len(old) < most) {
 			if err := s.startOne(ctx, row, in); err != nil {
 				return err
 			}
