@@ -15,6 +15,7 @@ import (
 
 	"github.com/awancloud/awan/internal/cli/client"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
@@ -86,6 +87,7 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 		if output != "table" {
 			return s.document(output, doc)
 		}
+		s.name(cmd.Context(), c, k, rows.Items)
 		if err := s.rows(k, rows.Items); err != nil {
 			return err
 		}
@@ -148,6 +150,54 @@ func (s *session) pages(ctx context.Context, c *client.Client, q client.Request,
 	doc, err = json.Marshal(rows)
 	return doc, rows, err
 }
+
+// name puts names in the place of ids in the columns that refer to other rows; beyond a few kinds of rows, or where they
+// cannot be read, ids stay.
+func (s *session) name(ctx context.Context, c *client.Client, k *kind.Desc, rows []json.RawMessage) {
+	names := map[string]string{}
+	for _, f := range k.Spec {
+		service, name, _ := strings.Cut(f.Ref, "/")
+		of := s.kindOf(service, name)
+		if of == nil || f.Type != kind.String || !slices.Contains(k.Columns, "spec."+f.Name) {
+			continue
+		}
+		for i, r := range rows {
+			var row map[string]json.RawMessage
+			var spec map[string]any
+			if json.Unmarshal(r, &row) != nil || json.Unmarshal(row["spec"], &spec) != nil {
+				continue
+			}
+			v, _ := spec[f.Name].(string)
+			if _, ok := id.Parse(v); !ok {
+				continue
+			}
+			if _, ok := names[v]; !ok {
+				if len(names) == namesAsked {
+					continue
+				}
+				names[v] = v
+				var a struct {
+					Resource struct {
+						Name string `json:"name"`
+					} `json:"resource"`
+				}
+				if c.Do(ctx, client.Request{Method: "GET", Path: s.collection(c, of) + "/" + url.PathEscape(v)}, &a) == nil && a.Resource.Name != "" {
+					names[v] = a.Resource.Name
+				}
+			}
+			spec[f.Name] = names[v]
+			if b, err := json.Marshal(spec); err == nil {
+				row["spec"] = b
+				if b, err = json.Marshal(row); err == nil {
+					rows[i] = b
+				}
+			}
+		}
+	}
+}
+
+// namesAsked is how many names one list asks for at most.
+const namesAsked = 20
 
 // columnsOf names a kind's columns: what its description lists, between name, state and age.
 func columnsOf(k *kind.Desc) (header []string) {
