@@ -49,7 +49,10 @@ func keystone(b *bench) {
 		}},
 		{"list of projects, 32 clients", func(s *subject) []byte { return get("127.0.0.1", "/v3/projects", "X-Auth-Token", s.token) }},
 	} {
+		before := processTime(p.Pid())
 		r := b.load(at(p, fixed(m.request(&ours))), 32, 0)
+		cost := float64((processTime(p.Pid()) - before).Microseconds()) / float64(r.n)
+		b.add(m.name+": server CPU", "µs", cost)
 		row := b.add(m.name, "/s", r.rate)
 		if why != "" {
 			continue

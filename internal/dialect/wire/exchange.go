@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -38,6 +39,22 @@ func (x *Exchange) Queries() url.Values {
 		x.query = x.R.URL.Query()
 	}
 	return x.query
+}
+
+// Number reads a number of the query from least to most; none when it is not there. Most may be math.MaxInt.
+func (x *Exchange) Number(name string, none, least, most int) (int, error) {
+	s := x.Query(name)
+	if s == "" {
+		return none, nil
+	}
+	n, err := strconv.Atoi(s)
+	switch {
+	case err == nil && n >= least && n <= most:
+		return n, nil
+	case most == math.MaxInt:
+		return 0, fail.Field(name, "%q is not a whole number of %d or more", s, least)
+	}
+	return 0, fail.Field(name, "%q is not a number from %d to %d", s, least, most)
 }
 
 // NoContent answers 204.

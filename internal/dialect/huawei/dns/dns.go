@@ -156,14 +156,14 @@ func status(s *string) (disabled *bool, err error) {
 // page answers with the part of a list that the query asks for, and where the next one is.
 func page[R any](x *exchange, name string, rows []R, id func(R) string, view func(R) any) error {
 	q := x.R.URL.Query()
-	limit, err := rest.Number(x, "limit", 0, wire.MaxRows)
+	limit, err := x.Number("limit", 0, 0, wire.MaxRows)
 	if err != nil {
 		return err
 	}
 	if limit == 0 {
 		limit = 500
 	}
-	offset, err := rest.Number(x, "offset", 0, wire.MaxRows)
+	offset, err := x.Number("offset", 0, 0, wire.MaxRows)
 	if err != nil {
 		return err
 	}

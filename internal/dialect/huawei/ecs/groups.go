@@ -62,7 +62,7 @@ func (a *API) createGroup(x *exchange) error {
 
 func (a *API) listGroups(x *exchange) error {
 	k := a.Compute.Group.D
-	limit, err := rest.Number(x, "limit", 1000, 1000)
+	limit, err := x.Number("limit", 1000, 0, 1000)
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}

@@ -38,11 +38,11 @@ func (a *API) show(x *exchange) error {
 // list answers page offset, from 1, of limit servers, and how many there are in all.
 func (a *API) list(x *exchange) error {
 	k := a.Compute.Server.D
-	limit, err := rest.Number(x, "limit", 25, 1000)
+	limit, err := x.Number("limit", 25, 0, 1000)
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}
-	page, err := rest.Number(x, "offset", 1, 1_000_000)
+	page, err := x.Number("offset", 1, 0, 1_000_000)
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}
@@ -72,7 +72,7 @@ func (a *API) list(x *exchange) error {
 // listByMarker answers the servers after the marker, with fewer fields, and where the next page is.
 func (a *API) listByMarker(x *exchange) error {
 	k := a.Compute.Server.D
-	limit, err := rest.Number(x, "limit", 10, 100)
+	limit, err := x.Number("limit", 10, 0, 100)
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -308,9 +307,9 @@ func (r *resource) list(x *exchange) error {
 		return err
 	}
 	q := x.R.URL.Query()
-	limit, err := strconv.Atoi(q.Get("limit"))
-	if q.Get("limit") != "" && (err != nil || limit < 0 || limit > 2000) {
-		return fail.Field("limit", "%q is not a number from 0 to 2000", q.Get("limit"))
+	limit, err := x.Number("limit", 0, 0, 2000)
+	if err != nil {
+		return err
 	}
 	if limit == 0 {
 		limit = 2000

@@ -102,11 +102,11 @@ func list(x *wire.Exchange) error {
 			slices.Reverse(items)
 		}
 	}
-	offset, err := resources.Number(x, "offset")
+	offset, err := x.Number("offset", 0, 0, resources.Most)
 	if err != nil {
 		return err
 	}
-	limit, err := resources.Number(x, "limit")
+	limit, err := x.Number("limit", 0, 0, resources.Most)
 	if err != nil {
 		return err
 	}

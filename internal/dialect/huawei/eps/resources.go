@@ -152,11 +152,11 @@ func mapping(x *wire.Exchange) error {
 
 func providers(x *wire.Exchange) error {
 	all := resources.Providers(x, x.Query("provider"))
-	offset, err := resources.Number(x, "offset")
+	offset, err := x.Number("offset", 0, 0, resources.Most)
 	if err != nil {
 		return err
 	}
-	limit, err := resources.Number(x, "limit")
+	limit, err := x.Number("limit", 0, 0, resources.Most)
 	if err != nil {
 		return err
 	}

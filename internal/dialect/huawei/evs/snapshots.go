@@ -59,11 +59,11 @@ func (a *API) createSnapshot(x *exchange) error {
 
 func (a *API) listSnapshots(x *exchange) error {
 	k, q := a.Volumes.Snapshots.D, x.Queries()
-	limit, err := rest.Number(x, "limit", 1000, 1000)
+	limit, err := x.Number("limit", 1000, 0, 1000)
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}
-	offset, err := rest.Number(x, "offset", 0, 1_000_000)
+	offset, err := x.Number("offset", 0, 0, 1_000_000)
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}

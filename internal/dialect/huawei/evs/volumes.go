@@ -180,11 +180,11 @@ func (a *API) show(x *exchange) error {
 
 func (a *API) list(x *exchange) error {
 	k := a.Volumes.Volumes.D
-	limit, err := rest.Number(x, "limit", 1000, 1000)
+	limit, err := x.Number("limit", 1000, 0, 1000)
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}
-	offset, err := rest.Number(x, "offset", 0, 1_000_000)
+	offset, err := x.Number("offset", 0, 0, 1_000_000)
 	if err != nil {
 		return rest.Refuse(x, k, call.List, "*", err)
 	}

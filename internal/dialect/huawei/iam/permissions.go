@@ -82,7 +82,7 @@ func ref(row string) map[string]string { return map[string]string{"id": row} }
 
 // slice gives the part of a list that page and per_page ask for.
 func slice(x *wire.Exchange, n int) (from, to int, err error) {
-	skip, limit, err := keystone.Page(x.R.URL.Query())
+	skip, limit, err := keystone.Page(x)
 	if err != nil {
 		return 0, 0, err
 	}

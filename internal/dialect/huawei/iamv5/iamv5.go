@@ -59,13 +59,8 @@ type pageInfo struct {
 
 // paging reads limit and marker.
 func paging(x *wire.Exchange) (limit int, after string, err error) {
-	limit = defaultPage
-	if s := x.Query("limit"); s != "" {
-		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxPage {
-			return 0, "", fail.Field("limit", "%q is not a number from 1 to %d", s, maxPage)
-		}
-	}
-	return limit, x.Query("marker"), nil
+	limit, err = x.Number("limit", defaultPage, 1, maxPage)
+	return limit, x.Query("marker"), err
 }
 
 // page answers with one page of items under their plural name.

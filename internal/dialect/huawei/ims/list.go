@@ -89,7 +89,7 @@ func (a *API) list(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	limit, err := rest.Number(x, "limit", 25, 1000)
+	limit, err := x.Number("limit", 25, 0, 1000)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (a *API) tests(x *exchange, project id.ID) (func(*row) bool, error) {
 		all = append(all, func(r *row) bool { return a.typeOf(r, project) != "shared" || s == "accepted" })
 	}
 	for _, name := range []string{"min_disk", "min_ram"} {
-		n, err := rest.Number(x, name, -1, 1<<30)
+		n, err := x.Number(name, -1, 0, 1<<30)
 		if err != nil {
 			return nil, err
 		}

@@ -212,7 +212,7 @@ func (a *API) show(x *exchange) error {
 
 // list answers a page: after the pair that marker names, at most limit.
 func (a *API) list(x *exchange) error {
-	limit, err := rest.Number(x, "limit", 1000, 1000)
+	limit, err := x.Number("limit", 1000, 0, 1000)
 	if err != nil {
 		return rest.Refuse(x, a.KeyPair, call.List, "*", err)
 	}

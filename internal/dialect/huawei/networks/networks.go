@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -137,9 +136,12 @@ func List[S, T any](x *wire.Exchange, t kind.Table[S, T], plural string, f kind.
 	return nil
 }
 
+// MaxPage is the most rows of one answer.
+const MaxPage = 10_000
+
 // Rows reads the rows that fit, as far as limit and marker go.
 func Rows[S, T any](x *wire.Exchange, t kind.Table[S, T], f kind.Filter, match func(*kind.Row[S, T]) bool) ([]*kind.Row[S, T], bool, error) {
-	limit, err := Number(x, "limit")
+	limit, err := x.Number("limit", 0, 0, MaxPage)
 	if err != nil {
 		return nil, false, err
 	}
@@ -187,19 +189,6 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
-}
-
-// Number reads a number of the query; 0 when there is none.
-func Number(x *wire.Exchange, name string) (int, error) {
-	s := x.Query(name)
-	if s == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > 10000 {
-		return 0, fail.Field(name, "%q is not a number from 0 to 10000", s)
-	}
-	return n, nil
 }
 
 // Same tells whether the query asks for no value of this name, or for this one. Ids are compared in either form.

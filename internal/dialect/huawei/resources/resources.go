@@ -5,7 +5,6 @@ package resources
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/keystone"
@@ -72,8 +71,8 @@ type Refused struct {
 	Type    string `json:"resource_type"`
 }
 
-// most is the most resources of one kind and project that are looked at.
-const most = 10_000
+// Most is the most resources of one kind and project that are looked at.
+const Most = 10_000
 
 // Search lists the resources of projects (none: all that the caller sees) and types (none: all) that fit. Where the
 // caller may not look is said, and no error.
@@ -137,7 +136,7 @@ func all(x *wire.Exchange, k *kind.Def, project string, f kind.Filter) (out []ki
 			return nil, err
 		}
 		out = append(out, r.Rows...)
-		if r.Next == "" || len(out) >= most {
+		if r.Next == "" || len(out) >= Most {
 			return out, nil
 		}
 		f.After = r.Next
@@ -151,19 +150,6 @@ func Slice(n, offset, limit, fallback int) (from, to int) {
 	}
 	from = min(max(offset, 0), n)
 	return from, min(from+limit, n)
-}
-
-// Number reads a number of the query; 0 when there is none.
-func Number(x *wire.Exchange, name string) (int, error) {
-	s := x.Query(name)
-	if s == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > most {
-		return 0, fail.Field(name, "%q is not a number from 0 to %d", s, most)
-	}
-	return n, nil
 }
 
 // Providers lists the services with the types of resources they have, those of one provider where it is named.

@@ -7,19 +7,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 )
 
-// Number reads a number of the query from 0 to most; none when it is not there.
-func Number(x *Exchange, name string, none, most int) (int, error) {
-	s := x.Query(name)
-	if s == "" {
-		return none, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > most {
-		return 0, fail.Field(name, "%q is not a number from 0 to %d", s, most)
-	}
-	return n, nil
-}
-
 // number reads a number that some clients send as text.
 func number(v any, none int) int {
 	switch v := v.(type) {

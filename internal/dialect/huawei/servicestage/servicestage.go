@@ -9,8 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/awancloud/awan/internal/dialect/auth"
@@ -143,12 +143,12 @@ func tagsOf(c *call.Call, ls *[]label) {
 
 // answer writes a list, as much of it as limit and offset ask for.
 func answer[T any](x *exchange, name string, items []T) error {
-	q, total := x.R.URL.Query(), len(items)
-	offset, err := number(q.Get("offset"), "offset", 0)
+	total := len(items)
+	offset, err := x.Number("offset", 0, 0, math.MaxInt)
 	if err != nil {
 		return err
 	}
-	limit, err := number(q.Get("limit"), "limit", total)
+	limit, err := x.Number("limit", total, 0, math.MaxInt)
 	if err != nil {
 		return err
 	}
@@ -159,15 +159,4 @@ func answer[T any](x *exchange, name string, items []T) error {
 	}
 	wire.Write(x.W, http.StatusOK, map[string]any{name: items, "count": total})
 	return nil
-}
-
-func number(s, name string, none int) (int, error) {
-	if s == "" {
-		return none, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 {
-		return 0, fail.Field(name, "%q is not a number from 0", s)
-	}
-	return n, nil
 }

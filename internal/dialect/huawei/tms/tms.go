@@ -205,11 +205,11 @@ func quotas(x *wire.Exchange) error {
 
 func providers(x *wire.Exchange) error {
 	all := resources.Providers(x, x.Query("provider"))
-	offset, err := resources.Number(x, "offset")
+	offset, err := x.Number("offset", 0, 0, resources.Most)
 	if err != nil {
 		return err
 	}
-	limit, err := resources.Number(x, "limit")
+	limit, err := x.Number("limit", 0, 0, resources.Most)
 	if err != nil {
 		return err
 	}
@@ -220,11 +220,11 @@ func providers(x *wire.Exchange) error {
 
 // part reads limit and marker: a position.
 func part(x *wire.Exchange, n int) (from, to int, err error) {
-	at, err := resources.Number(x, "marker")
+	at, err := x.Number("marker", 0, 0, resources.Most)
 	if err != nil {
 		return 0, 0, err
 	}
-	limit, err := resources.Number(x, "limit")
+	limit, err := x.Number("limit", 0, 0, resources.Most)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -3,6 +3,7 @@ package cinder
 import (
 	"cmp"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -127,7 +128,7 @@ func listTypes(x *exchange) error {
 			return err
 		}
 	}
-	limit, err := rest.Number(q, "limit")
+	limit, err := x.Number("limit", 0, 0, math.MaxInt)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package glance
 
 import (
 	"cmp"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -208,7 +209,7 @@ func listImages(x *exchange) error {
 	}
 	limit := defaultPage
 	if q.Has("limit") {
-		if limit, err = rest.Number(q, "limit"); err != nil {
+		if limit, err = x.Number("limit", 0, 0, math.MaxInt); err != nil {
 			return err
 		}
 		limit = min(limit, rest.MaxRows)

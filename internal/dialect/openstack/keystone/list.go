@@ -3,8 +3,6 @@ package keystone
 import (
 	"cmp"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
@@ -17,7 +15,7 @@ import (
 // List answers with the rows of a domain that f and match let through, as far as the query's paging goes.
 func List[S, T any](x *wire.Exchange, t kind.Table[S, T], plural, domain string, f kind.Filter, match func(*kind.Row[S, T]) bool, view func(*kind.Row[S, T]) any) error {
 	f.Where = func(r kind.AnyRow) bool { return match(r.(*kind.Row[S, T])) }
-	p, err := pageOf(x.Queries())
+	p, err := pageOf(x)
 	if err != nil {
 		return err
 	}
@@ -53,22 +51,22 @@ type page struct {
 }
 
 // pageOf reads Keystone's limit and marker, or Huawei's page and per_page.
-func pageOf(q url.Values) (p page, err error) {
-	if p.limit, err = count(q, "limit"); err != nil {
+func pageOf(x *wire.Exchange) (p page, err error) {
+	if p.limit, err = x.Number("limit", 0, 0, wire.MaxRows); err != nil {
 		return p, err
 	}
-	if m := q.Get("marker"); m != "" {
+	if m := x.Query("marker"); m != "" {
 		row, ok := id.Parse(m)
 		if !ok {
 			return p, fail.Field("marker", "%q is not an id", m).Then("give the id of the last entry of the page before")
 		}
 		p.marker = row
 	}
-	number, err := count(q, "page")
+	number, err := x.Number("page", 0, 0, wire.MaxRows)
 	if err != nil {
 		return p, err
 	}
-	per, err := count(q, "per_page")
+	per, err := x.Number("per_page", 0, 0, wire.MaxRows)
 	if err != nil {
 		return p, err
 	}
@@ -80,21 +78,9 @@ func pageOf(q url.Values) (p page, err error) {
 }
 
 // Page reads which part of a list is asked for: from skip, up to limit counted from the first (0 = all).
-func Page(q url.Values) (skip, limit int, err error) {
-	p, err := pageOf(q)
+func Page(x *wire.Exchange) (skip, limit int, err error) {
+	p, err := pageOf(x)
 	return p.skip, p.limit, err
-}
-
-func count(q url.Values, name string) (int, error) {
-	s := q.Get(name)
-	if s == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > wire.MaxRows {
-		return 0, fail.Field(name, "%q is not a number from 0 to %d", s, wire.MaxRows)
-	}
-	return n, nil
 }
 
 // flag reads a boolean query parameter; Keystone takes its bare name as true.

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -222,7 +223,7 @@ func list(x *wire.Exchange, plural string, items []map[string]any) error {
 		i := slices.IndexFunc(out, func(v map[string]any) bool { return same(v["id"], m) })
 		out = out[i+1:]
 	}
-	limit, err := rest.Number(q, "limit")
+	limit, err := x.Number("limit", 0, 0, math.MaxInt)
 	if err != nil {
 		return err
 	}

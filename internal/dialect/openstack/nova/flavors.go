@@ -3,6 +3,7 @@ package nova
 import (
 	"cmp"
 	"hash/fnv"
+	"math"
 	"net/http"
 	"slices"
 
@@ -107,11 +108,11 @@ func (x *exchange) flavorView(f *flavorRow) map[string]any {
 
 func listFlavors(x *exchange, detail bool) error {
 	q := x.Queries()
-	disk, err := rest.Number(q, "minDisk")
+	disk, err := x.Number("minDisk", 0, 0, math.MaxInt)
 	if err != nil {
 		return err
 	}
-	ram, err := rest.Number(q, "minRam")
+	ram, err := x.Number("minRam", 0, 0, math.MaxInt)
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func listFlavors(x *exchange, detail bool) error {
 		}
 		rows = rows[at+1:]
 	}
-	limit, err := rest.Number(q, "limit")
+	limit, err := x.Number("limit", 0, 0, math.MaxInt)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -89,7 +90,7 @@ func listActions(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	limit, err := rest.Number(x.Queries(), "limit")
+	limit, err := x.Number("limit", 0, 0, math.MaxInt)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,9 @@ package rest
 
 import (
 	"cmp"
+	"math"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/wire"
@@ -29,14 +29,14 @@ type Query[S, T any] struct {
 
 // Part gives a page of a list and whether more follows.
 func Part[S, T any](x *Exchange, t kind.Table[S, T], q Query[S, T]) (rows []*kind.Row[S, T], more bool, err error) {
-	limit, err := Number(x.Queries(), "limit")
+	limit, err := x.Number("limit", 0, 0, math.MaxInt)
 	if err != nil {
 		return nil, false, err
 	}
 	if limit == 0 || limit > MaxRows {
 		limit = MaxRows
 	}
-	skip, err := Number(x.Queries(), "offset")
+	skip, err := x.Number("offset", 0, 0, math.MaxInt)
 	if err != nil {
 		return nil, false, err
 	}
@@ -195,19 +195,6 @@ func Next(x *Exchange, last string) string {
 	q := x.R.URL.Query()
 	q.Set("marker", last)
 	return x.R.URL.Path + "?" + q.Encode()
-}
-
-// Number reads a whole number of the query; 0 when it is not given.
-func Number(q url.Values, name string) (int, error) {
-	s := q.Get(name)
-	if s == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 {
-		return 0, fail.Field(name, "%q is not a whole number of 0 or more", s)
-	}
-	return n, nil
 }
 
 // Same compares a filter of the query with a value: not given, everything fits.

@@ -7,11 +7,12 @@ package token
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"net/url"
 	"slices"
 	"strings"
+
+	json "github.com/go-json-experiment/json/v1" // the same meaning as encoding/json, in half the time
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )

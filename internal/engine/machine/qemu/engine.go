@@ -20,11 +20,12 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/awancloud/awan/internal/engine/broadcast"
 	"github.com/awancloud/awan/internal/engine/cgroup"
+	"github.com/awancloud/awan/internal/engine/dirlock"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/machine"
@@ -55,7 +56,7 @@ type Engine struct {
 	mu       sync.Mutex
 	machines map[id.ID]*guest
 	taken    map[uint32]id.ID // user ids
-	events   *broadcast
+	events   broadcast.Broadcast[machine.Event]
 }
 
 var _ machine.Engine = (*Engine)(nil)
@@ -97,7 +98,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(o.Key))
 	e := &Engine{o: o, log: o.Logger, users: firstUser + h.Sum32()%maxCloudsHere*usersPerKey, machines: map[id.ID]*guest{},
-		taken: map[uint32]id.ID{}, events: newBroadcast()}
+		taken: map[uint32]id.ID{}}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if err := e.open(ctx); err != nil {
 		_ = e.Close()
@@ -121,7 +122,7 @@ func (e *Engine) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if e.lock, err = takeLock(e.o.Dir); err != nil {
+	if e.lock, err = dirlock.Take(e.o.Dir); err != nil {
 		return err
 	}
 	if e.probe, err = e.startProbe(); err != nil {
@@ -144,25 +145,6 @@ func findProgram() (string, error) {
 	return "", fail.New(fail.Unsupported, program+" is not installed").Then("install the package qemu-system-x86")
 }
 
-// takeLock makes this process the only one to use dir. It tries for a while: a killed process may still be on its way out.
-func takeLock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for end := time.Now().Add(3 * time.Second); ; {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
-			f.Close()
-			return nil, fail.New(fail.Conflict, "another process uses %s", dir).Then("stop it, or take another directory").Because(err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 // Close lets go. Machines run on.
 func (e *Engine) Close() error {
 	e.cancel()
@@ -172,7 +154,7 @@ func (e *Engine) Close() error {
 	}
 	e.mu.Unlock()
 	e.work.Wait()
-	e.events.close()
+	e.events.Close()
 	if e.lock != nil {
 		return e.lock.Close()
 	}

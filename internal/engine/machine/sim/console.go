@@ -159,13 +159,7 @@ func (e *Engine) Log(ctx context.Context, i id.ID, most int64) ([]byte, error) {
 	return b, e.after(ctx, c, nil)
 }
 
-// tell hands an event to whoever listens; e.mu is held.
+// tell hands an event to whoever listens.
 func (e *Engine) tell(i id.ID, kind, detail string) {
-	ev := machine.Event{Machine: i, At: time.Now(), Kind: kind, Detail: detail}
-	for c := range e.subs {
-		select {
-		case c <- ev:
-		default:
-		}
-	}
+	e.events.Send(machine.Event{Machine: i, At: time.Now(), Kind: kind, Detail: detail})
 }

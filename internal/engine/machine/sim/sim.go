@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/awancloud/awan/internal/engine/broadcast"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/machine"
@@ -51,7 +52,7 @@ type Engine struct {
 	machines map[id.ID]*guest
 	closed   bool
 	nextPid  int
-	subs     map[chan machine.Event]struct{}
+	events   broadcast.Broadcast[machine.Event]
 }
 
 var _ machine.Engine = (*Engine)(nil)
@@ -80,7 +81,7 @@ func New(o Options) *Engine {
 	if o.Stubborn == nil {
 		o.Stubborn = func(machine.Want) bool { return false }
 	}
-	return &Engine{o: o, machines: map[id.ID]*guest{}, nextPid: 1000, subs: map[chan machine.Event]struct{}{}}
+	return &Engine{o: o, machines: map[id.ID]*guest{}, nextPid: 1000}
 }
 
 func (e *Engine) before(ctx context.Context, c Call) error {
@@ -394,10 +395,7 @@ func (e *Engine) Close() error {
 	for _, g := range e.machines {
 		g.console.hangUp()
 	}
-	for c := range e.subs {
-		close(c)
-	}
-	e.subs = map[chan machine.Event]struct{}{}
+	e.events.Close()
 	return nil
 }
 

@@ -229,7 +229,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		}
 	}
 	shims := func() string {
-		return run(t, "sh", "-c", "ps ax -o pid,ppid,etimes,args | grep '"+o.Dir+"/bin/containerd-shim' | grep -v grep || true")
+		return run(t, "sh", "-c", "ps ax -o pid,ppid,etimes,args | grep '"+o.Dir+"/bin/containerd-shim' | grep -v grep | grep -ve '-id --' || true")
 	}
 	first := shims()
 	waitFor(t, "4 shims for 4 instances, not "+first, func() bool { return strings.Count(shims(), "\n") == 3 })

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/awancloud/awan/internal/engine/cgroup"
+	"github.com/awancloud/awan/internal/engine/dirlock"
 	"github.com/awancloud/awan/internal/engine/workload/containerd/network"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -64,7 +65,7 @@ func Purge(ctx context.Context, dir, key string) error {
 		return err
 	}
 	if _, err := os.Stat(dir); err == nil {
-		lock, err := takeLock(dir)
+		lock, err := dirlock.Take(dir)
 		if err != nil {
 			return err
 		}

@@ -19,11 +19,12 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/awancloud/awan/internal/engine/broadcast"
 	"github.com/awancloud/awan/internal/engine/cgroup"
+	"github.com/awancloud/awan/internal/engine/dirlock"
 	"github.com/awancloud/awan/internal/engine/workload/containerd/network"
 	"github.com/awancloud/awan/internal/engine/workload/containerd/shim"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -67,7 +68,9 @@ type Engine struct {
 	hosts     hosts
 	names     map[string]map[string]netip.Addr // tenant → name → address
 	used      map[netip.Addr]id.ID
-	events    *broadcast
+	spare     *spare // a shim that was started ahead; may be nil
+	sparing   bool   // it is being started
+	events    broadcast.Broadcast[workload.Event]
 }
 
 // paths are the engine's places. Below run everything is gone after a reboot, as it should be.
@@ -123,7 +126,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{o: o, log: o.Logger, paths: paths{dir: o.Dir, run: "/run/awan-" + o.Key}, instances: map[id.ID]*instance{},
-		used: map[netip.Addr]id.ID{}, users: map[uint32]*os.File{}, names: map[string]map[string]netip.Addr{}, events: newBroadcast()}
+		used: map[netip.Addr]id.ID{}, users: map[uint32]*os.File{}, names: map[string]map[string]netip.Addr{}}
 	e.ctx, e.cancel = context.WithCancel(inNamespace(context.Background()))
 	if err := e.open(inNamespace(ctx)); err != nil {
 		_ = e.Close()
@@ -172,6 +175,9 @@ func (e *Engine) open(ctx context.Context) (err error) {
 	e.work.Add(2)
 	go e.watchOOM()
 	go e.collectImages()
+	if len(e.instances) > 0 {
+		e.keepSpare()
+	}
 	return nil
 }
 
@@ -181,7 +187,7 @@ func (e *Engine) directories() error {
 	if err := os.MkdirAll(e.paths.dir, 0o711); err != nil {
 		return err
 	}
-	lock, err := takeLock(e.paths.dir)
+	lock, err := dirlock.Take(e.paths.dir)
 	if err != nil {
 		return err
 	}
@@ -222,26 +228,6 @@ func (e *Engine) directories() error {
 	return nil
 }
 
-// takeLock makes this process the only one to use dir. It tries for a while: a killed process is followed for a moment by
-// children that it was just starting, which hold its files until they become shims.
-func takeLock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for end := time.Now().Add(3 * time.Second); ; {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
-			f.Close()
-			return nil, fail.New(fail.Conflict, "another process uses %s", dir).Then("stop it, or take another directory").Because(err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 // Close lets go. Containers, their shims, addresses and rules stay.
 func (e *Engine) Close() error {
 	e.cancel()
@@ -251,7 +237,10 @@ func (e *Engine) Close() error {
 	}
 	e.mu.Unlock()
 	e.work.Wait()
-	e.events.close()
+	if e.spare != nil {
+		_ = e.spare.orders.Close()
+	}
+	e.events.Close()
 	for _, f := range e.users {
 		f.Close()
 	}

@@ -3,6 +3,7 @@ package containerd_test
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,6 +61,64 @@ func TestShimDies(t *testing.T) {
 	waitFor(t, "its container to end", func() bool { return !alive(strconv.Itoa(s.Pid)) })
 	if s, err := e.Ensure(ctx, i, w); err != nil || s.Phase != workload.PhaseRunning || s.Restarts != 1 {
 		t.Fatalf("%+v, %v", s, err)
+	}
+}
+
+// A shim is started ahead of the next container, becomes its own, may be killed while it waits, and ends with the engine.
+func TestSpareShim(t *testing.T) {
+	o, ref := options(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	e, err := containerd.Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = e.Close()
+		if err := containerd.Purge(context.Background(), o.Dir, o.Key); err != nil {
+			t.Error(err)
+		}
+		leftovers(t, o)
+	})
+	w := workload.Want{Image: ref, Command: []string{"sleep", "600"}, Network: workload.Network{Tenant: "t"}}
+	shims := func(id string) []string {
+		return strings.Fields(run(t, "sh", "-c", "ps ax -o pid,args | grep '"+o.Dir+"/bin/containerd-shim' | grep -v grep | grep -e '-id "+id+"' | awk '{print $1}' || true"))
+	}
+	waiting := func() (pid string) {
+		t.Helper()
+		waitFor(t, "a shim that waits", func() bool {
+			all := shims("--")
+			if len(all) == 1 {
+				pid = all[0]
+			}
+			return len(all) == 1
+		})
+		return pid
+	}
+	start := func() id.ID {
+		t.Helper()
+		i := id.New()
+		if s, err := e.Ensure(ctx, i, w); err != nil || s.Phase != workload.PhaseRunning {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		return i
+	}
+	start()
+	spare := waiting()
+	if i := start(); !slices.Equal(shims(string(i)), []string{spare}) {
+		t.Errorf("the shim is %v, not the one that waited, %s", shims(string(i)), spare)
+	}
+	killed := waiting()
+	run(t, "kill", "-9", killed)
+	waitFor(t, "its end", func() bool { return !alive(killed) })
+	start()
+	spare = waiting()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the end of the shim that waits", func() bool { return !alive(spare) })
+	if left := shims(""); len(left) != 3 {
+		t.Errorf("3 containers run, with the shims %v", left)
 	}
 }
 

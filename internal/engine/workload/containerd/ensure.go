@@ -55,8 +55,9 @@ func (e *Engine) Ensure(ctx context.Context, i id.ID, want workload.Want) (workl
 	if err := e.start(ctx, in, want, img); err != nil {
 		return workload.Seen{}, startError(want, err)
 	}
+	e.keepSpare()
 	rec, t, _, _ = in.snapshot()
-	e.events.send(workload.Event{Instance: i, At: rec.Started, Type: workload.EventStarted})
+	e.events.Send(workload.Event{Instance: i, At: rec.Started, Type: workload.EventStarted})
 	return e.seen(&rec, t), nil
 }
 

@@ -55,7 +55,7 @@ func (e *Engine) await(in *instance, t *task, done chan struct{}) {
 	told := in.oom
 	in.mu.Unlock()
 	if kills > told {
-		e.events.send(workload.Event{Instance: in.id, At: x.At, Type: workload.EventOOM})
+		e.events.Send(workload.Event{Instance: in.id, At: x.At, Type: workload.EventOOM})
 	}
 	e.discard(in.id, t)
 	in.mu.Lock()
@@ -63,7 +63,7 @@ func (e *Engine) await(in *instance, t *task, done chan struct{}) {
 		in.task = nil
 	}
 	in.mu.Unlock()
-	e.events.send(workload.Event{Instance: in.id, At: x.At, Type: workload.EventExited, Exit: &x})
+	e.events.Send(workload.Event{Instance: in.id, At: x.At, Type: workload.EventExited, Exit: &x})
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }

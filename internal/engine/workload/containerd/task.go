@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
@@ -94,8 +93,8 @@ func (e *Engine) launch(ctx context.Context, i id.ID, s *oci.Spec, owner uint32)
 
 func (e *Engine) runcRoot() string { return filepath.Join(e.paths.run, "runc") }
 
-// startShim starts a shim process that listens on the instance's socket. The socket is there before the process is, so a
-// crash in between leaves something that the next Open sees.
+// startShim makes a waiting shim the instance's: it listens on the instance's socket, which is there before it is told, so
+// that a crash in between leaves something that the next Open sees.
 func (e *Engine) startShim(i id.ID, bundle string) (*task, error) {
 	path := e.paths.socket(i)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -112,29 +111,28 @@ func (e *Engine) startShim(i id.ID, bundle string) (*task, error) {
 		return nil, err
 	}
 	defer f.Close()
-	diary, err := os.OpenFile(filepath.Join(e.paths.run, "shims.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	order := shim.Order{ID: string(i), Bundle: bundle}
+	s, err := e.takeShim()
 	if err != nil {
 		return nil, err
 	}
-	defer diary.Close()
-
-	cmd := exec.Command(e.shim, "-id", string(i))
-	cmd.Dir, cmd.Stderr, cmd.ExtraFiles = bundle, diary, []*os.File{f}
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=2", "GOGC=25"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return nil, err
+	if err = order.Send(s.orders, f); err != nil { // it may have been killed while it waited
+		_ = s.orders.Close()
+		if s, err = e.newShim(); err != nil {
+			return nil, err
+		}
+		err = order.Send(s.orders, f)
 	}
-	go func() { _ = cmd.Wait() }() // ends with the shim or with us, whichever is first
-	if err := e.cg.Join("shims", cmd.Process.Pid); err != nil {
-		e.log.Warn("a shim stays in the cloud's own control group", "err", err)
+	_ = s.orders.Close()
+	if err != nil {
+		return nil, err
 	}
 	t, err := connect(i, path)
 	if err != nil {
-		_ = cmd.Process.Kill()
+		_ = unix.Kill(s.pid, unix.SIGKILL)
 		return nil, err
 	}
-	t.shim = cmd.Process.Pid
+	t.shim = s.pid
 	return t, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/awancloud/awan/internal/engine/broadcast"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/service/workload"
@@ -58,7 +59,7 @@ type Engine struct {
 	nextPid   int
 	nextHost  uint32
 	names     map[string]map[string]netip.Addr
-	subs      map[chan workload.Event]struct{}
+	events    broadcast.Broadcast[workload.Event]
 	work      sync.WaitGroup
 }
 
@@ -86,7 +87,7 @@ type exit struct {
 
 // New makes an empty engine.
 func New(o Options) *Engine {
-	return &Engine{o: o, instances: map[id.ID]*instance{}, names: map[string]map[string]netip.Addr{}, nextPid: 1000, subs: map[chan workload.Event]struct{}{}}
+	return &Engine{o: o, instances: map[id.ID]*instance{}, names: map[string]map[string]netip.Addr{}, nextPid: 1000}
 }
 
 func (e *Engine) before(ctx context.Context, c Call) error {
@@ -216,7 +217,7 @@ func (e *Engine) start(in *instance, want workload.Want, hash string, again bool
 		e.mu.Unlock()
 		return err
 	}
-	e.tell(workload.Event{Instance: in.id, At: s.Started, Type: workload.EventStarted})
+	e.events.Send(workload.Event{Instance: in.id, At: s.Started, Type: workload.EventStarted})
 	steps := program(want)
 	if e.o.Program != nil {
 		steps = e.o.Program(want)
@@ -259,9 +260,9 @@ func (e *Engine) run(in *instance, want workload.Want, steps []Step, kill chan e
 		_ = srv.Close()
 	}
 	if x.oom {
-		e.tell(workload.Event{Instance: in.id, At: now, Type: workload.EventOOM})
+		e.events.Send(workload.Event{Instance: in.id, At: now, Type: workload.EventOOM})
 	}
-	e.tell(workload.Event{Instance: in.id, At: now, Type: workload.EventExited, Exit: &out})
+	e.events.Send(workload.Event{Instance: in.id, At: now, Type: workload.EventExited, Exit: &out})
 	close(done)
 }
 
@@ -431,10 +432,7 @@ func (e *Engine) Close() error {
 	for _, in := range e.instances {
 		all = append(all, in)
 	}
-	for c := range e.subs {
-		close(c)
-	}
-	e.subs = map[chan workload.Event]struct{}{}
+	e.events.Close()
 	e.mu.Unlock()
 	for _, in := range all {
 		e.end(in, exit{code: 137, reason: "the simulation ended"})

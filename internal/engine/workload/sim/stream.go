@@ -101,45 +101,7 @@ func (e *Engine) follow(ctx context.Context, in *instance, at int, grown chan st
 	<-ctx.Done()
 }
 
-// Events implements workload.Engine. Listening begins with the call.
+// Events implements workload.Engine.
 func (e *Engine) Events(ctx context.Context) iter.Seq2[workload.Event, error] {
-	c := make(chan workload.Event, 256)
-	e.mu.Lock()
-	if e.closed {
-		close(c)
-	} else {
-		e.subs[c] = struct{}{}
-	}
-	e.mu.Unlock()
-	drop := func() {
-		e.mu.Lock()
-		delete(e.subs, c)
-		e.mu.Unlock()
-	}
-	stop := context.AfterFunc(ctx, drop)
-	return func(yield func(workload.Event, error) bool) {
-		defer stop()
-		defer drop()
-		for {
-			select {
-			case ev, ok := <-c:
-				if !ok || !yield(ev, nil) {
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-func (e *Engine) tell(ev workload.Event) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for c := range e.subs {
-		select {
-		case c <- ev:
-		default:
-		}
-	}
+	return e.events.Listen(ctx)
 }

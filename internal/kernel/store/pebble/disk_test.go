@@ -130,7 +130,7 @@ func TestFullDisk(t *testing.T) {
 		_, err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("k", []byte("v")) })
 		return err
 	}
-	for _, free := range []uint64{1 << 30, 9 << 20, 11 << 20, 0} {
+	for _, free := range []uint64{100 << 20, 9 << 20, 11 << 20, 0} {
 		disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: free, TotalBytes: 1 << 40})
 		if err := write(); (err != nil) != (free < 10<<20) || (err != nil && !fail.Is(err, fail.NoSpace)) {
 			t.Errorf("with %d bytes free Update gives %v", free, err)

@@ -16,6 +16,8 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -50,6 +52,8 @@ type Store struct {
 	applies chan *commit  // at most one, whose Update has handed its token over
 	pending chan *commit  // applied, in order
 	ended   chan struct{} // closed when publish, the last goroutine, has ended
+
+	roomUntil atomic.Int64 // until when the disk is known to have ample room
 
 	hot     hot
 	mu      sync.Mutex
@@ -299,10 +303,22 @@ func (s *Store) apply(batch *pebble.Batch) (err error) {
 	return s.fuse.failure()
 }
 
+// ample is so much room, beside the reserve, that nobody fills it within roomy.
+const (
+	ample = 256 << 20
+	roomy = 10 * time.Millisecond
+)
+
 // room refuses writes while there is still space for the library to tidy up in.
 func (s *Store) room() error {
+	if time.Now().UnixNano() < s.roomUntil.Load() {
+		return nil
+	}
 	usage, err := s.fs.GetDiskUsage(s.dir)
 	if err != nil || usage.AvailBytes >= s.opts.ReserveBytes {
+		if err == nil && usage.AvailBytes >= s.opts.ReserveBytes+ample {
+			s.roomUntil.Store(time.Now().Add(roomy).UnixNano())
+		}
 		return nil // a file system that cannot say is taken to have room; a write that fails is seen anyway
 	}
 	return fail.New(fail.NoSpace, "the disk of the state store has %d MiB left, and it keeps %d MiB for itself",

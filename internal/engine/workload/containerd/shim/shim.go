@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -31,14 +31,15 @@ const (
 	Name = "containerd-shim-runc-v2"
 	// Namespace is containerd's namespace for everything of one cloud; each cloud has its own directories.
 	Namespace = "awan"
-	// listenerFD is where the engine leaves the listening socket.
-	listenerFD = 3
+	// orderFD is where the engine leaves the socket by which the order comes.
+	orderFD = 3
 )
 
 // Is tells whether args are those of a shim: a program must ask this before anything else in main.
 func Is(args []string) bool { return len(args) > 0 && filepath.Base(args[0]) == Name }
 
-// Main serves one container's task service on the inherited socket until it is told to shut down. It does not return.
+// Main waits to be told which container it is the shim of, and serves that one's task service until it is told to shut
+// down. It does not return.
 func Main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
@@ -66,13 +67,6 @@ func run() error {
 		}
 	}()
 
-	f := os.NewFile(listenerFD, "listener")
-	l, err := net.FileListener(f)
-	if err != nil {
-		return fmt.Errorf("no listening socket: %w", err)
-	}
-	f.Close()
-
 	ctx := namespaces.WithNamespace(context.Background(), Namespace)
 	ctx, down := shutdown.WithShutdown(ctx)
 	inner, err := task.NewTaskService(ctx, discard{}, down)
@@ -87,6 +81,14 @@ func run() error {
 	}
 	svc := newService(inner)
 	taskapi.RegisterTTRPCTaskService(server, svc)
+	// All above is done ahead of the order: it is most of what a shim's start takes.
+	l, err := await()
+	if errors.Is(err, io.EOF) {
+		return nil // the cloud ended, and needs no other shim
+	}
+	if err != nil {
+		return err
+	}
 	go trim(down.Done())
 
 	served := make(chan error, 1)
