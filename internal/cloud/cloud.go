@@ -75,7 +75,8 @@ type Options struct {
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
 	WebhookAllow []netip.Prefix
-	// PublicIPs are the ranges that public addresses are taken from; none: network.DefaultPublic.
+	// PublicIPs are the ranges that public addresses are taken from; none: a range like network.DefaultPublic that no
+	// other cloud of the machine has.
 	PublicIPs []network.Pool
 	// PasswordOnAPIs lets new accounts begin without asking for a second factor on the APIs.
 	PasswordOnAPIs bool

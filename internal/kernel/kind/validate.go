@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -254,7 +255,8 @@ func checkString(s, path string, f Field) error {
 				return nil
 			}
 		}
-		return fail.Field(path, "%q is not one of %s", s, strings.Join(f.Enum, ", "))
+		named := slices.DeleteFunc(slices.Clone(f.Enum), func(e string) bool { return e == "" })
+		return fail.Field(path, "%q is not one of %s", s, strings.Join(named, ", "))
 	}
 	if f.Pattern != "" && !compiled(f.Pattern).MatchString(s) {
 		return fail.Field(path, "%q does not match %s", s, f.Pattern)

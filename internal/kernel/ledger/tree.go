@@ -2,13 +2,14 @@ package ledger
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	json "github.com/go-json-experiment/json/v1" // the same meaning as encoding/json, in half the time
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -21,16 +22,14 @@ import (
 // entry is marked as waiting in the transaction that writes it, and becomes a leaf a second later. One that began a job is a
 // leaf when it begins, which is kept whole, and another when it has ended.
 //
-// Keys: auditwait/<domain>/<entry>; auditleaf/<domain>/<number>; auditplace/<domain>/<entry> has the number of its newest
-// leaf; audithash/<domain>/<index> are the tree's hashes as package tlog numbers them; audithead/<domain> is the newest
-// signed checkpoint.
+// Keys: auditwait/<domain>/<entry>; auditleaf/<domain>/<number>; audithash/<domain>/<tile> are the tree's hashes as package
+// tlog numbers them, tileSize of them in each; audithead/<domain> is the newest signed checkpoint.
 const (
-	waitPrefix  = "auditwait/"
-	leafPrefix  = "auditleaf/"
-	placePrefix = "auditplace/"
-	hashPrefix  = "audithash/"
-	headPrefix  = "audithead/"
-	adoptedKey  = "auditadopted" // entries of earlier versions are marked as waiting
+	waitPrefix = "auditwait/"
+	leafPrefix = "auditleaf/"
+	hashPrefix = "audithash/"
+	headPrefix = "audithead/"
+	adoptedKey = "auditadopted" // how far entries of earlier versions are marked as waiting
 )
 
 // Leaf is one record of the tree.
@@ -65,26 +64,85 @@ func numbered(prefix string, domain id.ID, n int64) string {
 	return prefix + folder(domain) + "/" + fmt.Sprintf("%016x", n)
 }
 
-func placeKey(prefix string, domain, entry id.ID) string {
-	return prefix + folder(domain) + "/" + string(entry)
+func waitKey(domain, entry id.ID) string { return waitPrefix + folder(domain) + "/" + string(entry) }
+
+// tileSize is how many hashes are stored together.
+const tileSize = 64
+
+// tree is a domain's tree while it is read or appended to.
+type tree struct {
+	tx     store.Tx
+	domain id.ID
+	size   int64
+	tiles  map[int64][]byte // those that were looked at
+	grown  map[int64]bool   // those that are to be stored
 }
 
-// hashes reads a tree's hashes.
-func hashes(tx store.Tx, domain id.ID) tlog.HashReader {
-	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		out := make([]tlog.Hash, len(indexes))
-		for i, n := range indexes {
-			b, ok, err := tx.Get(numbered(hashPrefix, domain, n))
-			if err != nil {
-				return nil, err
-			}
-			if !ok || len(b) != tlog.HashSize {
-				return nil, fail.New(fail.Internal, "hash %d of the audit log is missing", n)
-			}
-			copy(out[i][:], b)
+func newTree(tx store.Tx, domain id.ID, size int64) *tree {
+	return &tree{tx: tx, domain: domain, size: size, tiles: map[int64][]byte{}, grown: map[int64]bool{}}
+}
+
+func (t *tree) tile(n int64) ([]byte, error) {
+	b, ok := t.tiles[n]
+	if !ok {
+		var err error
+		if b, _, err = t.tx.Get(numbered(hashPrefix, t.domain, n)); err != nil {
+			return nil, err
 		}
-		return out, nil
-	})
+		b = slices.Grow(b, max(0, tileSize*tlog.HashSize-len(b)))
+		t.tiles[n] = b
+	}
+	return b, nil
+}
+
+// ReadHashes implements tlog.HashReader.
+func (t *tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, n := range indexes {
+		b, err := t.tile(n / tileSize)
+		if err != nil {
+			return nil, err
+		}
+		at := n % tileSize * tlog.HashSize
+		if int64(len(b)) < at+tlog.HashSize {
+			return nil, fail.New(fail.Internal, "hash %d of the audit log is missing", n)
+		}
+		copy(out[i][:], b[at:])
+	}
+	return out, nil
+}
+
+// add appends a record and gives its hash.
+func (t *tree) add(record []byte) (tlog.Hash, error) {
+	stored, err := tlog.StoredHashes(t.size, record, t)
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	first := tlog.StoredHashIndex(0, t.size)
+	for i, h := range stored {
+		n := (first + int64(i)) / tileSize
+		b, err := t.tile(n)
+		if err != nil {
+			return tlog.Hash{}, err
+		}
+		at := (first + int64(i)) % tileSize * tlog.HashSize
+		if int64(len(b)) < at {
+			return tlog.Hash{}, fail.New(fail.Internal, "hashes before %d of the audit log are missing", first)
+		}
+		t.tiles[n], t.grown[n] = append(b[:at], h[:]...), true
+	}
+	t.size++
+	return stored[0], nil
+}
+
+// store writes what was appended.
+func (t *tree) store() error {
+	for n := range t.grown {
+		if err := t.tx.Put(numbered(hashPrefix, t.domain, n), t.tiles[n]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Head gives the newest checkpoint of a domain; the zero value when there is none.
@@ -116,7 +174,7 @@ func ParseCheckpoint(text string) (c Checkpoint, err error) {
 	return c, nil
 }
 
-// Seal makes leaves of entries that wait, of about a megabyte at a time, and signs the new checkpoints. more: others wait.
+// Seal makes leaves of entries that wait, some at a time, and signs the new checkpoints. more: others wait.
 func Seal(ctx context.Context, s store.Store, signer note.Signer, now time.Time) (more bool, err error) {
 	err = s.View(ctx, func(tx store.Tx) error {
 		for range tx.Scan(waitPrefix, "") {
@@ -130,10 +188,10 @@ func Seal(ctx context.Context, s store.Store, signer note.Signer, now time.Time)
 	}
 	_, err = s.Update(ctx, func(tx store.Tx) error {
 		more = false
-		trees := map[id.ID]int64{} // sizes
+		trees := map[id.ID]*tree{}
 		size := 0
 		for key := range tx.Scan(waitPrefix, "") {
-			if size > 1<<20 {
+			if size > sealedAtOnce {
 				more = true
 				break
 			}
@@ -147,8 +205,8 @@ func Seal(ctx context.Context, s store.Store, signer note.Signer, now time.Time)
 		if err := tx.ScanErr(); err != nil {
 			return err
 		}
-		for domain, n := range trees {
-			if err := sign(tx, signer, domain, n, now); err != nil {
+		for _, t := range trees {
+			if err := errors.Join(t.store(), sign(t, signer, now)); err != nil {
 				return err
 			}
 		}
@@ -157,33 +215,39 @@ func Seal(ctx context.Context, s store.Store, signer note.Signer, now time.Time)
 	return more, err
 }
 
+// sealedAtOnce is about how many bytes of records one transaction seals: others that write wait for it.
+const sealedAtOnce = 256 << 10
+
 // sealOne appends one entry to its tree, and tells about how much was written.
-func sealOne(tx store.Tx, trees map[id.ID]int64, domain, entry id.ID) (int, error) {
-	if err := tx.Delete(placeKey(waitPrefix, domain, entry)); err != nil {
+func sealOne(tx store.Tx, trees map[id.ID]*tree, domain, entry id.ID) (int, error) {
+	if err := tx.Delete(waitKey(domain, entry)); err != nil {
 		return 0, err
 	}
-	e, raw, err := read(tx, auditKey(domain, entry))
-	if err != nil || raw == nil {
+	raw, ok, err := tx.Get(auditKey(domain, entry))
+	if err != nil || !ok {
 		return 0, err
 	}
-	n, ok := trees[domain]
-	if !ok {
+	var e struct {
+		Outcome Outcome `json:"outcome"`
+	}
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return 0, fail.Wrap(err, fail.Internal, "an audit entry cannot be read")
+	}
+	t := trees[domain]
+	if t == nil {
 		head, err := Head(tx, domain)
 		if err != nil {
 			return 0, err
 		}
-		n = head.Size
+		t = newTree(tx, domain, head.Size)
+		trees[domain] = t
 	}
-	stored, err := tlog.StoredHashes(n, raw, hashes(tx, domain))
+	n := t.size
+	h, err := t.add(raw)
 	if err != nil {
 		return 0, err
 	}
-	for i, h := range stored {
-		if err := tx.Put(numbered(hashPrefix, domain, tlog.StoredHashIndex(0, n)+int64(i)), h[:]); err != nil {
-			return 0, err
-		}
-	}
-	leaf := storedLeaf{Entry: entry, Hash: base64.StdEncoding.EncodeToString(stored[0][:])}
+	leaf := storedLeaf{Entry: entry, Hash: h.String()}
 	if e.Outcome == Begun {
 		leaf.Record = string(raw)
 	}
@@ -191,46 +255,54 @@ func sealOne(tx store.Tx, trees map[id.ID]int64, domain, entry id.ID) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	if err := tx.Put(numbered(leafPrefix, domain, n), b); err != nil {
-		return 0, err
-	}
-	trees[domain] = n + 1
-	return len(raw) + 4*len(b), tx.Put(placeKey(placePrefix, domain, entry), strconv.AppendInt(nil, n, 10))
+	return len(raw) + len(b), tx.Put(numbered(leafPrefix, domain, n), b)
 }
 
-func sign(tx store.Tx, signer note.Signer, domain id.ID, n int64, now time.Time) error {
-	root, err := tlog.TreeHash(n, hashes(tx, domain))
+func sign(t *tree, signer note.Signer, now time.Time) error {
+	root, err := tlog.TreeHash(t.size, t)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s/%s\n%d\n%s\n%s\n", signer.Name(), folder(domain), n, root, now.UTC().Format(time.RFC3339))
+	text := fmt.Sprintf("%s/%s\n%d\n%s\n%s\n", signer.Name(), folder(t.domain), t.size, root, now.UTC().Format(time.RFC3339))
 	signed, err := note.Sign(&note.Note{Text: text}, signer)
 	if err != nil {
 		return err
 	}
-	return tx.Put(headPrefix+folder(domain), signed)
+	return t.tx.Put(headPrefix+folder(t.domain), signed)
+}
+
+// adoption is how far Adopt came.
+type adoption struct {
+	After  string `json:"after,omitempty"` // key of the last entry that was looked at
+	Before id.ID  `json:"before"`          // entries from this one on are this version's
+	Done   bool   `json:"done,omitempty"`
 }
 
 // Adopt marks the entries that a version before this one wrote, once.
 func Adopt(ctx context.Context, s store.Store) error {
-	for after, done := "", false; !done; {
+	for a := (adoption{}); !a.Done; {
 		_, err := s.Update(ctx, func(tx store.Tx) error {
-			if _, ok, err := tx.Get(adoptedKey); err != nil || ok {
-				done = true
+			a = adoption{Before: id.New()}
+			if b, ok, err := tx.Get(adoptedKey); err != nil {
 				return err
+			} else if ok {
+				if err := json.Unmarshal(b, &a); err != nil {
+					return fail.Wrap(err, fail.Internal, "how far the audit log was taken up cannot be read")
+				}
 			}
-			done = true
-			n, last := 0, after
-			for key := range tx.Scan(auditPrefix, after) {
+			if a.Done {
+				return nil
+			}
+			a.Done = true
+			n := 0
+			for key := range tx.Scan(auditPrefix, a.After) {
 				if n++; n > 1000 {
-					done = false
+					a.Done = false
 					break
 				}
-				last = key
+				a.After = key
 				domain, entry, _ := strings.Cut(key[len(auditPrefix):], "/")
-				if _, ok, err := tx.Get(placeKey(placePrefix, id.ID(domain), id.ID(entry))); err != nil {
-					return err
-				} else if ok {
+				if id.ID(entry) >= a.Before {
 					continue
 				}
 				if err := wait(tx, id.ID(domain), id.ID(entry)); err != nil {
@@ -240,10 +312,11 @@ func Adopt(ctx context.Context, s store.Store) error {
 			if err := tx.ScanErr(); err != nil {
 				return err
 			}
-			if after = last; done {
-				return tx.Put(adoptedKey, []byte("1"))
+			b, err := json.Marshal(a)
+			if err != nil {
+				return err
 			}
-			return nil
+			return tx.Put(adoptedKey, b)
 		})
 		if err != nil {
 			return err
@@ -252,9 +325,7 @@ func Adopt(ctx context.Context, s store.Store) error {
 	return nil
 }
 
-func wait(tx store.Tx, domain, entry id.ID) error {
-	return tx.Put(placeKey(waitPrefix, domain, entry), []byte("1"))
-}
+func wait(tx store.Tx, domain, entry id.ID) error { return tx.Put(waitKey(domain, entry), []byte("1")) }
 
 // Waiting counts the entries of a domain that are no leaves yet.
 func Waiting(tx store.Tx, domain id.ID) (n int, err error) {

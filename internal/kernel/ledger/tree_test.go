@@ -158,7 +158,7 @@ func TestLogTellsWhatWasDoneToIt(t *testing.T) {
 			return tx.Delete(auditKey("d", e.ID))
 		}, want: "leaf 1 is missing"},
 		"the whole log begun again": {do: func(l *sealedLog, tx store.Tx, e Entry) error {
-			for _, prefix := range []string{leafPrefix, hashPrefix, headPrefix, placePrefix} {
+			for _, prefix := range []string{leafPrefix, hashPrefix, headPrefix} {
 				for k := range tx.Scan(prefix, "") {
 					if err := tx.Delete(k); err != nil {
 						return err
@@ -176,7 +176,7 @@ func TestLogTellsWhatWasDoneToIt(t *testing.T) {
 			return tx.Delete(numbered(leafPrefix, "d", 3))
 		}, kept: true, want: "shorter than the checkpoint that was kept"},
 		"signed by another": {do: func(l *sealedLog, tx store.Tx, e Entry) error {
-			return sign(tx, newLog(l.T).signer, "d", 4, time.Now())
+			return sign(newTree(tx, "d", 4), newLog(l.T).signer, time.Now())
 		}, want: "not signed with this key"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -41,6 +41,7 @@ type Verifier struct {
 	hashes   []tlog.Hash
 	began    map[id.ID]Entry // entries whose end has not come yet
 	ended    map[id.ID]bool
+	sealed   map[id.ID]bool // all that have a leaf
 	problems []Problem
 }
 
@@ -56,13 +57,14 @@ func (v *Verifier) bad(l Leaf, at time.Time, format string, args ...any) {
 // Add takes the next leaf.
 func (v *Verifier) Add(l Leaf) {
 	if v.began == nil {
-		v.began, v.ended = map[id.ID]Entry{}, map[id.ID]bool{}
+		v.began, v.ended, v.sealed = map[id.ID]Entry{}, map[id.ID]bool{}, map[id.ID]bool{}
 	}
 	at, _ := l.Entry.Time()
 	if l.Index != v.n {
 		v.bad(l, at, "leaf %d is missing before it", v.n)
 	}
 	v.n = l.Index + 1
+	v.sealed[l.Entry] = true
 	h, err := tlog.ParseHash(l.Hash)
 	if err != nil {
 		v.bad(l, at, "its hash cannot be read")
@@ -184,15 +186,14 @@ func Verify(tx store.Tx, domain id.ID, key string, kept *Checkpoint) (Report, er
 	prefix := auditPrefix + folder(domain) + "/"
 	for k := range tx.Scan(prefix, "") {
 		entry := id.ID(strings.TrimPrefix(k, prefix))
-		_, sealed, err := tx.Get(placeKey(placePrefix, domain, entry))
+		if v.sealed[entry] {
+			continue
+		}
+		_, waits, err := tx.Get(waitKey(domain, entry))
 		if err != nil {
 			return Report{}, err
 		}
-		_, waits, err := tx.Get(placeKey(waitPrefix, domain, entry))
-		if err != nil {
-			return Report{}, err
-		}
-		if !sealed && !waits {
+		if !waits {
 			at, _ := entry.Time()
 			v.bad(Leaf{Index: -1, Entry: entry}, at, "the entry was put there past the cloud: it never was sealed")
 		}
