@@ -91,7 +91,7 @@ func (d *Door) create(ctx context.Context, c *Call) (Reply, error) {
 		row := c.Kind.Clone(base)
 		m := row.M()
 		now := d.now()
-		m.ID, m.Kind, m.Domain, m.Project = id.New(), c.Kind.FullName(), s.domain, s.project
+		m.ID, m.Kind, m.Domain, m.Project = c.Kind.NewID(), c.Kind.FullName(), s.domain, s.project
 		m.EnterpriseProject = s.enterprise
 		m.State, m.Generation, m.Created, m.Updated, m.CreatedBy = kind.Creating, 1, now, now, c.Principal.UserName
 		if c.Kind.Scope == kind.InCloud {

@@ -46,6 +46,14 @@ func New() ID {
 	return ID(hex.EncodeToString(b[:]))
 }
 
+// Random makes an id of UUID version 4: for what clients know that take no other.
+func Random() ID {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it does not fail
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return ID(hex.EncodeToString(b[:]))
+}
+
 // At gives the smallest id that could be made at t, for scans by time.
 func At(t time.Time) ID { return ID(fmt.Sprintf("%012x%020d", max(t.UnixMilli(), 0), 0)) }
 

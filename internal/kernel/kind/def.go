@@ -51,6 +51,7 @@ type Desc struct {
 	ReadOnly  bool            `json:"read_only,omitempty"`
 	NoRename  bool            `json:"no_rename,omitempty"`
 	AnyName   bool            `json:"any_name,omitempty"`
+	RandomID  bool            `json:"-"`
 	NamePat   string          `json:"name_pattern"`
 	NameLike  string          `json:"name_like,omitempty"`
 	NameRule  string          `json:"-"`
@@ -111,7 +112,7 @@ func (k Kind[S, T]) Def() *Def {
 		return r.(*Row[S, T])
 	}
 	d := &Def{Desc: Desc{Service: k.Service, Name: k.Name, Plural: k.Plural, Doc: k.Doc, Scope: k.Scope, ReadOnly: k.ReadOnly,
-		NoRename: k.NoRename, AnyName: k.AnyName, NamePat: k.NamePat, NameRule: k.NameRule, NameLike: k.NameLike, Columns: k.Columns, Spec: FieldsOf(new(S)), Status: FieldsOf(new(T)),
+		NoRename: k.NoRename, AnyName: k.AnyName, RandomID: k.RandomID, NamePat: k.NamePat, NameRule: k.NameRule, NameLike: k.NameLike, Columns: k.Columns, Spec: FieldsOf(new(S)), Status: FieldsOf(new(T)),
 		Retention: k.Retention, Quotas: slices.Compact(slices.Sorted(either(maps.Keys(k.Quota), maps.Keys(k.Holds)))), Meters: slices.Sorted(maps.Keys(k.Meter)),
 		IndexBy: slices.Sorted(maps.Keys(k.Index))}, actions: map[string]*AnyAction{}}
 	if d.Plural == "" {
@@ -273,4 +274,12 @@ func (d *Def) Redacted(r AnyRow) AnyRow {
 	_ = EachSecret(c.SpecPtr(), d.Spec, mask)
 	_ = EachSecret(c.StatusPtr(), d.Status, mask)
 	return c
+}
+
+// NewID makes the id of a new row.
+func (d *Def) NewID() id.ID {
+	if d.RandomID {
+		return id.Random()
+	}
+	return id.New()
 }

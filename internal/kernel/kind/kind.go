@@ -107,6 +107,7 @@ type Kind[S, T any] struct {
 	NameRule string // what NamePat says, in words: "use lower-case letters"; may be empty
 	NameLike string // a name that fits NamePat, for help; may be empty where "my-NAME" does
 	AnyName  bool   // names may repeat and hold any text (user-visible titles)
+	RandomID bool   // ids are UUIDs of version 4, which some clients insist on; lists are not in the order of creation then
 
 	Actions []Action[S, T]
 	Columns []string // of tables, as JSON paths: "spec.replicas"; name, state and age come by themselves

@@ -23,7 +23,7 @@ type groupRow = kind.Row[GroupSpec, GroupStatus]
 
 func (s *Service) describeGroups() {
 	s.Group = kind.TableOf[GroupSpec, GroupStatus](kind.Kind[GroupSpec, GroupStatus]{
-		Service: "compute", Name: "server-group", Scope: kind.InProject, AnyName: true,
+		Service: "compute", Name: "server-group", Scope: kind.InProject, AnyName: true, RandomID: true, // gophercloud looks at the version in scheduler hints
 		Doc:     "Servers that stand on one machine, or on different ones.",
 		Columns: []string{"spec.policy"}, Example: GroupSpec{Policy: "soft-anti-affinity"},
 		Quota: map[ledger.Dim]func(GroupSpec) int64{"compute.server-groups": func(GroupSpec) int64 { return 1 }},

@@ -8,7 +8,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
-	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
 func (a *API) groupRoutes() []route {
@@ -61,16 +60,12 @@ func (a *API) createGroup(x *exchange) error {
 }
 
 func (a *API) listGroups(x *exchange) error {
-	k := a.Compute.Group.D
-	limit, err := x.Number("limit", 1000, 0, 1000)
+	l, err := rest.Listed(x, a.Compute.Group.D, 1000, 1000)
 	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
+		return err
 	}
-	after, err := rest.Marker(x)
-	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
-	}
-	rows, more, err := wire.Rows(x, a.Compute.Group, "", kind.Filter{Limit: limit, After: after})
+	l.Limit = l.Count
+	rows, more, err := wire.Rows(x, a.Compute.Group, "", l.Filter)
 	if err != nil {
 		return err
 	}

@@ -37,21 +37,13 @@ func (a *API) show(x *exchange) error {
 
 // list answers page offset, from 1, of limit servers, and how many there are in all.
 func (a *API) list(x *exchange) error {
-	k := a.Compute.Server.D
-	limit, err := x.Number("limit", 25, 0, 1000)
+	l, err := a.listed(x, 25, 1000)
 	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
+		return err
 	}
-	page, err := x.Number("offset", 1, 0, 1_000_000)
-	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
-	}
-	f, err := a.filter(x)
-	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
-	}
+	f, limit := l.Filter, l.Count
 	var count int
-	f.Limit, f.Skip, f.Total = max(limit, 1), (max(page, 1)-1)*limit, &count
+	f.Limit, f.Skip, f.Total = max(limit, 1), (max(l.Offset, 1)-1)*limit, &count
 	rows, _, err := wire.Rows(x, a.Compute.Server, "", f)
 	if err != nil {
 		return err
@@ -71,17 +63,12 @@ func (a *API) list(x *exchange) error {
 
 // listByMarker answers the servers after the marker, with fewer fields, and where the next page is.
 func (a *API) listByMarker(x *exchange) error {
-	k := a.Compute.Server.D
-	limit, err := x.Number("limit", 10, 0, 100)
+	l, err := a.listed(x, 10, 100)
 	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
+		return err
 	}
-	f, err := a.filter(x)
-	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
-	}
-	f.Limit = max(limit, 1)
-	rows, more, err := wire.Rows(x, a.Compute.Server, "", f)
+	l.Limit = max(l.Count, 1)
+	rows, more, err := wire.Rows(x, a.Compute.Server, "", l.Filter)
 	if err != nil {
 		return err
 	}
@@ -142,26 +129,24 @@ func numbered(all map[string][]any) map[string][]any {
 	return all
 }
 
-// filter reads what the lists of both versions filter by.
-func (a *API) filter(x *exchange) (kind.Filter, error) {
-	q := x.Queries()
-	f := kind.Filter{Name: q.Get("name"), Enterprise: rest.EnterpriseAsked(x)}
-	after, err := rest.Marker(x)
+// listed reads what the lists of both versions are asked for.
+func (a *API) listed(x *exchange, count, most int) (rest.Listing, error) {
+	k := a.Compute.Server.D
+	l, err := rest.Listed(x, k, count, most)
 	if err != nil {
-		return f, err
+		return l, err
 	}
-	f.After = after
-	tests, err := tests(q)
+	tests, err := tests(x.Queries())
 	if err != nil {
-		return f, err
+		return l, rest.Refuse(x, k, call.List, "*", err)
 	}
 	if len(tests) > 0 {
-		f.Where = func(r kind.AnyRow) bool {
+		l.Where = func(r kind.AnyRow) bool {
 			s := r.(*serverRow)
 			return !slices.ContainsFunc(tests, func(fits func(*serverRow) bool) bool { return !fits(s) })
 		}
 	}
-	return f, nil
+	return l, nil
 }
 
 type test = func(*serverRow) bool

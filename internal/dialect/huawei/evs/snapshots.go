@@ -58,27 +58,23 @@ func (a *API) createSnapshot(x *exchange) error {
 }
 
 func (a *API) listSnapshots(x *exchange) error {
-	k, q := a.Volumes.Snapshots.D, x.Queries()
-	limit, err := x.Number("limit", 1000, 0, 1000)
+	q := x.Queries()
+	l, err := rest.Listed(x, a.Volumes.Snapshots.D, 1000, 1000)
 	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
+		return err
 	}
-	offset, err := x.Number("offset", 0, 0, 1_000_000)
-	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
-	}
-	f := kind.Filter{Name: q.Get("name"), Enterprise: rest.EnterpriseAsked(x), Where: func(r kind.AnyRow) bool {
+	l.Where = func(r kind.AnyRow) bool {
 		s := r.(*volume.Snapshot)
 		return (q.Get("status") == "" || strings.EqualFold(q.Get("status"), snapshotStatus(s))) && (q.Get("id") == "" || same(s.ID, q.Get("id"))) &&
 			(q.Get("availability_zone") == "" || q.Get("availability_zone") == a.Zone) && (q.Get("volume_id") == "" || dashed(s.Spec.Volume) == dashed(q.Get("volume_id")))
-	}}
-	rows, _, err := wire.Rows(x, a.Volumes.Snapshots, "", f)
+	}
+	rows, _, err := wire.Rows(x, a.Volumes.Snapshots, "", l.Filter)
 	if err != nil {
 		return err
 	}
 	count := len(rows)
 	out := []any{}
-	for _, r := range rest.Cut(rows, offset, limit) {
+	for _, r := range rest.Cut(rows, l.Offset, l.Count) {
 		out = append(out, snapshotView(r))
 	}
 	return rest.OK(x, map[string]any{"snapshots": out, "count": count, "snapshots_links": []any{}})

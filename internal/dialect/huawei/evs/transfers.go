@@ -53,21 +53,16 @@ func (a *API) createTransfer(x *exchange) error {
 }
 
 func (a *API) listTransfers(x *exchange) error {
-	k := a.Volumes.Transfers.D
-	limit, err := x.Number("limit", 1000, 0, 1000)
+	l, err := rest.Listed(x, a.Volumes.Transfers.D, 1000, 1000)
 	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
+		return err
 	}
-	offset, err := x.Number("offset", 0, 0, 1_000_000)
-	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
-	}
-	rows, _, err := wire.Rows(x, a.Volumes.Transfers, "", kind.Filter{})
+	rows, _, err := wire.Rows(x, a.Volumes.Transfers, "", l.Filter)
 	if err != nil {
 		return err
 	}
 	out := []any{}
-	for _, r := range rest.Cut(rows, offset, limit) {
+	for _, r := range rest.Cut(rows, l.Offset, l.Count) {
 		out = append(out, transferView(r))
 	}
 	return rest.OK(x, map[string]any{"transfers": out})

@@ -179,64 +179,38 @@ func (a *API) show(x *exchange) error {
 }
 
 func (a *API) list(x *exchange) error {
-	k := a.Volumes.Volumes.D
-	limit, err := x.Number("limit", 1000, 0, 1000)
+	l, err := rest.Listed(x, a.Volumes.Volumes.D, 1000, 1000)
 	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
+		return err
 	}
-	offset, err := x.Number("offset", 0, 0, 1_000_000)
-	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
-	}
-	after, err := rest.Marker(x)
-	if err != nil {
-		return rest.Refuse(x, k, call.List, "*", err)
-	}
-	f := kind.Filter{Name: x.Query("name"), Enterprise: rest.EnterpriseAsked(x), After: after}
+	f, offset, count := l.Filter, l.Offset, 0
 	if slices.ContainsFunc(narrowing, func(name string) bool { return x.Query(name) != "" }) {
 		f.Where = func(r kind.AnyRow) bool { return a.fits(x, r.(*volume.Row)) }
 	}
-	count := 0
-	if x.Query("sort_key") == "" && x.Query("sort_dir") != "desc" && limit > 0 { // in the order of their creation: only the page is read
-		f.Limit, f.Skip, f.Total, offset = limit, offset, &count, 0
+	if x.Query("sort_key") == "" && x.Query("sort_dir") != "desc" && l.Count > 0 { // in the order of their creation: only the page is read
+		f.Limit, f.Skip, f.Total, offset = l.Count, offset, &count, 0
 	}
 	rows, _, err := wire.Rows(x, a.Volumes.Volumes, "", f)
 	if err != nil {
 		return err
 	}
-	if err := order(x, rows); err != nil {
+	if err := rest.Sort(x, rows, orders); err != nil {
 		return err
 	}
 	if f.Total == nil {
 		count = len(rows)
 	}
 	out := []any{}
-	for _, r := range rest.Cut(rows, offset, limit) {
+	for _, r := range rest.Cut(rows, offset, l.Count) {
 		out = append(out, a.view(x, r))
 	}
 	return rest.OK(x, map[string]any{"volumes": out, "count": count, "volumes_links": []any{}})
 }
 
-func order(x *exchange, rows []*volume.Row) error {
-	by := x.Query("sort_key")
-	less := map[string]func(l, r *volume.Row) int{
-		"": nil, "created_at": func(l, r *volume.Row) int { return l.Created.Compare(r.Created) }, "updated_at": func(l, r *volume.Row) int { return l.Updated.Compare(r.Updated) },
-		"id": func(l, r *volume.Row) int { return cmp.Compare(l.ID, r.ID) }, "name": func(l, r *volume.Row) int { return cmp.Compare(l.Name, r.Name) },
-		"size": func(l, r *volume.Row) int { return cmp.Compare(l.Spec.Size, r.Spec.Size) }, "status": func(l, r *volume.Row) int { return cmp.Compare(l.State, r.State) }}
-	f, ok := less[by]
-	if !ok {
-		return fail.Field("sort_key", "%q is none of created_at, updated_at, id, name, size and status", by)
-	}
-	if f != nil {
-		slices.SortStableFunc(rows, f)
-	}
-	if d := x.Query("sort_dir"); d == "desc" {
-		slices.Reverse(rows)
-	} else if d != "" && d != "asc" {
-		return fail.Field("sort_dir", "%q is neither asc nor desc", d)
-	}
-	return nil
-}
+var orders = map[string]func(l, r *volume.Row) int{
+	"": nil, "created_at": func(l, r *volume.Row) int { return l.Created.Compare(r.Created) }, "updated_at": func(l, r *volume.Row) int { return l.Updated.Compare(r.Updated) },
+	"id": func(l, r *volume.Row) int { return cmp.Compare(l.ID, r.ID) }, "name": func(l, r *volume.Row) int { return cmp.Compare(l.Name, r.Name) },
+	"size": func(l, r *volume.Row) int { return cmp.Compare(l.Spec.Size, r.Spec.Size) }, "status": func(l, r *volume.Row) int { return cmp.Compare(l.State, r.State) }}
 
 func same(row id.ID, want string) bool {
 	w, ok := id.Parse(strings.TrimSpace(want))
