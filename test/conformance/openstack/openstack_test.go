@@ -380,7 +380,7 @@ func TestIdentity(t *testing.T) {
 		cl.want(cl.show("region show far")["description"] == "nearer", "region set")
 		cl.ok("endpoint delete " + end)
 		cl.fails("endpoint show " + end)
-		out = cl.fails("region delete awan-1")
+		out := cl.fails("region delete awan-1")
 		cl.want(strings.Contains(out, "comes with the cloud"), "the cloud's own region: %s", out)
 		cl.ok("service delete swift")
 		cl.ok("region delete far")
