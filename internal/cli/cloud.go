@@ -61,6 +61,7 @@ func (s *session) upCmd() *cobra.Command {
 			return fail.Wrap(err, fail.Invalid, "%q is no path", o.Data)
 		}
 		o.Data = abs
+		cmd.Root().ResetCommands() // this process runs no other: what they take is free again
 		return s.Up(cmd.Context(), *o)
 	}
 	return cmd

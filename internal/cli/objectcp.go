@@ -116,7 +116,7 @@ func (s *session) finish(f *copying, done copied, err error) error {
 	}
 	line := fmt.Sprintf("%d %s, %s", done.Copied, what, bytesText(done.Bytes))
 	if done.Skipped > 0 {
-		line += fmt.Sprintf("; %d are the same", done.Skipped)
+		line += fmt.Sprintf("; %d %s", done.Skipped, map[bool]string{false: "are the same", true: "is the same"}[done.Skipped == 1])
 	}
 	if done.Deleted > 0 {
 		line += fmt.Sprintf("; %d %s", done.Deleted, map[bool]string{false: "deleted", true: "would be deleted"}[f.dry])
@@ -148,6 +148,9 @@ func (o *objects) items(ctx context.Context, f *copying, from, to spot) ([]item,
 		}
 		st, err := o.StatObject(ctx, from.bucket, from.key, minio.StatObjectOptions{VersionID: f.version})
 		if err != nil {
+			if f.version == "" && minio.ToErrorResponse(err).StatusCode == 404 && o.folder(ctx, from) {
+				return nil, usagef("%s is a folder: add -r to copy what is in it", from)
+			}
 			return nil, o.missing(ctx, err, from)
 		}
 		it.size, it.modified, it.etag = st.Size, st.LastModified, strings.Trim(st.ETag, `"`)
@@ -168,6 +171,16 @@ func (o *objects) items(ctx context.Context, f *copying, from, to spot) ([]item,
 	}
 	it.rel = base
 	return []item{it}, nil
+}
+
+// folder is whether names lie under p.
+func (o *objects) folder(ctx context.Context, p spot) bool {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	for e := range o.Client.ListObjects(ctx, p.bucket, minio.ListObjectsOptions{Prefix: p.key + "/", MaxKeys: 1}) {
+		return e.Err == nil
+	}
+	return false
 }
 
 // tree lists what lies under a folder or a prefix, by relative names.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/awancloud/awan/internal/cli/client"
 	"github.com/awancloud/awan/internal/kernel/fail"
-	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
@@ -23,6 +23,7 @@ import (
 type page struct {
 	Items []json.RawMessage `json:"items"`
 	Next  string            `json:"next,omitempty"`
+	Names map[string]string `json:"names,omitempty"`
 }
 
 func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
@@ -70,6 +71,9 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 			set("by."+field, v)
 		}
 		q["tag"] = tags
+		if output == "table" {
+			q.Set("names", "true")
+		}
 		switch {
 		case limit > 0:
 			q.Set("limit", strconv.Itoa(limit))
@@ -87,8 +91,7 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 		if output != "table" {
 			return s.document(output, doc)
 		}
-		s.name(cmd.Context(), c, k, rows.Items)
-		if err := s.rows(k, rows.Items); err != nil {
+		if err := s.rows(k, rows.Items, rows.Names); err != nil {
 			return err
 		}
 		if rows.Next != "" {
@@ -146,58 +149,38 @@ func (s *session) pages(ctx context.Context, c *client.Client, q client.Request,
 			return nil, rows, err
 		}
 		rows.Items, rows.Next = append(rows.Items, more.Items...), more.Next
+		if rows.Names == nil {
+			rows.Names = map[string]string{}
+		}
+		maps.Copy(rows.Names, more.Names)
 	}
 	doc, err = json.Marshal(rows)
 	return doc, rows, err
 }
 
-// name puts names in the place of ids in the columns that refer to other rows; beyond a few kinds of rows, or where they
-// cannot be read, ids stay.
-func (s *session) name(ctx context.Context, c *client.Client, k *kind.Desc, rows []json.RawMessage) {
-	names := map[string]string{}
-	for _, f := range k.Spec {
-		service, name, _ := strings.Cut(f.Ref, "/")
-		of := s.kindOf(service, name)
-		if of == nil || f.Type != kind.String || !slices.Contains(k.Columns, "spec."+f.Name) {
-			continue
-		}
-		for i, r := range rows {
-			var row map[string]json.RawMessage
-			var spec map[string]any
-			if json.Unmarshal(r, &row) != nil || json.Unmarshal(row["spec"], &spec) != nil {
-				continue
+// named puts names in the place of ids in the spec of a row.
+func named(doc map[string]any, names map[string]string) map[string]any {
+	var put func(v any) any
+	put = func(v any) any {
+		switch v := v.(type) {
+		case string:
+			return cmp.Or(names[v], v)
+		case []any:
+			for i := range v {
+				v[i] = put(v[i])
 			}
-			v, _ := spec[f.Name].(string)
-			if _, ok := id.Parse(v); !ok {
-				continue
-			}
-			if _, ok := names[v]; !ok {
-				if len(names) == namesAsked {
-					continue
-				}
-				names[v] = v
-				var a struct {
-					Resource struct {
-						Name string `json:"name"`
-					} `json:"resource"`
-				}
-				if c.Do(ctx, client.Request{Method: "GET", Path: s.collection(c, of) + "/" + url.PathEscape(v)}, &a) == nil && a.Resource.Name != "" {
-					names[v] = a.Resource.Name
-				}
-			}
-			spec[f.Name] = names[v]
-			if b, err := json.Marshal(spec); err == nil {
-				row["spec"] = b
-				if b, err = json.Marshal(row); err == nil {
-					rows[i] = b
-				}
+		case map[string]any:
+			for k := range v {
+				v[k] = put(v[k])
 			}
 		}
+		return v
 	}
+	if len(names) > 0 {
+		put(doc["spec"])
+	}
+	return doc
 }
-
-// namesAsked is how many names one list asks for at most.
-const namesAsked = 20
 
 // columnsOf names a kind's columns: what its description lists, between name, state and age.
 func columnsOf(k *kind.Desc) (header []string) {
@@ -211,16 +194,22 @@ func columnsOf(k *kind.Desc) (header []string) {
 	return append(header, "AGE")
 }
 
-func cellsOf(k *kind.Desc, row json.RawMessage, now time.Time) ([]string, error) {
+// cellsOf are the cells of a row; names are those of what it refers to by id.
+func cellsOf(k *kind.Desc, row json.RawMessage, names map[string]string, now time.Time) ([]string, error) {
 	doc, err := decode(row)
 	if err != nil {
 		return nil, err
 	}
+	doc = named(doc, names)
 	var cells []string
+	name := text(doc["name"])
 	if k.AnyName {
 		cells = append(cells, text(doc["id"]))
+		if name == text(doc["id"]) {
+			name = "" // it was given none
+		}
 	}
-	cells = append(cells, text(doc["name"]), text(doc["state"]))
+	cells = append(cells, name, text(doc["state"]))
 	for _, path := range k.Columns {
 		v := text(at(doc, path))
 		cells = append(cells, cmp.Or(when(v, now), v))
@@ -229,14 +218,14 @@ func cellsOf(k *kind.Desc, row json.RawMessage, now time.Time) ([]string, error)
 }
 
 // rows prints a table of a kind.
-func (s *session) rows(k *kind.Desc, rows []json.RawMessage) error {
+func (s *session) rows(k *kind.Desc, rows []json.RawMessage, names map[string]string) error {
 	if len(rows) == 0 {
 		fmt.Fprintf(s.Stderr, "there are no %s\n", k.Plural)
 		return nil
 	}
 	var cells [][]string
 	for _, r := range rows {
-		line, err := cellsOf(k, r, time.Now())
+		line, err := cellsOf(k, r, names, time.Now())
 		if err != nil {
 			return err
 		}
@@ -256,13 +245,17 @@ func (s *session) showCmd(name string, k *kind.Desc) *cobra.Command {
 			return err
 		}
 		var a answer
-		if err := c.Do(cmd.Context(), client.Request{Method: "GET", Path: s.collection(c, k) + "/" + url.PathEscape(args[0])}, &a); err != nil {
+		q := client.Request{Method: "GET", Path: s.collection(c, k) + "/" + url.PathEscape(args[0])}
+		if output == "table" {
+			q.Query = url.Values{"names": {"true"}}
+		}
+		if err := c.Do(cmd.Context(), q, &a); err != nil {
 			return err
 		}
 		if output != "table" {
 			return s.document(output, a.Resource)
 		}
-		return s.describe(k, a.Resource)
+		return s.describe(k, a.Resource, a.Names)
 	}
 	return cmd
 }
@@ -357,7 +350,7 @@ func (s *session) changeLine(k *kind.Desc, line []byte) error {
 	cells := []string{ch.ID, "gone"}
 	if ch.Type == "row" {
 		var err error
-		if cells, err = cellsOf(k, ch.Row, time.Now()); err != nil {
+		if cells, err = cellsOf(k, ch.Row, nil, time.Now()); err != nil {
 			return err
 		}
 	}
@@ -369,11 +362,12 @@ func (s *session) changeLine(k *kind.Desc, line []byte) error {
 }
 
 // describe prints one row for people: what it is, then its spec, then its status.
-func (s *session) describe(k *kind.Desc, row json.RawMessage) error {
+func (s *session) describe(k *kind.Desc, row json.RawMessage, names map[string]string) error {
 	doc, err := decode(row)
 	if err != nil {
 		return err
 	}
+	doc = named(doc, names)
 	var lines, blocks [][2]string
 	add := func(name string, v any) {
 		t := clean(strings.TrimRight(text(v), "\n"))

@@ -14,6 +14,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -26,14 +27,15 @@ var templateFiles embed.FS
 //go:embed assets
 var assetFiles embed.FS
 
-// pages are the parsed templates: one set a page, each with the layout and the parts.
+// pages are the templates: one set a page, each with the layout and the parts. A page's is made when it is first asked
+// for: all of them together are the most that a cloud at rest would keep in memory.
 type pages struct {
-	sets   map[string]*template.Template
+	sets   map[string]func() *template.Template
 	assets *assets
 }
 
 func loadPages(c *Console) *pages {
-	p := &pages{sets: map[string]*template.Template{}, assets: loadAssets()}
+	p := &pages{sets: map[string]func() *template.Template{}, assets: loadAssets()}
 	funcs := template.FuncMap{
 		"asset": p.assets.path, "icon": icon, "age": c.age, "ago": c.ago, "in": c.in, "clock": clockText, "iso": isoText, "label": label, "dict": dict,
 		"tone": tone, "plural": plural, "number": number, "percent": percent, "lower": strings.ToLower, "join": strings.Join, "imageName": imageName, "cores": cores, "rollbackInput": rollbackInput, "size": sizeText, "when": either, "short": lastPart, "clip": cut,
@@ -45,7 +47,9 @@ func loadPages(c *Console) *pages {
 		if name == "layout" || name == "parts" || name == "form" || name == "app" || name == "bucket" || name == "rowparts" || name == "charts" {
 			continue
 		}
-		p.sets[name] = template.Must(template.Must(common.Clone()).ParseFS(templateFiles, f))
+		p.sets[name] = sync.OnceValue(func() *template.Template {
+			return template.Must(template.Must(common.Clone()).ParseFS(templateFiles, f))
+		})
 	}
 	return p
 }
@@ -100,7 +104,7 @@ func (q *request) renderStatus(status int, page, title string, data any) error {
 // nothing is announced again and the focus stays.
 func (q *request) fragment(page, name string, data any) error {
 	var b bytes.Buffer
-	if err := q.pages.sets[page].ExecuteTemplate(&b, name, data); err != nil {
+	if err := q.pages.sets[page]().ExecuteTemplate(&b, name, data); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(b.Bytes())
@@ -117,7 +121,7 @@ func (q *request) fragment(page, name string, data any) error {
 
 func (q *request) write(status int, page, name string, data any) error {
 	var b bytes.Buffer // so that a template that fails half way shows an error page, not half a page
-	if err := q.pages.sets[page].ExecuteTemplate(&b, name, data); err != nil {
+	if err := q.pages.sets[page]().ExecuteTemplate(&b, name, data); err != nil {
 		return err
 	}
 	q.began = true
@@ -177,6 +181,9 @@ func (q *request) nav() []navGroup {
 	}
 	if q.mayAsk(policyKind, "simulate") {
 		account.Items = append(account.Items, navItem{Title: "Policy simulator", Path: "/simulate", Icon: "policy"})
+	}
+	if q.mayAsk(policyKind, "unused") {
+		account.Items = append(account.Items, navItem{Title: "Unused rights", Path: "/unused", Icon: "policy"})
 	}
 	account.Items = append(account.Items, navItem{Title: "API explorer", Path: "/explorer", Icon: "terminal"})
 	if trash {

@@ -39,7 +39,7 @@ func uploads(b *bench) {
 		h := p.HTTPClient(uploadsAtOnce)
 		h.Timeout = 0
 		h.Transport.(*http.Transport).ForceAttemptHTTP2 = way == "HTTP/2"
-		cl := b.client(p.Addr(), env["AWAN_ACCESS_KEY"], env["AWAN_SECRET_KEY"], h)
+		cl := b.client(p.Addr(), env["AWAN_ACCESS_KEY"], env["AWAN_SECRET_KEY"], h.Transport, true)
 		name := "uploads" + strings.ToLower(way[len(way)-1:])
 		if err := cl.MakeBucket(context.Background(), name, minio.MakeBucketOptions{}); err != nil {
 			b.Fatalf("%v", err)
@@ -65,8 +65,10 @@ func uploads(b *bench) {
 }
 
 // memory is what /proc says of the process, in MiB.
-func memory(p *cloudtest.Process) map[string]float64 {
-	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
+func memory(p *cloudtest.Process) map[string]float64 { return memoryOf(p.Pid()) }
+
+func memoryOf(pid int) map[string]float64 {
+	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	out := map[string]float64{}
 	for line := range strings.Lines(string(raw)) {
 		name, rest, _ := strings.Cut(line, ":")

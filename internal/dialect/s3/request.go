@@ -96,19 +96,25 @@ func (r *request) handle() error {
 
 // expected refuses requests whose client takes the bucket for somebody else's.
 func (r *request) expected() error {
+	const ofBucket, ofSource = "X-Amz-Expected-Bucket-Owner", "X-Amz-Source-Expected-Bucket-Owner"
+	if err := r.owned(r.bucket, ofBucket); err != nil || r.Header[ofSource] == nil {
+		return err
+	}
 	source, _, _ := strings.Cut(strings.TrimPrefix(unescape(r.ext("Copy-Source")), "/"), "/")
-	for name, header := range map[string]string{r.bucket: "X-Amz-Expected-Bucket-Owner", source: "X-Amz-Source-Expected-Bucket-Owner"} {
-		want := r.Header.Get(header)
-		if want == "" || name == "" {
-			continue
-		}
-		row, err := r.api.Buckets.Bucket(r.Context(), r.caller, name, "")
-		if err != nil {
-			return err
-		}
-		if string(row.Domain) != want {
-			return refuse("AccessDenied", fail.Denied, "the bucket is not owned by the account in %s", strings.ToLower(header))
-		}
+	return r.owned(source, ofSource)
+}
+
+func (r *request) owned(name, header string) error {
+	want := r.Header.Get(header)
+	if want == "" || name == "" {
+		return nil
+	}
+	row, err := r.api.Buckets.Bucket(r.Context(), r.caller, name, "")
+	if err != nil {
+		return err
+	}
+	if string(row.Domain) != want {
+		return refuse("AccessDenied", fail.Denied, "the bucket is not owned by the account in %s", strings.ToLower(header))
 	}
 	return nil
 }

@@ -171,6 +171,8 @@ func checkNameAndTags(k *kind.Def, m *kind.Meta) error {
 			e := fail.Field("name", "%q is not a valid name", m.Name)
 			e.Next = "it must match " + k.NamePat
 			switch {
+			case k.NameRule != "":
+				e.Next = k.NameRule
 			case k.NameLike != "":
 				e.Next = "write it like " + k.NameLike
 			case k.NamePat == kind.DefaultNamePat:

@@ -53,6 +53,7 @@ type Desc struct {
 	AnyName   bool            `json:"any_name,omitempty"`
 	NamePat   string          `json:"name_pattern"`
 	NameLike  string          `json:"name_like,omitempty"`
+	NameRule  string          `json:"-"`
 	Columns   []string        `json:"columns"`
 	Spec      []Field         `json:"spec"`
 	Status    []Field         `json:"status"`
@@ -110,7 +111,7 @@ func (k Kind[S, T]) Def() *Def {
 		return r.(*Row[S, T])
 	}
 	d := &Def{Desc: Desc{Service: k.Service, Name: k.Name, Plural: k.Plural, Doc: k.Doc, Scope: k.Scope, ReadOnly: k.ReadOnly,
-		NoRename: k.NoRename, AnyName: k.AnyName, NamePat: k.NamePat, NameLike: k.NameLike, Columns: k.Columns, Spec: FieldsOf(new(S)), Status: FieldsOf(new(T)),
+		NoRename: k.NoRename, AnyName: k.AnyName, NamePat: k.NamePat, NameRule: k.NameRule, NameLike: k.NameLike, Columns: k.Columns, Spec: FieldsOf(new(S)), Status: FieldsOf(new(T)),
 		Retention: k.Retention, Quotas: slices.Compact(slices.Sorted(either(maps.Keys(k.Quota), maps.Keys(k.Holds)))), Meters: slices.Sorted(maps.Keys(k.Meter)),
 		IndexBy: slices.Sorted(maps.Keys(k.Index))}, actions: map[string]*AnyAction{}}
 	if d.Plural == "" {

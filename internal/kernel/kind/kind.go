@@ -104,6 +104,7 @@ type Kind[S, T any] struct {
 	NoRename bool // the name is part of something outside (an address)
 	Public   bool // InCloud only: whoever is logged in and allowed to may read every row
 	NamePat  string
+	NameRule string // what NamePat says, in words: "use lower-case letters"; may be empty
 	NameLike string // a name that fits NamePat, for help; may be empty where "my-NAME" does
 	AnyName  bool   // names may repeat and hold any text (user-visible titles)
 

@@ -22,8 +22,9 @@ func (s *Service) bucketKind() kind.Kind[BucketSpec, BucketStatus] {
 	mib := func(_ BucketSpec, st BucketStatus) int64 { return inMiB(st.Bytes) }
 	return kind.Kind[BucketSpec, BucketStatus]{
 		Service: "bucket", Name: "bucket", Scope: kind.InProject, NoRename: true, NamePat: `^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`,
-		Doc:     "Holds objects under names, by the APIs of S3 and OBS. Its own name is the only one of its kind in the whole cloud.",
-		Columns: []string{"status.objects", "status.bytes", "spec.versioning", "status.public"}, Example: BucketSpec{Versioning: "enabled"},
+		NameRule: "use 3 to 63 lower-case letters, digits, dots and hyphens, a letter or digit at both ends: the name is part of addresses",
+		Doc:      "Holds objects under names, by the APIs of S3 and OBS. Its own name is the only one of its kind in the whole cloud.",
+		Columns:  []string{"status.objects", "status.bytes", "spec.versioning", "status.public"}, Example: BucketSpec{Versioning: "enabled"},
 		Quota: map[ledger.Dim]func(BucketSpec) int64{"bucket.buckets": func(BucketSpec) int64 { return 1 }},
 		Holds: map[ledger.Dim]func(BucketSpec, BucketStatus) int64{Storage: mib},
 		Meter: map[ledger.Dim]func(BucketSpec, BucketStatus) int64{Storage: mib},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 )
@@ -92,7 +93,7 @@ func (v *Verifier) chunks(r *http.Request, c *Claim, secret, payload string, b *
 	if err != nil || size < 0 {
 		return nil, Refuse("MissingContentLength", fail.Invalid, "a chunked upload needs the header x-amz-decoded-content-length")
 	}
-	d := &chunks{r: bufio.NewReaderSize(b.Reader, 16<<10), left: size, trailing: payload != chunked}
+	d := &chunks{left: size, trailing: payload != chunked}
 	switch payload {
 	case unsignedTrailer:
 	case chunked, chunkedTrailer:
@@ -104,15 +105,19 @@ func (v *Verifier) chunks(r *http.Request, c *Claim, secret, payload string, b *
 	default:
 		return nil, Refuse("InvalidArgument", fail.Invalid, "the payload form %q is not known here", payload)
 	}
+	d.r = readers.Get().(*bufio.Reader)
+	d.r.Reset(b.Reader)
 	b.Reader, b.Size, b.trailer = d, size, d
 	return b, nil
 }
 
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}
+
 // chunks decodes aws-chunked: SIZE;chunk-signature=…\r\n DATA \r\n, a last chunk of 0, and perhaps a trailer.
 type chunks struct {
-	r        *bufio.Reader
-	left     int64 // of the content
-	chunk    int64 // of the current chunk
+	r        *bufio.Reader // of the pool, until done
+	left     int64         // of the content
+	chunk    int64         // of the current chunk
 	inside   bool
 	trailing bool
 	fields   map[string]string
@@ -125,6 +130,19 @@ type chunks struct {
 }
 
 func (d *chunks) Read(p []byte) (int, error) {
+	if d.done != nil {
+		return 0, d.done
+	}
+	n, err := d.read(p)
+	if d.done != nil {
+		d.r.Reset(nil)
+		readers.Put(d.r)
+		d.r = nil
+	}
+	return n, err
+}
+
+func (d *chunks) read(p []byte) (int, error) {
 	for d.done == nil && !d.inside {
 		d.done = d.begin()
 	}

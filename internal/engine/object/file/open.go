@@ -171,13 +171,17 @@ func (e *Engine) removeVolume(id uint64, gen uint32) {
 
 // readIndex takes what the index files say: all, of a sealed volume; of another, what was there at the last Close.
 func (e *Engine) readIndex(v *volume) error {
+	var failed error
 	for i := range e.folders {
 		h, err := e.handles.get(e.indexName(i, v.id, v.gen), false)
 		if err != nil {
+			if !isDamage(err) {
+				failed = err
+			}
 			continue
 		}
 		var b [headerSize]byte
-		_, err = h.ReadAt(b[:], 0)
+		err = readFull(h, b[:], 0)
 		head, ok := decodeIndexHeader(b[:])
 		if err == nil && ok && head.volume == v.id {
 			if v.head, v.end = head, head.end; head.sealed || head.dropped {
@@ -201,9 +205,12 @@ func (e *Engine) readIndex(v *volume) error {
 			}
 		}
 		e.handles.put(h)
+		if err != nil && !isDamage(err) {
+			failed = err
+		}
 		v.head, v.end, v.entries = indexHeader{}, 0, nil // the log says it all
 	}
-	return nil
+	return refuse(failed) // what was deleted, of a sealed volume only the index knows
 }
 
 // copyIndex gives a sealed volume's index to shards that have none: their disks were replaced.

@@ -172,13 +172,13 @@ func (r *reader) run(b int64, skip, left int) int {
 func (r *reader) readBlocks(b int64, count int, dst []byte) error {
 	bad := uint32(0) // which of them
 	if r.data == 1 {
-		bad, _ = r.readShard(0, b, count, dst)
+		bad, _ = r.readShard(File.ReadAt, 0, b, count, dst)
 	} else {
 		last := b + int64(count) - 1
 		buf := getBuf(int(r.at(last) + r.pieceLen(last) - r.at(b)))
 		for i := range r.data {
 			pieces := buf.b[:r.at(last)+r.pieceLen(last)-r.at(b)]
-			wrong, _ := r.readShard(i, b, count, pieces)
+			wrong, _ := r.readShard(File.ReadAt, i, b, count, pieces)
 			bad |= wrong
 			for j := range count {
 				l := int(r.pieceLen(b + int64(j)))
@@ -203,20 +203,20 @@ func (r *reader) readBlocks(b int64, count int, dst []byte) error {
 }
 
 // readShard reads one shard's pieces of some blocks of a group, and tells which are not right; err is what the disk said
-// against reading.
-func (r *reader) readShard(shard int, b int64, count int, dst []byte) (bad uint32, err error) {
+// against reading. read is File.ReadAt or readAgain.
+func (r *reader) readShard(read func(File, []byte, int64) (int, error), shard int, b int64, count int, dst []byte) (bad uint32, err error) {
 	all := uint32(1)<<count - 1
 	f := r.shards[shard]
 	if f == nil {
 		return all, nil
 	}
-	if n, err := f.ReadAt(dst, r.base+r.at(b)); n < len(dst) {
+	if n, err := read(f, dst, r.base+r.at(b)); n < len(dst) {
 		return all, err
 	}
 	buf := getBuf(maxRun * sumSize)
 	defer putBuf(buf)
 	sums := buf.b[:count*sumSize]
-	if n, err := f.ReadAt(sums, r.base+r.sumAt(b)); n < len(sums) {
+	if n, err := read(f, sums, r.base+r.sumAt(b)); n < len(sums) {
 		return all, err
 	}
 	for j := range count {
@@ -229,17 +229,27 @@ func (r *reader) readShard(shard int, b int64, count int, dst []byte) (bad uint3
 	return bad, nil
 }
 
-// pieces reads a block's pieces from all shards; those that are not right are nil.
+// pieces reads a block's pieces from all shards; those that are not right are nil. When too few are, the disks are asked
+// again: what passes is no damage.
 func (r *reader) pieces(b int64) (all [][]byte, good int, failed error) {
 	all = make([][]byte, r.shape.shards())
-	for i := range all {
-		piece := make([]byte, r.pieceLen(b))
-		bad, err := r.readShard(i, b, 1, piece)
-		if bad == 0 {
-			all[i] = piece
-			good++
-		} else if err != nil && err != io.EOF && !errors.Is(err, syscall.EIO) {
-			failed = err
+	for _, read := range []func(File, []byte, int64) (int, error){File.ReadAt, readAgain} {
+		failed = nil
+		for i := range all {
+			if all[i] != nil {
+				continue
+			}
+			piece := make([]byte, r.pieceLen(b))
+			bad, err := r.readShard(read, i, b, 1, piece)
+			if bad == 0 {
+				all[i] = piece
+				good++
+			} else if err != nil && err != io.EOF && !errors.Is(err, syscall.EIO) {
+				failed = err
+			}
+		}
+		if good >= r.data {
+			break
 		}
 	}
 	return all, good, failed

@@ -100,7 +100,7 @@ func (v *verifier) check(b int64) bool {
 	if v.parity == 0 {
 		buf := getBuf(int(v.pieceLen(b)))
 		defer putBuf(buf)
-		bad, err := v.readShard(0, b, 1, buf.b[:v.pieceLen(b)])
+		bad, err := v.readShard(readAgain, 0, b, 1, buf.b[:v.pieceLen(b)])
 		if err != nil && err != io.EOF && !errors.Is(err, syscall.EIO) {
 			v.failed(err)
 			return true // nobody knows

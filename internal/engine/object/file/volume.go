@@ -123,18 +123,23 @@ func (e *Engine) locate(v *volume, seq uint32) (entry, int64, error) {
 func (e *Engine) openLogs(v *volume) ([]*handle, error) {
 	logs := make([]*handle, len(e.folders))
 	missing := 0
-	var cause error
+	var cause, failed error
 	for i := range e.folders {
 		h, err := e.handles.get(e.logName(i, v.id, v.gen), false)
 		if err != nil {
 			missing++
-			cause = err
+			if cause = err; !isDamage(err) {
+				failed = err
+			}
 			continue
 		}
 		logs[i] = h
 	}
 	if missing > e.shape.parity {
 		e.putLogs(logs)
+		if failed != nil {
+			return nil, refuse(failed) // nobody knows what they say
+		}
 		return nil, fail.New(fail.DataLoss, "%d of the %d files of an object volume cannot be opened", missing, len(e.folders)).
 			Then("bring the lost disks back, or restore from elsewhere").Because(cause)
 	}
