@@ -206,8 +206,15 @@ func (c *client) push(ref string, files map[string]string, command ...string) {
 	}
 }
 
-func (c *client) get(url string) (int, string) {
-	resp, err := c.http.Get(url)
+func (c *client) get(url string, header ...string) (int, string) {
+	req, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -226,7 +233,7 @@ type load struct {
 	once           sync.Once
 }
 
-func (c *client) load(url string, clients int) *load {
+func (c *client) load(url string, clients int, header ...string) *load {
 	l := &load{c: c, stop: make(chan struct{})}
 	c.t.Cleanup(l.halt)
 	for range clients {
@@ -237,7 +244,7 @@ func (c *client) load(url string, clients int) *load {
 					return
 				default:
 				}
-				if code, body := c.get(url); code != 200 {
+				if code, body := c.get(url, header...); code != 200 {
 					l.failed.Add(1)
 					l.first.CompareAndSwap(nil, fmt.Sprintf("%s: %d %s", time.Now().Format(time.TimeOnly+".000"), code, body))
 				} else {

@@ -551,12 +551,14 @@ func TestLanesLeadThroughSeveralComponents(t *testing.T) {
 	if s := c.share(web, "web in beta", n, "X-Awan-Lane", "beta"); !within(s, 20, n) {
 		t.Errorf("a header from outside decides at the entry: %.2f", s)
 	}
-	// Without an instance in the lane the baseline answers, still in the lane.
+	// Without an instance in the lane the baseline answers, still in the lane; who asks meanwhile is answered by one or the other.
+	load := c.load(cart, 2, "X-Awan-Lane", "beta")
 	c.succeeds(c.act("cart-next", "stop", nil))
 	if s := c.share(cart, "cart in beta", 20, "X-Awan-Lane", "beta"); s != 1 {
 		t.Errorf("the baseline answers in the lane %.2f of the times", s)
 	}
 	c.succeeds(c.act("cart-next", "start", nil))
+	load.end(20)
 
 	c.refused("DELETE", "/projects/-/app/applications/default", nil, "lane group shop")
 	c.do("PATCH", "/projects/-/app/applications/default", m{"name": "renamed"}, nil)

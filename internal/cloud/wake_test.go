@@ -19,7 +19,13 @@ func asleep(t *testing.T) (*client, string) {
 	if j := c.finish("POST", components, map[string]any{"name": "web", "spec": map[string]any{"source": map[string]any{"image": "library/web:1"}, "memory": 32}}); j.State != "succeeded" {
 		t.Fatalf("%+v %v", j, j.Error)
 	}
-	c.do("POST", policies, map[string]any{"name": "web", "spec": map[string]any{"component": "web", "min": 0, "max": 3, "idle": "10s"}}, nil)
+	var made struct {
+		Resource struct{ Status struct{ Replicas, Max int } }
+	}
+	c.do("POST", policies, map[string]any{"name": "web", "spec": map[string]any{"component": "web", "min": 0, "max": 3, "idle": "10s"}}, &made)
+	if made.Resource.Status.Max != 3 || made.Resource.Status.Replicas != 1 {
+		t.Errorf("the policy says at once what holds: %+v", made.Resource.Status)
+	}
 	return c, c.component("web").Status.URL
 }
 

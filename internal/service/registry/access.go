@@ -183,5 +183,6 @@ func (r *Registry) Locate(ctx context.Context, project id.ID, image string) (str
 			return "", err
 		}
 	}
-	return "", fail.New(fail.NotFound, "there is no image %s in the registry that this project may use", image).Then("push it first")
+	return "", fail.New(fail.NotFound, "there is no image %s in the registry that this project may use", image).
+		Then("push it first, or write its registry in front of it, docker.io/library/NAME say, where the operator allows that one")
 }

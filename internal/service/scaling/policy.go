@@ -108,6 +108,10 @@ func (s *Service) check(_ context.Context, tx store.Tx, _, r *row) error {
 			return fail.Field("spec.schedules", "max must be at least min, and 1")
 		}
 	}
+	r.Status.Min, r.Status.Max = bounds(*spec, s.Now()) // shown at once; the next round acts on it
+	if r.Status.Changed.IsZero() {
+		r.Status.Replicas = c.Spec.Replicas
+	}
 	return nil
 }
 
