@@ -112,8 +112,8 @@ func (s *session) auditCmd() *cobra.Command {
 		{"resource", "ID", "only what was done to this resource"}, {"outcome", "begun|succeeded|failed|denied", "only with this outcome"},
 		{"text", "TEXT", "only entries that hold this text"}, {"limit", "N", "at most this many (100)"}, {"marker", "ID", "go on after this entry"}}
 	values := make([]string, len(names))
-	return s.reading("audit", "who did what, when, and how it ended", "Search the audit log of your domain, newest first.",
-		examples("awan audit --since 24h", "awan audit --actor alice --outcome denied", "awan audit --action 'app:component:*' -o json"),
+	cmd := s.reading("audit", "who did what, when, and how it ended; why; and that the log is whole", "Search the audit log of your domain, newest first.",
+		examples("awan audit --since 24h", "awan audit --actor alice --outcome denied", "awan audit --action 'app:component:*' -o json", "awan audit why", "awan audit verify"),
 		func(cmd *cobra.Command) {
 			for i, n := range names {
 				cmd.Flags().StringVar(&values[i], n.flag, "", "`"+n.value+"`: "+n.doc)
@@ -132,14 +132,12 @@ func (s *session) auditCmd() *cobra.Command {
 			return client.Request{Method: "GET", Path: s.domainPath() + "/audit", Query: q}
 		},
 		func(doc []byte) error {
-			return s.tableOf(doc, "nothing was found", []string{"TIME", "ACTOR", "ACTION", "NAME", "OUTCOME", "SOURCE", "REASON"}, func(e map[string]any) []string {
-				when := text(e["at"])
-				if t, err := time.Parse(time.RFC3339, when); err == nil {
-					when = t.Local().Format("2006-01-02 15:04:05")
-				}
-				return []string{when, text(e["actor"]), text(e["action"]), text(e["name"]), text(e["outcome"]), text(e["source"]), text(e["reason"])}
+			return s.tableOf(doc, "nothing was found", []string{"ID", "TIME", "ACTOR", "ACTION", "NAME", "OUTCOME", "SOURCE", "REASON"}, func(e map[string]any) []string {
+				return []string{text(e["id"]), localTime(text(e["at"])), text(e["actor"]), text(e["action"]), text(e["name"]), text(e["outcome"]), text(e["source"]), text(e["reason"])}
 			})
 		})
+	cmd.AddCommand(s.auditWhyCmd(), s.auditVerifyCmd(), s.auditCheckpointCmd())
+	return cmd
 }
 
 func (s *session) usageCmd() *cobra.Command {

@@ -21,7 +21,7 @@ func TestDeploy(t *testing.T) {
 	if code != 0 || out != "https://guest-book.test\n" {
 		t.Fatalf("deploy: %d %q %s", code, out, errs)
 	}
-	for _, w := range []string{"upload", "1 files, ", "build", "start"} {
+	for _, w := range []string{"upload", "1 file, ", "build", "start"} {
 		if !strings.Contains(errs, w) {
 			t.Errorf("%q is not in\n%s", w, errs)
 		}

@@ -77,6 +77,7 @@ type session struct {
 	data, profile   string
 	project, domain string
 	began           bool // the command's own code runs: an error from now on is no mistake in the command line
+	ran             *cobra.Command
 	cached          *client.Client
 	kindCommands    map[string]*kind.Desc // by command name
 	code            string                // of a second factor, for awan login
@@ -113,7 +114,7 @@ func build(o Options) (*cobra.Command, *session) {
   awan component list -o json          any resource, as a table, JSON or YAML
   awan exec -- openstack token issue   run another cloud tool against this cloud`,
 		SilenceUsage: true, SilenceErrors: true,
-		PersistentPreRun: func(*cobra.Command, []string) { s.began = true },
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { s.began, s.ran = true, cmd },
 		Version:          o.Version,
 		Args:             cobra.ArbitraryArgs,
 		Annotations:      isGroup,

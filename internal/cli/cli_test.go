@@ -39,6 +39,7 @@ func TestTheLifeOfAResource(t *testing.T) {
 		{"box update red --if-revision 1 --size 4", 5, nil, []string{"revision"}},
 		{"box update red", 2, nil, []string{"say what to change"}},
 		{"box update red --shape cube", 2, nil, []string{"cannot change after creation"}},
+		{"box update red --lid.slams_in 5s", 0, nil, nil}, // as the field is written in files
 		{"box grow red --by 2", 0, []string{"5"}, []string{"paint"}},
 		{"box grow red", 2, nil, []string{"by: is required"}},
 		{"box shake red", 6, []string{`{"box":"red","knock":0}`}, []string{"error: it fell down", "next: pick it up"}},
@@ -55,6 +56,7 @@ func TestTheLifeOfAResource(t *testing.T) {
 		{"bo list", 2, nil, []string{`awan has no command "bo"`, "did you mean"}},
 		{"box show red --project other", 4, nil, []string{"other"}},
 		{"grant create --policy read-only --user admin --project awan-1", 0, []string{"ID", "POLICY"}, nil},
+		{"grant list", 0, []string{"read-only", "admin", "awan-1"}, nil}, // names, not ids
 		{"access-key create --description ci", 0, []string{"status.secret_key ", "spec.description ", "ci"}, nil},
 		{"user create alice --password @" + c.write("pw", "correct horse\n"), 0, []string{"alice"}, nil},
 		{"projects", 0, []string{"*  awan-1"}, nil},

@@ -263,7 +263,7 @@ func (d *deploy) uploadFolder(ctx context.Context) (string, error) {
 	}
 	digest, err := d.send(ctx, tmp, "application/gzip")
 	if err == nil {
-		fmt.Fprintf(d.s.Stderr, "  %-16s %6s  %d files, %s\n", "upload", span(time.Since(begin)), p.Files, bytesOf(p.Archive))
+		fmt.Fprintf(d.s.Stderr, "  %-16s %6s  %s, %s\n", "upload", span(time.Since(begin)), count(p.Files, "file"), bytesOf(p.Archive))
 	}
 	return digest, err
 }

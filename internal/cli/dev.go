@@ -149,7 +149,7 @@ func (d *dev) watch(w *fsnotify.Watcher, dir string) error {
 const settleTime = 150 * time.Millisecond
 
 func (d *dev) loop(ctx context.Context, w *fsnotify.Watcher) error {
-	changed := map[string]bool{}
+	changed := map[string]bool{} // true: it was not there before
 	var quiet <-chan time.Time
 	for {
 		select {
@@ -169,20 +169,32 @@ func (d *dev) loop(ctx context.Context, w *fsnotify.Watcher) error {
 					}
 				}
 			}
-			changed[rel] = true
+			if _, known := changed[rel]; !known {
+				changed[rel] = ev.Has(fsnotify.Create)
+			}
 			quiet = time.After(settleTime)
 		case <-quiet:
-			files := make([]string, 0, len(changed))
-			for f := range changed {
-				files = append(files, f)
-			}
-			slices.Sort(files)
+			files := lasting(d.deploy.dir, changed)
 			changed = map[string]bool{}
+			if len(files) == 0 {
+				continue
+			}
 			if err := d.take(ctx, files); err != nil && ctx.Err() == nil {
 				d.s.report(err) // the next change may put it right
 			}
 		}
 	}
+}
+
+// lasting are the files of which something is left of the change: what came and went meanwhile, as sed -i makes, is none.
+func lasting(dir string, changed map[string]bool) (files []string) {
+	for f, born := range changed {
+		if _, err := os.Lstat(filepath.Join(dir, f)); err == nil || !born {
+			files = append(files, f)
+		}
+	}
+	slices.Sort(files)
+	return files
 }
 
 // passing tells files that editors make for a moment.

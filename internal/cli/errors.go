@@ -91,6 +91,9 @@ func (s *session) report(err error) int {
 		text, next = job.Error(), job.next()
 	case e.Field != "":
 		text = e.Field + ": " + text
+		if next == "" {
+			next = s.flagOf(e.Field)
+		}
 	}
 	fmt.Fprintf(s.Stderr, "error: %s\n", clean(text))
 	if next != "" {
@@ -100,6 +103,15 @@ func (s *session) report(err error) int {
 		fmt.Fprintf(s.Stderr, "request id: %s\n", clean(answered.RequestID))
 	}
 	return code
+}
+
+// flagOf tells by which flag of the command a field is given; "" when there is none.
+func (s *session) flagOf(field string) string {
+	path := strings.Split(strings.TrimPrefix(field, "spec."), ".")
+	if s.ran == nil || s.ran.Flags().Lookup(dotted(path)) == nil {
+		return ""
+	}
+	return "give it as --" + dotted(path) + "; see " + s.ran.CommandPath() + " --help"
 }
 
 func unknown(cmd *cobra.Command, word string) error {

@@ -180,8 +180,12 @@ func (s *session) value(f *fieldFlag) (any, error) {
 		return m, nil
 	case kind.ListOf:
 		list := []any{}
-		for _, g := range f.given {
-			if g == "" && len(f.given) == 1 {
+		given := f.given
+		if f.field.Ref != "" || f.field.Item.Ref != "" { // names hold no comma: a,b are two
+			given = strings.Split(strings.Join(given, ","), ",")
+		}
+		for _, g := range given {
+			if g == "" && len(given) == 1 {
 				break // an empty value empties the list
 			}
 			x, err := s.scalar(f, *f.field.Item, g, "")

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // usageTemplate says how to call it, examples first, then its own flags. Flags that every command has are shown once, on
@@ -40,6 +41,9 @@ func style(root *cobra.Command) {
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpTemplate(helpTemplate)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err.Error()} })
+	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName { // fields are written with _ in files
+		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
+	})
 	root.SetVersionTemplate("awan {{.Version}}\n")
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {

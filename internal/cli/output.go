@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -140,6 +141,14 @@ func when(at string, now time.Time) string {
 		return "in " + age(now.Format(time.RFC3339Nano), t)
 	}
 	return age(at, now) + " ago"
+}
+
+// count says how many there are: 1 file, 2 files.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
 }
 
 // at reads a value in a document by its path, "spec.replicas".

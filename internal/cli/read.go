@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 type page struct {
 	Items []json.RawMessage `json:"items"`
 	Next  string            `json:"next,omitempty"`
+	Names map[string]string `json:"names,omitempty"`
 }
 
 func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
@@ -69,6 +71,9 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 			set("by."+field, v)
 		}
 		q["tag"] = tags
+		if output == "table" {
+			q.Set("names", "true")
+		}
 		switch {
 		case limit > 0:
 			q.Set("limit", strconv.Itoa(limit))
@@ -86,7 +91,7 @@ func (s *session) listCmd(name string, k *kind.Desc) *cobra.Command {
 		if output != "table" {
 			return s.document(output, doc)
 		}
-		if err := s.rows(k, rows.Items); err != nil {
+		if err := s.rows(k, rows.Items, rows.Names); err != nil {
 			return err
 		}
 		if rows.Next != "" {
@@ -144,9 +149,37 @@ func (s *session) pages(ctx context.Context, c *client.Client, q client.Request,
 			return nil, rows, err
 		}
 		rows.Items, rows.Next = append(rows.Items, more.Items...), more.Next
+		if rows.Names == nil {
+			rows.Names = map[string]string{}
+		}
+		maps.Copy(rows.Names, more.Names)
 	}
 	doc, err = json.Marshal(rows)
 	return doc, rows, err
+}
+
+// named puts names in the place of ids in the spec of a row.
+func named(doc map[string]any, names map[string]string) map[string]any {
+	var put func(v any) any
+	put = func(v any) any {
+		switch v := v.(type) {
+		case string:
+			return cmp.Or(names[v], v)
+		case []any:
+			for i := range v {
+				v[i] = put(v[i])
+			}
+		case map[string]any:
+			for k := range v {
+				v[k] = put(v[k])
+			}
+		}
+		return v
+	}
+	if len(names) > 0 {
+		put(doc["spec"])
+	}
+	return doc
 }
 
 // columnsOf names a kind's columns: what its description lists, between name, state and age.
@@ -161,16 +194,22 @@ func columnsOf(k *kind.Desc) (header []string) {
 	return append(header, "AGE")
 }
 
-func cellsOf(k *kind.Desc, row json.RawMessage, now time.Time) ([]string, error) {
+// cellsOf are the cells of a row; names are those of what it refers to by id.
+func cellsOf(k *kind.Desc, row json.RawMessage, names map[string]string, now time.Time) ([]string, error) {
 	doc, err := decode(row)
 	if err != nil {
 		return nil, err
 	}
+	doc = named(doc, names)
 	var cells []string
+	name := text(doc["name"])
 	if k.AnyName {
 		cells = append(cells, text(doc["id"]))
+		if name == text(doc["id"]) {
+			name = "" // it was given none
+		}
 	}
-	cells = append(cells, text(doc["name"]), text(doc["state"]))
+	cells = append(cells, name, text(doc["state"]))
 	for _, path := range k.Columns {
 		v := text(at(doc, path))
 		cells = append(cells, cmp.Or(when(v, now), v))
@@ -179,14 +218,14 @@ func cellsOf(k *kind.Desc, row json.RawMessage, now time.Time) ([]string, error)
 }
 
 // rows prints a table of a kind.
-func (s *session) rows(k *kind.Desc, rows []json.RawMessage) error {
+func (s *session) rows(k *kind.Desc, rows []json.RawMessage, names map[string]string) error {
 	if len(rows) == 0 {
 		fmt.Fprintf(s.Stderr, "there are no %s\n", k.Plural)
 		return nil
 	}
 	var cells [][]string
 	for _, r := range rows {
-		line, err := cellsOf(k, r, time.Now())
+		line, err := cellsOf(k, r, names, time.Now())
 		if err != nil {
 			return err
 		}
@@ -206,13 +245,17 @@ func (s *session) showCmd(name string, k *kind.Desc) *cobra.Command {
 			return err
 		}
 		var a answer
-		if err := c.Do(cmd.Context(), client.Request{Method: "GET", Path: s.collection(c, k) + "/" + url.PathEscape(args[0])}, &a); err != nil {
+		q := client.Request{Method: "GET", Path: s.collection(c, k) + "/" + url.PathEscape(args[0])}
+		if output == "table" {
+			q.Query = url.Values{"names": {"true"}}
+		}
+		if err := c.Do(cmd.Context(), q, &a); err != nil {
 			return err
 		}
 		if output != "table" {
 			return s.document(output, a.Resource)
 		}
-		return s.describe(k, a.Resource)
+		return s.describe(k, a.Resource, a.Names)
 	}
 	return cmd
 }
@@ -307,7 +350,7 @@ func (s *session) changeLine(k *kind.Desc, line []byte) error {
 	cells := []string{ch.ID, "gone"}
 	if ch.Type == "row" {
 		var err error
-		if cells, err = cellsOf(k, ch.Row, time.Now()); err != nil {
+		if cells, err = cellsOf(k, ch.Row, nil, time.Now()); err != nil {
 			return err
 		}
 	}
@@ -319,11 +362,12 @@ func (s *session) changeLine(k *kind.Desc, line []byte) error {
 }
 
 // describe prints one row for people: what it is, then its spec, then its status.
-func (s *session) describe(k *kind.Desc, row json.RawMessage) error {
+func (s *session) describe(k *kind.Desc, row json.RawMessage, names map[string]string) error {
 	doc, err := decode(row)
 	if err != nil {
 		return err
 	}
+	doc = named(doc, names)
 	var lines, blocks [][2]string
 	add := func(name string, v any) {
 		t := clean(strings.TrimRight(text(v), "\n"))

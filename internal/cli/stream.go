@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,7 +29,7 @@ func (s *session) streamCmd(name string, k *kind.Desc, a *kind.ActionDesc) *cobr
 	outputFlag(cmd, &output)
 	if a.Collection {
 		cmd.Use, cmd.Args, cmd.ValidArgsFunction = a.Verb, cobra.NoArgs, nil
-		cmd.Example = examples("awan " + name + " " + a.Verb)
+		cmd.Example = examples("awan " + name + " " + a.Verb + required(a.In))
 		cmd.Flags().StringVarP(&file, "file", "f", "", "send this `FILE`; - is standard input")
 	}
 	if !a.Collection && a.Verb == "upload" { // its content, as awan image upload ID < FILE
@@ -63,9 +64,19 @@ func (s *session) streamCmd(name string, k *kind.Desc, a *kind.ActionDesc) *cobr
 			}
 			q.Body, q.ContentType, q.Query = body, "application/octet-stream", url.Values{"in": {string(b)}}
 		}
-		return c.Lines(cmd.Context(), q, func(line []byte) error { return s.streamLine(output, line) })
+		return c.Lines(cmd.Context(), q, func(line []byte) error { return s.answerLine(k, a.Verb, output, line) })
 	}
 	return cmd
+}
+
+// required is what a command cannot be called without, for its example.
+func required(fields []kind.Field) (out string) {
+	for _, f := range fields {
+		if f.Required {
+			out += " --" + dotted([]string{f.Name}) + " " + cmp.Or(f.Example, strings.ToUpper(f.Name))
+		}
+	}
+	return out
 }
 
 // items prints a list that no kind describes: its fields, in the order they come in, are the columns.

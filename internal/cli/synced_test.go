@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -32,5 +33,19 @@ func TestSynced(t *testing.T) {
 		if folder != c.folder || restart != c.restart || ok != (c.folder != "") {
 			t.Errorf("%s, %s: %q %v %v", c.stack, c.file, folder, restart, ok)
 		}
+	}
+}
+
+// TestFilesThatComeAndGo are no change: an editor's own file; a deleted one is.
+func TestFilesThatComeAndGo(t *testing.T) {
+	dir := t.TempDir()
+	for _, f := range []string{"app.py", "new.py"} {
+		if err := os.WriteFile(filepath.Join(dir, f), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := lasting(dir, map[string]bool{"app.py": false, "new.py": true, "sedX1": true, "gone.py": false})
+	if strings.Join(got, " ") != "app.py gone.py new.py" {
+		t.Errorf("%v", got)
 	}
 }

@@ -19,8 +19,9 @@ import (
 
 // answer is what the API tells of one resource.
 type answer struct {
-	Resource json.RawMessage `json:"resource"`
-	Job      json.RawMessage `json:"job"`
+	Resource json.RawMessage   `json:"resource"`
+	Job      json.RawMessage   `json:"job"`
+	Names    map[string]string `json:"names"`
 }
 
 func (a *answer) job() *jobView {
@@ -333,6 +334,12 @@ func (s *session) change(ctx context.Context, c *client.Client, k *kind.Desc, ch
 		}
 		q.Query.Set("dry_run", "true")
 	}
+	if ch.output == "table" && q.Method != "DELETE" {
+		if q.Query == nil {
+			q.Query = url.Values{}
+		}
+		q.Query.Set("names", "true")
+	}
 	var a answer
 	if err := c.Do(ctx, q, &a); err != nil {
 		return err
@@ -344,7 +351,7 @@ func (s *session) change(ctx context.Context, c *client.Client, k *kind.Desc, ch
 	if ch.dryRun {
 		fmt.Fprintln(s.Stderr, "everything is right; nothing was changed (--dry-run)")
 	}
-	return s.changed(k, ch, q.Method, row)
+	return s.changed(k, ch, q.Method, row, a.Names)
 }
 
 // settle waits for the operation of an answer and gives the row after it.
@@ -394,7 +401,7 @@ func shownOnce(row json.RawMessage, k *kind.Desc) bool {
 }
 
 // changed prints a row after a change.
-func (s *session) changed(k *kind.Desc, ch *change, method string, row json.RawMessage) error {
+func (s *session) changed(k *kind.Desc, ch *change, method string, row json.RawMessage, names map[string]string) error {
 	if len(row) == 0 {
 		return nil
 	}
@@ -405,7 +412,7 @@ func (s *session) changed(k *kind.Desc, ch *change, method string, row json.RawM
 		return nil // deleteCmd says so
 	}
 	if shownOnce(row, k) {
-		return s.describe(k, row)
+		return s.describe(k, row, names)
 	}
-	return s.rows(k, []json.RawMessage{row})
+	return s.rows(k, []json.RawMessage{row}, names)
 }

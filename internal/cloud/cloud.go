@@ -75,7 +75,8 @@ type Options struct {
 	Mail alarm.Mail
 	// WebhookAllow are addresses beside public ones that notifications may be posted to.
 	WebhookAllow []netip.Prefix
-	// PublicIPs are the ranges that public addresses are taken from; none: network.DefaultPublic.
+	// PublicIPs are the ranges that public addresses are taken from; none: a range like network.DefaultPublic that no
+	// other cloud of the machine has.
 	PublicIPs []network.Pool
 	// PasswordOnAPIs lets new accounts begin without asking for a second factor on the APIs.
 	PasswordOnAPIs bool
@@ -200,7 +201,11 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	c.makeBalancer()
 	c.Endpoints = endpoint.New()
 	c.Federation = federation.New(federation.Deps{Store: c.Store, Ident: c.Ident, Now: time.Now, Unseal: host{c}.Unseal})
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits, Rates: c.Rates,
+	signer, auditKey, err := c.auditSigner(ctx)
+	if err != nil {
+		return c, err
+	}
+	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits, Rates: c.Rates, AuditSigner: signer, AuditKey: auditKey,
 		Now: time.Now, Log: c.Log, Observe: c.calls.observe, Own: c.Buckets.Own})
 	c.Buckets.Serve(c.Door)
 	if err := c.openFront(); err != nil {

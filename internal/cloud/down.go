@@ -57,7 +57,7 @@ func down(ctx context.Context, o cli.DownOptions) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(qemu.Purge(ctx, filepath.Join(o.Data, "machines"), key), linux.Purge(ctx, key, ""), containerd.Purge(ctx, filepath.Join(o.Data, "engine"), key))
+	return errors.Join(qemu.Purge(ctx, filepath.Join(o.Data, "machines"), key), linux.Purge(ctx, key, ""), dropPublic(claims, key), containerd.Purge(ctx, filepath.Join(o.Data, "engine"), key))
 }
 
 // runningPid gives the process that serves the folder; 0 when none does.

@@ -39,13 +39,16 @@ func Local(ctx context.Context, c *Cloud) (Engines, error) {
 	}
 	e := Engines{Workload: run, Builder: &builder{maker, c.Registry}, Sources: sources, Gateway: run.Gateway(), Inside: run.Inside()}
 	closeMachines := func() error { return nil }
-	if c.Simulate {
-		err = c.simulate(&e)
-	} else {
-		closeMachines = c.machines(ctx, &e)
-	}
 	e.Close = func() error { return errors.Join(closeMachines(), closeSources(), close(), run.Close()) }
-	return e, err
+	if c.Simulate {
+		return e, c.simulate(&e)
+	}
+	closer, err := c.machines(ctx, &e)
+	if err != nil {
+		return Engines{}, errors.Join(err, e.Close())
+	}
+	closeMachines = closer
+	return e, nil
 }
 
 // maker wires builds: base images from the machine's packages, recipes from the catalogue, BuildKit.

@@ -16,7 +16,6 @@ import (
 	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/service/fabric"
 	"github.com/awancloud/awan/internal/service/machine"
-	"github.com/awancloud/awan/internal/service/network"
 )
 
 // makeIaaS wires networks, disks, images and servers.
@@ -34,11 +33,16 @@ func (c *Cloud) makeIaaS(limits ledger.Limits) (err error) {
 
 // machines makes what servers stand on, on one machine: its own network stack, disks in files and QEMU. What cannot be had here switches
 // off just that, and says what to install.
-func (c *Cloud) machines(ctx context.Context, e *Engines) (close func() error) {
+func (c *Cloud) machines(ctx context.Context, e *Engines) (close func() error, err error) {
 	var closers []func() error
 	n := linux.Options{Key: c.Key, Log: c.Log}
-	if len(c.PublicIPs) == 0 {
-		n.Unrouted = []netip.Prefix{network.DefaultPublic.Prefix} // the operator named none, so nobody routes ours
+	pools, own, err := takePublic(claims, c.Key, c.Data, c.PublicIPs)
+	if err != nil {
+		return nil, err
+	}
+	c.PublicIPs = pools
+	if own {
+		n.Unrouted = []netip.Prefix{pools[0].Prefix} // the operator named none, so nobody routes ours
 	}
 	if f, err := linux.Open(ctx, n); err != nil {
 		c.Log.Warn("networks carry no packets", "why", fail.From(err).Public(), "err", err)
@@ -61,5 +65,5 @@ func (c *Cloud) machines(ctx context.Context, e *Engines) (close func() error) {
 			errs = append(errs, f())
 		}
 		return errors.Join(errs...)
-	}
+	}, nil
 }

@@ -46,10 +46,18 @@ func (c *Cloud) openMetrics() error {
 	c.App.Measured = func(ctx context.Context, project id.ID, component string, window time.Duration) (any, error) {
 		return m.Of(project).Summary(ctx, component, window, time.Now())
 	}
-	c.Alarms = alarm.New(alarm.Deps{Store: c.Store, Metrics: m, Host: host{c}, Outward: c.outward(), Mail: c.Mail, Now: time.Now, Log: c.Log})
+	c.Alarms = alarm.New(alarm.Deps{Store: c.Store, Metrics: m, Host: host{c}, Outward: c.outward(), Mail: c.Mail, ProjectName: c.projectName, Now: time.Now, Log: c.Log})
 	c.Scaling = scaling.New(scaling.Deps{Store: c.Store, Apps: c.App, Metrics: m, Door: func() *call.Door { return c.Door }, Now: time.Now, Log: c.Log})
 	c.App.Ingress.Wake, c.App.Bounds = c.Scaling.Wake, c.Scaling.Bounds
 	return nil
+}
+
+// projectName is what people call a project: its id where it is gone.
+func (c *Cloud) projectName(tx store.Tx, project id.ID) string {
+	if p, err := c.Ident.PlaceOf(tx, project); err == nil && p.Name != "" {
+		return p.Name
+	}
+	return string(project)
 }
 
 // startMetrics begins to measure, and to act on it.

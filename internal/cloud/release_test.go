@@ -468,6 +468,38 @@ func TestRollingGoesInBatches(t *testing.T) {
 	c.refused("PATCH", components+"/web", m{"spec": m{"gray": m{"steps": []int{50, 10}}}}, "must rise")
 }
 
+// TestFewerInstancesOfANewRelease: a change of what runs that also wants fewer of it.
+func TestFewerInstancesOfANewRelease(t *testing.T) {
+	c, _ := openSim(t)
+	c.succeeds(c.deploy("web", "one", m{"port": int(simPort), "replicas": 4}))
+	load := c.load(c.component("web").Status.URL, 2)
+	c.succeeds(c.deploy("web", "two", m{"replicas": 1}))
+	c.succeeds(c.deploy("web", "three", m{"replicas": 3, "rolling": m{"batches": 3}}))
+	c.succeeds(c.deploy("web", "four", m{"replicas": 2}))
+	load.end(20)
+	if web := c.component("web"); len(web.Status.Instances) != 2 || web.Status.Ready != 2 {
+		t.Errorf("%+v", web.Status)
+	}
+}
+
+// TestOneBatchFailsNoRequest: the old instances stop before the new ones start, and who asks meanwhile waits.
+func TestOneBatchFailsNoRequest(t *testing.T) {
+	c, _ := openSim(t)
+	c.succeeds(c.deploy("web", "one", m{"port": int(simPort), "replicas": 2}))
+	url := c.component("web").Status.URL
+	load := c.load(url, 2)
+	c.succeeds(c.deploy("web", "two", m{"strategy": "recreate"}))
+	c.succeeds(c.act("web", "rollback", nil))
+	load.end(20)
+	if s := c.share(url, "one", 10); s != 1 {
+		t.Errorf("after the roll back %.2f", s)
+	}
+	c.succeeds(c.act("web", "stop", nil))
+	if code, _ := c.get(url); code != 503 {
+		t.Errorf("stopped on purpose: %d", code)
+	}
+}
+
 // TestLanesLeadThroughSeveralComponents: the entry chooses, the header leads on, and where a lane has nothing of its own the
 // baseline answers.
 func TestLanesLeadThroughSeveralComponents(t *testing.T) {

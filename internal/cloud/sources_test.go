@@ -117,12 +117,16 @@ func TestGitPushToRelease(t *testing.T) {
 	p.commit("two", "/busybox")
 	p.git("push", byToken, "main")
 	p.says("page", "two")
+	env, _ := adminenv.Read(filepath.Join(c.c.Data, adminenv.File))
+	byName := byToken[:strings.Index(byToken, "/git/")] + "/git/" + env[adminenv.Project] + "/page.git"
+	if out, err := p.try("ls-remote", byName); err != nil || !strings.Contains(out, "refs/heads/main") {
+		t.Errorf("by the project's name: %v\n%s", err, out)
+	}
 	if out, err := p.try("push", strings.Replace(byToken, "/page.git", "/other.git", 1), "main"); err == nil {
 		t.Errorf("the token opens another component:\n%s", out)
 	}
 
 	// Another component is built from that repository, by the cloud itself.
-	env, _ := adminenv.Read(filepath.Join(c.c.Data, adminenv.File))
 	host := strings.TrimPrefix(c.c.URL(), "https://")
 	c.do("POST", "/projects/-/app/credentials", map[string]any{"name": "self", "spec": map[string]any{"host": host, "username": env[adminenv.AccessKey],
 		"password": env[adminenv.SecretKey], "ca": string(c.c.CA.Certificate())}}, nil)

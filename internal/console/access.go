@@ -129,13 +129,13 @@ func indented(b json.RawMessage) string {
 
 // simulatePage asks what would be allowed.
 type simulatePage struct {
-	User, Actions, Resources, Project, Document string
-	Users, Projects                             []string
-	Known                                       []string // actions there are, as suggestions
-	Verdicts                                    []verdictView
-	Asked                                       bool
-	Err                                         *fail.Error
-	Snippet                                     []sourceLine
+	User, Agency, Actions, Resources, Project, Document, Facts, Enterprise string
+	Users, Agencies, Projects, Enterprises                                 []string
+	Known                                                                  []string // actions there are, as suggestions
+	Verdicts                                                               []verdictView
+	Asked, Single                                                          bool // Single: one answer, shown whole
+	Err                                                                    *fail.Error
+	Snippet                                                                []sourceLine
 }
 
 type verdictView struct {
@@ -148,7 +148,8 @@ type verdictView struct {
 func (q *request) simulate() error {
 	v := q.URL.Query()
 	p := simulatePage{User: v.Get("user"), Actions: v.Get("actions"), Resources: v.Get("resources"), Project: v.Get("project"), Document: v.Get("document"),
-		Users: q.suggest("identity/user"), Projects: q.suggest("identity/project")}
+		Agency: v.Get("agency"), Facts: v.Get("facts"), Enterprise: v.Get("enterprise"),
+		Users: q.suggest("identity/user"), Agencies: q.suggest("identity/agency"), Projects: q.suggest("identity/project"), Enterprises: q.suggest("identity/enterprise-project")}
 	for _, k := range q.Door.Kinds {
 		for _, r := range native.Routes([]*kind.Def{k}) {
 			p.Known = append(p.Known, k.Action(r.Verb))
@@ -161,7 +162,15 @@ func (q *request) simulate() error {
 		}
 		return q.render("simulate", "Policy simulator", p)
 	}
-	in := ident.Question{User: p.User, Actions: strings.Fields(p.Actions), Resources: strings.Fields(p.Resources), Project: p.Project}
+	in := ident.Question{User: p.User, Agency: p.Agency, Actions: strings.Fields(p.Actions), Resources: strings.Fields(p.Resources), Project: p.Project, EnterpriseProject: p.Enterprise, Facts: map[string]string{}}
+	for _, line := range strings.Fields(p.Facts) {
+		key, value, ok := strings.Cut(line, "=")
+		if !ok {
+			p.Err = fail.Field("facts", "%q is not KEY=VALUE", line)
+			return q.renderStatus(400, "simulate", "Policy simulator", p)
+		}
+		in.Facts[key] = value
+	}
 	if strings.TrimSpace(p.Document) != "" {
 		in.Documents = []json.RawMessage{json.RawMessage(p.Document)}
 		if err := badJSON("documents[0]", p.Document); err != nil {
@@ -189,5 +198,6 @@ func (q *request) simulate() error {
 		}
 		p.Verdicts = append(p.Verdicts, w)
 	}
+	p.Single = len(p.Verdicts) == 1
 	return q.render("simulate", "Policy simulator", p)
 }

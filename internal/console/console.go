@@ -103,7 +103,7 @@ func (c *Console) routes() {
 		"POST /k/{service}/{plural}/{id}/actions/{verb}": (*request).kindAction,
 
 		"GET /configs/{id}": (*request).configShow, "POST /configs/{id}": (*request).configSave, "POST /configs/{id}/rollback": (*request).configRollback,
-		"GET /simulate": (*request).simulate, "GET /audit/{id}/why": (*request).why,
+		"GET /simulate": (*request).simulate, "GET /unused": (*request).unused, "GET /audit/{id}/why": (*request).why, "GET /audit/verify": (*request).verifyAudit,
 		"GET /explorer": (*request).explorer, "GET /explorer/{service}/{plural}": (*request).explorer, "POST /explorer/{service}/{plural}": (*request).explorerRun,
 
 		"GET /apps": (*request).apps, "GET /apps/{name}": (*request).appOverview,

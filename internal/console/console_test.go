@@ -291,7 +291,7 @@ func (w *world) everyPage(t *testing.T) []string {
 	t.Helper()
 	pages := []string{"/", "/deploy", "/apps", "/audit", "/audit?text=box&outcome=succeeded&since=24h", "/usage", "/usage?period=last", "/quota", "/trash",
 		"/deploy?from=template&template=go", "/deploy?from=upload", "/deploy?from=git", "/deploy?from=image", "/deploy?app=guestbook", "/deploy?app=guestbook&from=git",
-		"/simulate", "/simulate?ask=1&actions=test%3Abox%3Alist%0Atest%3Abox%3Acreate&user=admin", "/explorer", "/explorer/test/boxes", "/explorer/app/components",
+		"/audit/verify", "/audit/verify?check=1", "/unused", "/unused?user=admin&days=1", "/simulate", "/simulate?ask=1&actions=test%3Abox%3Alist%0Atest%3Abox%3Acreate&user=admin", "/explorer", "/explorer/test/boxes", "/explorer/app/components",
 		"/buckets", "/buckets?name=zz", "/buckets/photos", "/buckets/photos?prefix=2026/", "/buckets/photos?deleted=1", "/buckets/photos?filter=zz", "/buckets/photos/access", "/buckets/photos/settings", "/buckets/photos/usage",
 		"/buckets/photos/object?key=2026/notes.txt", "/buckets/photos/object?key=gone.txt&version=" + w.version(t, "photos", "gone.txt"), "/buckets/photos/object?key=dot.png",
 		"/configs/shop.properties", "/configs/shop.properties?from=1&to=2",

@@ -182,6 +182,9 @@ func (q *request) nav() []navGroup {
 	if q.mayAsk(policyKind, "simulate") {
 		account.Items = append(account.Items, navItem{Title: "Policy simulator", Path: "/simulate", Icon: "policy"})
 	}
+	if q.mayAsk(policyKind, "unused") {
+		account.Items = append(account.Items, navItem{Title: "Unused rights", Path: "/unused", Icon: "policy"})
+	}
 	account.Items = append(account.Items, navItem{Title: "API explorer", Path: "/explorer", Icon: "terminal"})
 	if trash {
 		account.Items = append(account.Items, navItem{Title: "Trash", Path: "/trash", Icon: "trash"})

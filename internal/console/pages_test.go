@@ -212,6 +212,61 @@ func TestRightsAreExplained(t *testing.T) {
 	}
 }
 
+// TestUnusedRightsAreReported: what was used is not listed, and a page that asks what it may offer uses nothing.
+func TestUnusedRightsAreReported(t *testing.T) {
+	w := start(t)
+	w.fill(t)
+	w.logIn(t)
+	w.create(t, w.Door.KindOf("identity/user"), "ann", `{}`, nil)
+	w.create(t, w.Door.KindOf("identity/grant"), "", `{"policy":"app-developer","user":"ann"}`, nil)
+	w.get(t, "/k/identity/users") // its menus ask about everything
+	page := w.get(t, "/unused").body
+	for _, want := range []string{">ann</a>", "never did anything", "nobody ever used it", ">admin</a>", "<b>identity:agency</b>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	if a := w.get(t, "/unused?days=many"); a.status != 400 || !strings.Contains(a.body, "whole number") {
+		t.Errorf("no number of days: %d", a.status)
+	}
+}
+
+// TestTheAuditLogIsCheckedInThePages seals what was done, keeps a checkpoint, and finds out that an entry was changed.
+func TestTheAuditLogIsCheckedInThePages(t *testing.T) {
+	w := start(t)
+	w.fill(t)
+	w.logIn(t)
+	sealed := func() string { return w.get(t, "/audit/verify").body }
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(sealed(), "cloud.test/audit/"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is sealed")
+		}
+	}
+	head, _, _, err := w.Door.AuditHead(t.Context(), &call.Call{Principal: w.Root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := "/audit/verify?check=1&kept=" + url.QueryEscape(strings.ReplaceAll(head.Note, "\n", "\r\n"))
+	if page := w.get(t, check).body; !strings.Contains(page, "as it was sealed</span>") || strings.Contains(page, "not as it was") || !strings.Contains(page, "the one you kept") {
+		t.Errorf("an honest log: %s", page)
+	}
+	if a := w.get(t, "/audit/verify?check=1&kept=nonsense"); a.status != 400 || !strings.Contains(a.body, "no checkpoint") {
+		t.Errorf("nonsense: %d", a.status)
+	}
+	_, err = w.Store.Update(t.Context(), func(tx store.Tx) error {
+		for key, b := range tx.Scan("audit/", "") {
+			return tx.Put(key, []byte(strings.Replace(string(b), "succeeded", "failed", 1)))
+		}
+		return tx.ScanErr()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := w.get(t, check).body; !strings.Contains(page, "was changed after it was sealed") {
+		t.Errorf("an edited log: %s", page)
+	}
+}
+
 func TestTheExplorerRunsExamples(t *testing.T) {
 	w := start(t)
 	w.fill(t)

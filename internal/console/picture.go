@@ -6,6 +6,7 @@ import "fmt"
 const (
 	boxWidth  = 300
 	boxGap    = 90
+	boxBeside = 40 // room right of the last one, for lines around its side
 	boxTop    = 90
 	headRoom  = 58
 	nodeRoom  = 62
@@ -22,12 +23,12 @@ func (p *picturePage) draw() {
 		}
 		s.box = box{X: 10 + i%boxesWide*(boxWidth+boxGap), Y: y, W: boxWidth, H: headRoom + max(1, len(s.Nodes))*nodeRoom}
 		tallest = max(tallest, s.H)
-		p.Width = max(p.Width, s.X+s.W+10)
+		p.Width = max(p.Width, s.X+s.W+boxBeside)
 		for j, n := range s.Nodes {
 			n.box = box{X: s.X + 12, Y: s.Y + headRoom + j*nodeRoom - 6, W: boxWidth - 24, H: nodeTall}
 		}
 	}
-	p.Width, p.Height = max(p.Width, boxWidth+20), y+tallest+10
+	p.Width, p.Height = max(p.Width, boxWidth+boxBeside), y+tallest+10
 	p.Internet = box{X: p.Width/2 - 75, Y: 8, W: 150, H: 36}
 	if p.From == nil {
 		return

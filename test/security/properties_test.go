@@ -40,7 +40,7 @@ func properties() []property {
 		{"S24", "restore", "a random backup is restored and checked each day", nil, "restore drills"},
 		{"S25", "12,000 end points", "a fleet is rebuilt from signed images without a manual step", nil, "machines and signed images"},
 		{"S26", "online services down", "read-only copies and a status page live in another failure domain", nil, "degraded modes"},
-		{"S27", "audit", "the audit log is append-only, chained and signed; an edited byte is named", nil, "the transparency log"},
+		{"S27", "audit", "the audit log is append-only, chained and signed; an edited byte is named", proveS27, "an outside witness and a copy off the machine"},
 		{"S28", "patching", "an image with known flaws above the threshold is not deployed", proveS28, ""},
 		{"S29", "posture", "a posture score over these rows is shown and blocks a region's production label", nil, "the posture score"},
 		{"S30", "recovery plan", "disaster recovery is one command, exercised in CI", nil, "the drill job"},

@@ -4,6 +4,7 @@ package git
 
 import (
 	"compress/gzip"
+	"context"
 	"crypto/subtle"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/app"
 )
 
@@ -92,7 +94,7 @@ func (h *Handler) permit(r *http.Request, project, name, verb string) (app.Pushi
 			Then("use an access key and its secret, the word token and a token, a user's name and password, or a deploy token as password")
 	}
 	if strings.HasPrefix(password, app.TokenPrefix) {
-		p, row, err := h.App.Deployer(r.Context(), project, name, app.SameToken(password))
+		p, row, err := h.App.Deployer(r.Context(), h.projectOf(r.Context(), user, project), name, app.SameToken(password))
 		if err != nil {
 			return app.Pushing{}, err
 		}
@@ -129,6 +131,26 @@ func (h *Handler) who(r *http.Request, user, password string) (ident.Principal, 
 		domain, name = h.Account, user
 	}
 	return h.Ident.ByPassword(r.Context(), domain, name, password, auth.Source(r))
+}
+
+// projectOf gives the id of a project that is named: of the domain in DOMAIN/ANYTHING, as users write it, else of the
+// domain of users who name none. What is not found stays as it is.
+func (h *Handler) projectOf(ctx context.Context, user, project string) string {
+	domain, _, two := strings.Cut(user, "/")
+	if !two {
+		domain = h.Account
+	}
+	_ = h.Door.Store.View(ctx, func(tx store.Tx) error { // who finds nothing is told so by the look-up that follows
+		d, err := h.Ident.Kinds.Domain.Find(tx, "-", domain)
+		if err != nil || d == nil {
+			return err
+		}
+		if p, err := h.Ident.Kinds.Project.Find(tx, string(d.ID), project); err == nil && p != nil {
+			project = string(p.ID)
+		}
+		return err
+	})
+	return project
 }
 
 func (h *Handler) refs(w http.ResponseWriter, r *http.Request, project, name string) error {

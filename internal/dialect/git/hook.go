@@ -79,7 +79,7 @@ func (h *Handler) hook(w http.ResponseWriter, r *http.Request, project, name str
 		return fail.New(fail.Unauthenticated, "the hook needs a signature or a token").
 			Then("give a deploy token as the secret of the webhook, or send it as Authorization: Bearer TOKEN")
 	}
-	p, row, err := h.App.Deployer(r.Context(), project, name, knows)
+	p, row, err := h.App.Deployer(r.Context(), h.projectOf(r.Context(), "", project), name, knows)
 	if err != nil {
 		return err
 	}

@@ -130,6 +130,9 @@ func (a *API) general() []General {
 		{"GET", Base + "/openapi.json", "", a.openapi},
 		{"GET", Base + "/jobs/{id}", "job", a.job}, // that of reading what the job works on
 		{"GET", Base + "/domains/{domain}/audit", "audit:entry:list", a.audit},
+		{"GET", Base + "/domains/{domain}/audit/checkpoint", "audit:entry:list", a.auditHead},
+		{"GET", Base + "/domains/{domain}/audit/leaves", "audit:entry:list", a.auditLeaves},
+		{"GET", Base + "/domains/{domain}/audit/verify", "audit:entry:list", a.auditVerify},
 		{"GET", Base + "/projects/{project}/quota", "quota:quota:list", a.quota},
 		{"PUT", Base + "/projects/{project}/quota", "quota:quota:update", a.setQuota},
 		{"GET", Base + "/projects/{project}/usage", "billing:usage:list", a.usage},
@@ -239,16 +242,22 @@ func (a *API) dispatch(w http.ResponseWriter, r *http.Request, c *call.Call) err
 	if err != nil {
 		return err
 	}
+	if q.Get("names") == "true" {
+		return a.namedAnswer(r.Context(), w, c, reply)
+	}
 	return answer(w, c, reply)
 }
 
 // Document is the JSON of a reply.
 type Document struct {
-	Row kind.AnyRow `json:"resource,omitempty"`
-	Job any         `json:"job,omitempty"`
+	Row   kind.AnyRow       `json:"resource,omitempty"`
+	Job   any               `json:"job,omitempty"`
+	Names map[string]string `json:"names,omitempty"`
 }
 
-func answer(w http.ResponseWriter, c *call.Call, r call.Reply) error {
+func answer(w http.ResponseWriter, c *call.Call, r call.Reply) error { return answerWith(w, c, r, nil) }
+
+func answerWith(w http.ResponseWriter, c *call.Call, r call.Reply, names map[string]string) error {
 	status := http.StatusOK
 	switch {
 	case r.Job != nil && !r.Job.Done():
@@ -263,13 +272,14 @@ func answer(w http.ResponseWriter, c *call.Call, r call.Reply) error {
 			r.Rows = []kind.AnyRow{}
 		}
 		return writeJSON(w, status, struct {
-			Items []kind.AnyRow `json:"items"`
-			Next  id.ID         `json:"next,omitempty"`
-		}{r.Rows, r.Next})
+			Items []kind.AnyRow     `json:"items"`
+			Next  id.ID             `json:"next,omitempty"`
+			Names map[string]string `json:"names,omitempty"`
+		}{r.Rows, r.Next, names})
 	case call.Events:
 		return writeJSON(w, status, map[string]any{"items": orEmpty(r.Events)})
 	}
-	doc := Document{Row: r.Row}
+	doc := Document{Row: r.Row, Names: names}
 	if r.Job != nil {
 		doc.Job = r.Job
 	}
@@ -289,6 +299,7 @@ func filter(r *http.Request, c *call.Call) error {
 	for key, values := range q {
 		v := values[0]
 		switch {
+		case key == "names": // of what the rows refer to
 		case key == "limit":
 			var n int64
 			if err := number(v, key, &n); err != nil {
@@ -320,7 +331,7 @@ func filter(r *http.Request, c *call.Call) error {
 			}
 			f.Index, f.Value = name, v
 		default:
-			return fail.Field(key, "there is no such parameter").Then("known: limit, marker, name, state, tag, enterprise_project, by.INDEX")
+			return fail.Field(key, "there is no such parameter").Then("known: limit, marker, name, names, state, tag, enterprise_project, by.INDEX")
 		}
 	}
 	return nil

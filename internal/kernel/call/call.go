@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/awancloud/awan/internal/kernel/clock"
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -93,6 +95,9 @@ type Options struct {
 	Rates  ledger.Rates // what is metered costs so much; zero: nothing has a price
 	Now    clock.Clock
 	Log    *slog.Logger
+	// AuditSigner seals the audit log, AuditKey checks its signatures; without them it is not sealed.
+	AuditSigner note.Signer
+	AuditKey    string
 	// Own, when set, gives the policies that a row itself carries, of which those that speak of p.
 	Own func(k *kind.Def, row kind.AnyRow, p ident.Principal) []policy.Attached
 	// Observe, when set, is told of every call that came through the door, with how long it took. It must be quick.

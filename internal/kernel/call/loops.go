@@ -86,6 +86,8 @@ func (l *loops) start() {
 		}
 	}
 	l.every(time.Minute, nil, l.flushUses)
+	l.wg.Go(l.adopt)
+	l.every(sealEvery, nil, l.seal)
 	l.every(time.Hour, nil, func() {
 		if _, err := l.d.Ident.Sweep(l.ctx); err != nil && l.ctx.Err() == nil {
 			l.d.Log.Error("expired tokens cannot be removed", "err", err)
@@ -97,6 +99,7 @@ func (l *loops) close() {
 	l.stop()
 	l.wg.Wait()
 	l.flushUses()
+	l.seal()
 }
 
 // flushUses stores what was used last; also at the end, when the loops' context has ended.

@@ -27,6 +27,7 @@ type AgencyStatus struct {
 	TrustDomain id.ID     `json:"trust_domain_id" doc:"the trusted account's id: a later account of the same name is not trusted"`
 	TrustName   string    `json:"trust_domain_name" doc:"its name when the agency was last changed"`
 	Expires     time.Time `json:"expires,omitzero" doc:"when it ends by itself"`
+	LastUsed    time.Time `json:"last_used,omitzero" doc:"when somebody last did something through it, exact to a minute; none: never"`
 }
 
 type agencyRow = kind.Row[AgencySpec, AgencyStatus]
@@ -40,11 +41,15 @@ const Pass = "pass"
 func (k *Kinds) agencyKind() kind.Kind[AgencySpec, AgencyStatus] {
 	return kind.Kind[AgencySpec, AgencyStatus]{Service: "identity", Name: "agency", Plural: "agencies", Scope: kind.InDomain, NamePat: NamePattern,
 		Doc:     "Rights in this domain that another account or a service of the cloud may act with. It may do nothing until a policy is granted to it.",
-		Columns: []string{"status.trust_domain_name", "spec.trust_service", "spec.duration", "status.expires"},
+		Columns: []string{"status.trust_domain_name", "spec.trust_service", "spec.duration", "status.expires", "status.last_used"},
 		Example: AgencySpec{TrustDomain: "partner", Duration: "30"},
 		Index: map[string]func(*agencyRow) []string{
 			"trust": func(r *agencyRow) []string { return []string{string(r.Status.TrustDomain) + r.Spec.TrustService} }},
-		Check: k.checkAgency, Changed: k.agencyChanged}
+		Check: k.checkAgency, Changed: k.agencyChanged,
+		Shown: func(tx store.Tx, r *agencyRow) (err error) {
+			r.Status.LastUsed, err = k.service.UserUsed(tx, r.ID)
+			return err
+		}}
 }
 
 func (k *Kinds) checkAgency(_ context.Context, tx store.Tx, old, row *agencyRow) error {

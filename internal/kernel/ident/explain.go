@@ -59,8 +59,10 @@ type Explanation struct {
 	Allowed  bool         `json:"allowed"`
 	Reason   string       `json:"reason"`
 	Deciding *Rule        `json:"deciding,omitempty"`
-	// Changed says that the deciding policy was changed or deleted since: the statement shown is today's.
+	// Changed says that the deciding policy was changed or deleted since.
 	Changed bool `json:"changed"`
+	// Then says that the statement shown is that of then; else it is today's, where there is one.
+	Then bool `json:"then"`
 	// Now is the answer that the same caller would get now for the same call; none when the caller is gone.
 	Now *Verdict `json:"now,omitempty"`
 }
@@ -88,8 +90,8 @@ type UnusedPolicy struct {
 	LastUsed time.Time `json:"last_used,omitzero"` // by anybody
 }
 
-func (k *Kinds) policyActions() []kind.Action[PolicySpec, None] {
-	return []kind.Action[PolicySpec, None]{
+func (k *Kinds) policyActions() []kind.Action[PolicySpec, PolicyStatus] {
+	return []kind.Action[PolicySpec, PolicyStatus]{
 		{Verb: "simulate", Doc: "ask what would be allowed: for somebody, or by documents that are not granted yet", Level: kind.Read, In: Question{}, Collection: true,
 			Serve: func(ctx context.Context, _ *policyRow, in any, s kind.Stream) error {
 				return answerIn(ctx, k, s, func(tx store.Tx, domain id.ID) (any, error) {
@@ -179,8 +181,8 @@ func (s *Service) simulate(tx store.Tx, asker Principal, domain id.ID, q Questio
 	}
 	var out []Verdict
 	for _, action := range q.Actions {
-		if strings.Count(action, ":") < 1 || strings.Contains(action, "*") {
-			return nil, fail.Field("actions", "%q is not one action", action).Then("write it whole, as app:component:create")
+		if err := s.Kinds.checkAction(action); err != nil {
+			return nil, err
 		}
 		for _, resource := range q.Resources {
 			facts := map[string][]string{"g:EnterpriseProjectId": {shownEnterprise(ep)}}
@@ -234,10 +236,7 @@ func (s *Service) rule(tx store.Tx, m *policy.Match, inline []policy.Attached) (
 	if err != nil || p == nil {
 		return r, err
 	}
-	var doc struct{ Statement []json.RawMessage }
-	if json.Unmarshal(p.Spec.Document, &doc) == nil && m.Statement <= len(doc.Statement) {
-		r.Statement = doc.Statement[m.Statement-1]
-	}
+	r.Statement = statementOf(p, m.Statement)
 	return r, nil
 }
 
@@ -269,6 +268,9 @@ func (s *Service) explain(tx store.Tx, domain, entry id.ID) (*Explanation, error
 			return nil, err
 		}
 		x.Changed = p == nil || p.Generation != d.Generation
+		if x.Then = len(d.Said) > 0; x.Then {
+			x.Deciding.Statement = d.Said
+		}
 	}
 	x.Now, err = s.again(tx, e, d)
 	return x, err
@@ -311,8 +313,22 @@ func (s *Service) Note(tx store.Tx, d policy.Decision, resource string, domain i
 	p, err := s.Kinds.Policy.Get(tx, id.ID(d.By.ID))
 	if p != nil {
 		n.Generation = p.Generation
+		if said := statementOf(p, n.Statement); len(said) <= maxSaid {
+			n.Said = said
+		}
 	}
 	return n, err
+}
+
+// maxSaid is the longest statement that the audit log keeps with a decision.
+const maxSaid = 4 << 10
+
+func statementOf(p *policyRow, number int) json.RawMessage {
+	var doc struct{ Statement []json.RawMessage }
+	if json.Unmarshal(p.Spec.Document, &doc) != nil || number < 1 || number > len(doc.Statement) {
+		return nil
+	}
+	return doc.Statement[number-1]
 }
 
 // unused finds rights that were not used since.

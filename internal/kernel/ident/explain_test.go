@@ -57,8 +57,11 @@ func TestSimulate(t *testing.T) {
 			t.Errorf("%v: %+v %v", c.q, v.Items, err)
 		}
 	}
-	if _, err := ask[verdicts](w, "policy", "simulate", m{"actions": []string{"app:*"}}); !fail.Is(err, fail.Invalid) {
-		t.Errorf("a pattern is no action: %v", err)
+	for action, says := range map[string]string{"app:*": "is not one action", "users": "is not one action", "app:a:create,app:a:delete": "are several", "identity:user:creat": `there is no action "identity:user:creat"`,
+		"identity:users:create": "there is no action"} {
+		if _, err := ask[verdicts](w, "policy", "simulate", m{"actions": []string{action}}); !fail.Is(err, fail.Invalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", action, err, says)
+		}
 	}
 }
 
@@ -91,7 +94,8 @@ func TestExplainAPastCall(t *testing.T) {
 		t.Errorf("the allowed call: %+v %v", x, err)
 	}
 	w.must(w.do(call.Update, "policy", "makers", doc("Deny")))
-	if x, err = ask[ident.Explanation](w, "policy", "explain", m{"entry": entries[1].ID}); err != nil || !x.Allowed || !x.Changed || x.Now.Allowed {
+	if x, err = ask[ident.Explanation](w, "policy", "explain", m{"entry": entries[1].ID}); err != nil || !x.Allowed || !x.Changed || x.Now.Allowed ||
+		!x.Then || !strings.Contains(string(x.Deciding.Statement), `"Allow"`) || !strings.Contains(string(x.Now.Deciding.Statement), `"Deny"`) {
 		t.Errorf("after the policy was changed: %+v %v", x, err)
 	}
 	if x, err = ask[ident.Explanation](w, "policy", "explain", m{"entry": entries[0].ID}); err != nil || x.Allowed || x.Deciding != nil || !strings.Contains(x.Reason, "no statement allows identity:group:delete") {

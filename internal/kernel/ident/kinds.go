@@ -23,7 +23,7 @@ type Kinds struct {
 	Project    kind.Table[ProjectSpec, None]
 	User       kind.Table[UserSpec, UserStatus]
 	Group      kind.Table[GroupSpec, None]
-	Policy     kind.Table[PolicySpec, None]
+	Policy     kind.Table[PolicySpec, PolicyStatus]
 	Version    kind.Table[VersionSpec, VersionStatus]
 	Grant      kind.Table[GrantSpec, None]
 	Key        kind.Table[KeySpec, KeyStatus]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -19,13 +20,22 @@ type PolicySpec struct {
 	System      bool            `json:"system" doc:"comes with the cloud and cannot be changed" immutable:"true"`
 }
 
-type policyRow = kind.Row[PolicySpec, None]
+// PolicyStatus is what is known of a policy.
+type PolicyStatus struct {
+	LastUsed time.Time `json:"last_used,omitzero" doc:"when it last allowed something, exact to a minute; none: never"`
+}
 
-func (k *Kinds) policyKind() kind.Kind[PolicySpec, None] {
-	return kind.Kind[PolicySpec, None]{Service: "identity", Name: "policy", Plural: "policies", Scope: kind.InDomain, NamePat: NamePattern,
-		Doc: "What may be done: a policy document in Huawei Cloud's grammar.", Columns: []string{"spec.system", "spec.description"},
+type policyRow = kind.Row[PolicySpec, PolicyStatus]
+
+func (k *Kinds) policyKind() kind.Kind[PolicySpec, PolicyStatus] {
+	return kind.Kind[PolicySpec, PolicyStatus]{Service: "identity", Name: "policy", Plural: "policies", Scope: kind.InDomain, NamePat: NamePattern,
+		Doc: "What may be done: a policy document in Huawei Cloud's grammar.", Columns: []string{"spec.system", "spec.description", "status.last_used"},
 		Example: PolicySpec{Document: json.RawMessage(`{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get","app:*:list"]}]}`)},
 		Check:   k.checkPolicy, CheckDelete: k.policyUnused, Changed: k.policyChanged,
+		Shown: func(tx store.Tx, r *policyRow) (err error) {
+			r.Status.LastUsed, err = k.service.PolicyUsed(tx, r.ID)
+			return err
+		},
 		Actions: k.policyActions()}
 }
 

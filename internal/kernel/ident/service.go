@@ -157,6 +157,12 @@ func (s *Service) decide(tx store.Tx, p Principal, action, resource string, doma
 	return s.answer(tx, p, Request{Action: action, Resource: resource, Domain: domain, Project: project, Facts: facts})
 }
 
+// May tells whether p may do something at all, without its being a use of the right: for menus, and for names beside ids.
+func (s *Service) May(tx store.Tx, p Principal, action, resource string, domain, project id.ID) bool {
+	d, err := s.decide(tx, p, action, resource, domain, project, map[string][]string{})
+	return err == nil && d.Allowed
+}
+
 func (s *Service) answer(tx store.Tx, p Principal, q Request) (policy.Decision, error) {
 	if p.Method == BySystem {
 		return policy.Decision{Allowed: true, Reason: "the cloud itself"}, nil

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -48,7 +49,8 @@ func (r *Runner) advance(j *Job, row any, a *active) (next id.ID, err error) {
 	if r.ctx.Err() != nil {
 		return "", nil // closing: the step runs again after the next start
 	}
-	return r.store1(j, p, row, func(tx store.Tx, j *Job, row any) error {
+	alone := false
+	store := func(tx store.Tx, j *Job, row any) error {
 		j.Note = ""
 		if j.Steps[j.Step].Started.IsZero() {
 			j.Steps[j.Step].Started, j.Deadline = begun, begun.Add(s.Deadline)
@@ -63,8 +65,39 @@ func (r *Runner) advance(j *Job, row any, a *active) (next id.ID, err error) {
 			}
 		}
 		r.settle(j, doErr)
-		return nil
-	})
+		if doErr != nil || alone {
+			return nil
+		}
+		return r.along(tx, j, steps, row)
+	}
+	if next, err = r.store1(j, p, row, store); errors.Is(err, errAlong) {
+		alone = true
+		return r.store1(j, p, row, store)
+	}
+	return next, err
+}
+
+// errAlong takes back a transaction because of a step that was to share it.
+var errAlong = errors.New("the step after this one needs a transaction of its own")
+
+// along records the steps that share the transaction of the one before them: there is nothing to wait for. A step that is
+// refused gets one of its own, for what is refused there is its own failure.
+func (r *Runner) along(tx store.Tx, j *Job, steps []AnyStep, row any) error {
+	for j.State == Running && j.Step < len(steps) && !j.Cancel {
+		s := steps[j.Step]
+		if skip := s.Skip != nil && s.Skip(row); !skip {
+			if s.Do != nil || s.Commit == nil {
+				return nil
+			}
+			if s.Commit(context.WithValue(r.ctx, jobKey{}, *j), tx, row) != nil {
+				return errAlong
+			}
+		}
+		now := r.now()
+		j.Steps[j.Step].Started, j.Deadline = now, now.Add(s.Deadline)
+		r.settle(j, nil)
+	}
+	return nil
 }
 
 // settle decides what follows from the result of a step.

@@ -27,8 +27,11 @@ type Step[T any] struct {
 	Do func(ctx context.Context, row *T) error
 	// Undo takes back what Do may have done, half-done included. It is retried until it succeeds. nil: nothing to undo.
 	Undo func(ctx context.Context, row *T) error
-	// Commit writes other rows in the very transaction that records this step as done.
+	// Commit writes other rows in the very transaction that records this step as done. A step that has nothing else to do
+	// shares that of the step before it.
 	Commit func(ctx context.Context, tx store.Tx, row *T) error
+	// Skip tells that the row has no need of this step: it is recorded as done together with the step before it.
+	Skip func(row *T) bool
 	// Deadline bounds the step, naps and retries included; zero is DefaultDeadline.
 	Deadline time.Duration
 }
@@ -42,6 +45,7 @@ type AnyStep struct {
 	Do       func(ctx context.Context, row any) error
 	Undo     func(ctx context.Context, row any) error
 	Commit   func(ctx context.Context, tx store.Tx, row any) error
+	Skip     func(row any) bool
 	Deadline time.Duration
 }
 
@@ -61,6 +65,9 @@ func Erase[T any](f Flow[T]) []AnyStep {
 		}
 		if s.Commit != nil {
 			a.Commit = func(ctx context.Context, tx store.Tx, row any) error { return s.Commit(ctx, tx, row.(*T)) }
+		}
+		if s.Skip != nil {
+			a.Skip = func(row any) bool { return s.Skip(row.(*T)) }
 		}
 		out[i] = a
 	}

@@ -172,74 +172,76 @@ func (r *Runner) run(jobID id.ID, a *active) (next id.ID) {
 	var j *Job
 	going := false // its last step ended well: it is still its turn
 	for {
-		if going {
-			if next, going = r.slot(j, a); next != "" || r.ctx.Err() != nil {
-				return next
+		if !going {
+			var err error
+			if j, err = r.job(jobID); err != nil {
+				if fail.Is(err, fail.NotFound) || r.ctx.Err() != nil {
+					return ""
+				}
+				r.log.Error("job cannot be loaded", "job", jobID, "err", err)
+				if !r.wait(a, time.Second) {
+					return ""
+				}
+				continue
 			}
-			continue
-		}
-		var row any
-		var err error
-		j, row, err = r.load(jobID)
-		if err != nil {
-			if fail.Is(err, fail.NotFound) || r.ctx.Err() != nil {
+			if j.Done() {
 				return ""
 			}
-			r.log.Error("job cannot be loaded", "job", jobID, "err", err)
-			if !r.wait(a, time.Second) {
-				return ""
+			if d := j.NotBefore.Sub(r.now()); d > 0 && !j.Cancel {
+				if !r.wait(a, d) {
+					return ""
+				}
+				continue
 			}
-			continue
 		}
-		if j.Done() {
-			return ""
-		}
-		if row != nil && !r.programs(j.Kind).Turn(row, j) {
-			if !r.wait(a, 250*time.Millisecond) {
-				return ""
-			}
-			continue
-		}
-		if d := j.NotBefore.Sub(r.now()); d > 0 && !j.Cancel {
-			if !r.wait(a, d) {
-				return ""
-			}
-			continue
-		}
-		if next, going = r.slot(j, a); next != "" || r.ctx.Err() != nil {
+		if next, going = r.slot(j, a, going); next != "" || r.ctx.Err() != nil {
 			return next
 		}
 	}
 }
 
+// otherTurn is how long a job waits before it looks again whether it is its turn.
+const otherTurn = 250 * time.Millisecond
+
 // slot advances the job once when there is room for it. going says that it may be advanced again at once.
-func (r *Runner) slot(j *Job, a *active) (next id.ID, going bool) {
+func (r *Runner) slot(j *Job, a *active, was bool) (next id.ID, going bool) {
 	select {
 	case r.slots <- struct{}{}:
 	case <-r.ctx.Done():
 		return "", false
 	}
-	next, going, err := r.hold(j, a)
+	next, going, turn, err := r.hold(j, a, was)
 	<-r.slots
 	if r.ctx.Err() != nil {
 		return "", false
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		r.log.Error("job cannot be advanced", "job", j.ID, "kind", j.Kind, "flow", j.Flow, "err", err)
 		r.wait(a, time.Second)
+	case !turn:
+		r.wait(a, otherTurn)
 	}
 	return next, going && err == nil
 }
 
-// hold advances the job while nobody else works on its row, from what is stored then.
-func (r *Runner) hold(j *Job, a *active) (next id.ID, going bool, err error) {
-	defer r.programs(j.Kind).Hold(j.Row)()
-	j, row, err := r.load(j.ID)
+// hold advances the job while nobody else works on its row, from what is stored then. turn is false when another job of
+// the row goes first.
+func (r *Runner) hold(j *Job, a *active, was bool) (next id.ID, going, turn bool, err error) {
+	p := r.programs(j.Kind)
+	if p == nil {
+		return "", false, true, fail.New(fail.Internal, "no program for kind %s", j.Kind)
+	}
+	defer p.Hold(j.Row)()
+	j, row, err := r.load(p, j.ID)
 	if err != nil || j.Done() || j.NotBefore.After(r.now()) && !j.Cancel {
-		return "", false, err
+		return "", false, true, err
+	}
+	if !was && row != nil && !p.Turn(row, j) {
+		return "", false, false, nil
 	}
 	next, err = r.advance(j, row, a)
-	return next, true, err
+	return next, true, true, err
 }
 
 // wait sleeps d, until woken, or until the runner closes (false).
@@ -256,16 +258,19 @@ func (r *Runner) wait(a *active, d time.Duration) bool {
 	}
 }
 
-func (r *Runner) load(jobID id.ID) (j *Job, row any, err error) {
-	err = r.store.View(r.ctx, func(tx store.Tx) error {
-		if j, err = Get(tx, jobID); err != nil {
-			return err
+func (r *Runner) job(jobID id.ID) (j *Job, err error) {
+	err = r.store.View(r.ctx, func(tx store.Tx) (err error) {
+		j, err = Get(tx, jobID)
+		return err
+	})
+	return j, err
+}
+
+func (r *Runner) load(p Program, jobID id.ID) (j *Job, row any, err error) {
+	err = r.store.View(r.ctx, func(tx store.Tx) (err error) {
+		if j, err = Get(tx, jobID); err == nil {
+			row, err = p.Load(tx, j.Row)
 		}
-		p := r.programs(j.Kind)
-		if p == nil {
-			return fail.New(fail.Internal, "no program for kind %s", j.Kind)
-		}
-		row, err = p.Load(tx, j.Row)
 		return err
 	})
 	return j, row, err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,5 +183,83 @@ func TestAnotherRunnerGoesOn(t *testing.T) {
 	}
 	if got, err := second.Wait(t.Context(), j.ID); err != nil || got.State != job.Succeeded {
 		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// fixed is a program of one flow.
+type fixed struct {
+	program
+	flow []job.AnyStep
+}
+
+func (p *fixed) Steps(string) []job.AnyStep { return p.flow }
+
+// counted counts the transactions that were not taken back.
+type counted struct {
+	store.Store
+	n atomic.Int32
+}
+
+func (c *counted) Update(ctx context.Context, fn func(store.Tx) error) (store.Rev, error) {
+	rev, err := c.Store.Update(ctx, fn)
+	if err == nil {
+		c.n.Add(1)
+	}
+	return rev, err
+}
+
+// TestStepsShareATransaction: what only writes, or is not needed, is recorded with the step before it; what is refused then is
+// the failure of its own step.
+func TestStepsShareATransaction(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		refuse error
+		state  job.State
+		writes int32
+		story  string
+	}{
+		{"all of them", nil, job.Succeeded, 3, "a c write e"},
+		{"one is refused", fail.New(fail.Precondition, "no"), job.Failed, 7, "a c write write undo write undo c undo b undo a"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &counted{Store: mem.New()}
+			say := func(what string) func(context.Context, *row) error {
+				return func(_ context.Context, r *row) error { r.Story = append(r.Story, what); return nil }
+			}
+			p := &fixed{flow: job.Erase(job.Flow[row]{
+				{Name: "a", Do: say("a"), Undo: say("undo a")},
+				{Name: "b", Do: say("b"), Undo: say("undo b"), Skip: func(*row) bool { return true }},
+				{Name: "c", Do: say("c"), Undo: say("undo c")},
+				{Name: "write", Undo: say("undo write"), Commit: func(ctx context.Context, _ store.Tx, r *row) error {
+					_ = say("write")(ctx, r)
+					return c.refuse
+				}},
+				{Name: "e", Do: say("e")},
+			})}
+			r := job.NewRunner(s, func(string) job.Program { return p }, time.Now, slog.New(slog.DiscardHandler))
+			defer r.Close()
+			j := job.New("test/row", id.New(), "create", p.flow, time.Now())
+			if _, err := s.Store.Update(t.Context(), func(tx store.Tx) error { return errors.Join(job.Put(tx, j), tx.Put("row", []byte("{}"))) }); err != nil {
+				t.Fatal(err)
+			}
+			r.Kick(j.ID)
+			got, err := r.Wait(t.Context(), j.ID)
+			if err != nil || got.State != c.state {
+				t.Fatalf("%+v %v", got, err)
+			}
+			if got.State == job.Succeeded && (got.Steps[1].Ended.IsZero() || got.Steps[3].Ended.IsZero()) || got.State == job.Failed && got.Error.Step != "write" {
+				t.Errorf("%+v %+v", got.Steps, got.Error)
+			}
+			_ = s.View(t.Context(), func(tx store.Tx) error {
+				v, _ := p.Load(tx, "")
+				if story := strings.Join(v.(*row).Story, " "); story != c.story {
+					t.Errorf("%s\nwant %s", story, c.story)
+				}
+				return nil
+			})
+			if n := s.n.Load(); n != c.writes {
+				t.Errorf("%d transactions, not %d", n, c.writes)
+			}
+		})
 	}
 }

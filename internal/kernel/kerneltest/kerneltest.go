@@ -4,9 +4,12 @@ package kerneltest
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"testing"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/clock"
@@ -64,7 +67,15 @@ func start(t testing.TB, on store.Store, now clock.Clock, limits ledger.Limits, 
 	if k.Admin, err = k.Ident.Bootstrap(t.Context(), "awan", "awan-1"); err != nil {
 		t.Fatal(err)
 	}
-	k.Door = call.NewDoor(call.Options{Store: k.Store, Ident: k.Ident, Kinds: append(k.Ident.Kinds.All(), kinds...), Region: "awan-1",
+	private, public, err := note.GenerateKey(rand.Reader, "cloud.test/audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Door = call.NewDoor(call.Options{AuditSigner: signer, AuditKey: public, Store: k.Store, Ident: k.Ident, Kinds: append(k.Ident.Kinds.All(), kinds...), Region: "awan-1",
 		Limits: limits, Now: now, Log: slog.New(slog.DiscardHandler)})
 	if err := k.Door.Start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -168,7 +168,7 @@ func (d *Def) Put(tx store.Tx, old, row AnyRow) error {
 }
 
 func (d *Def) taken(tx store.Tx, scope, name string, other id.ID) error {
-	e := &fail.Error{Kind: fail.Exists, Field: "name", Message: "a " + d.Name + " called " + name + " is there already", Next: "choose another name, or update the one there is"}
+	e := &fail.Error{Kind: fail.Exists, Field: "name", Message: article(d.Name) + " called " + name + " is there already", Next: "choose another name, or update the one there is"}
 	if r, err := d.read(tx, d.key(scope, other)); err == nil && r != nil && r.M().State == Trashed {
 		e.Message = "a deleted " + d.Name + " called " + name + " is still in the trash"
 		e.Next = "restore it (awan " + d.Name + " restore " + name + "), or purge it (awan " + d.Name + " delete --purge " + name + ")"
@@ -396,4 +396,12 @@ func (t Table[S, T]) List(tx store.Tx, scope string, f Filter) ([]*Row[S, T], er
 		out[i] = r.(*Row[S, T])
 	}
 	return out, err
+}
+
+// article puts "a" or "an" before a word.
+func article(word string) string {
+	if word != "" && strings.ContainsRune("aeio", rune(word[0])) {
+		return "an " + word
+	}
+	return "a " + word
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -218,10 +219,16 @@ func check(v reflect.Value, path string, f Field) error {
 	}
 	if sized {
 		if f.Min != nil && n < *f.Min {
-			return fail.Field(path, "%d%s is too small; the least is %d%s", n, what, *f.Min, unit(f))
+			if what != "" {
+				return fail.Field(path, "%d%s are too few; the least is %d%s", n, what, *f.Min, unit(f))
+			}
+			return fail.Field(path, "%d is too small; the least is %d%s", n, *f.Min, unit(f))
 		}
 		if f.Max != nil && n > *f.Max {
-			return fail.Field(path, "%d%s is too large; the most is %d%s", n, what, *f.Max, unit(f))
+			if what != "" {
+				return fail.Field(path, "%d%s are too many; the most is %d%s", n, what, *f.Max, unit(f))
+			}
+			return fail.Field(path, "%d is too large; the most is %d%s", n, *f.Max, unit(f))
 		}
 	}
 	return nil
@@ -248,7 +255,8 @@ func checkString(s, path string, f Field) error {
 				return nil
 			}
 		}
-		return fail.Field(path, "%q is not one of %s", s, strings.Join(f.Enum, ", "))
+		named := slices.DeleteFunc(slices.Clone(f.Enum), func(e string) bool { return e == "" })
+		return fail.Field(path, "%q is not one of %s", s, strings.Join(named, ", "))
 	}
 	if f.Pattern != "" && !compiled(f.Pattern).MatchString(s) {
 		return fail.Field(path, "%q does not match %s", s, f.Pattern)

@@ -64,26 +64,25 @@ type Decision struct {
 	Held       string              `json:"held,omitempty"`       // how the caller came by it
 	Generation int64               `json:"generation,omitempty"` // of the policy, then
 	Statement  int                 `json:"statement,omitempty"`  // counted from 1
+	Said       json.RawMessage     `json:"said,omitempty"`       // that statement, as it was then
 	Sid        string              `json:"sid,omitempty"`
 	Facts      map[string][]string `json:"facts,omitempty"`
 }
 
 const auditPrefix = "audit/"
 
-func auditKey(domain, entry id.ID) string {
-	if domain == "" {
-		domain = "-"
-	}
-	return auditPrefix + string(domain) + "/" + string(entry)
-}
+func auditKey(domain, entry id.ID) string { return auditPrefix + folder(domain) + "/" + string(entry) }
 
-// Record writes e, giving it an id when it has none.
+// Record writes e, giving it an id when it has none. It waits then to be sealed.
 func Record(tx store.Tx, e *Entry) error {
 	if e.ID == "" {
 		e.ID = id.New()
 	}
 	b, err := json.Marshal(e)
 	if err != nil {
+		return err
+	}
+	if err := wait(tx, e.Domain, e.ID); err != nil {
 		return err
 	}
 	return tx.Put(auditKey(e.Domain, e.ID), b)

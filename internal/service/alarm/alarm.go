@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/awancloud/awan/internal/kernel/clock"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
 	"github.com/awancloud/awan/internal/service/metric"
@@ -29,8 +30,10 @@ type Deps struct {
 	// Outward posts to web hooks: to addresses that tenants may reach.
 	Outward *http.Client
 	Mail    Mail
-	Now     clock.Clock
-	Log     *slog.Logger
+	// ProjectName says what people call a project.
+	ProjectName func(tx store.Tx, project id.ID) string
+	Now         clock.Clock
+	Log         *slog.Logger
 }
 
 // Service is the alarm service.

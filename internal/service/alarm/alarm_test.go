@@ -234,6 +234,44 @@ func TestEMail(t *testing.T) {
 	}
 }
 
+// TestMailThatIsRefused: an address that nobody has keeps nobody else from hearing; what the server refuses for good is
+// not tried again, what it refuses for now is; and its own words are told.
+func TestMailThatIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		to       []string
+		delivery string
+		tries    int
+		words    string
+	}{
+		{"one of two", []string{"nobody@example.org", "ops@example.org"}, delivered, 1, "refuses the recipient nobody@example.org: 550 5.1.1 no such user"},
+		{"all", []string{"nobody@example.org"}, givenUp, 1, "550 5.1.1 no such user"},
+		{"for now", []string{"busy@example.org"}, waiting, 1, "450 try later"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := start(t)
+			w.ProjectName = func(store.Tx, id.ID) string { return "shop" }
+			server, mails := mailServer(t)
+			w.Mail = Mail{Server: server, From: "cloud@example.org"}
+			w.must(w.do(w.Channel.D, call.Create, "ops", map[string]any{"type": "email", "to": c.to}))
+			w.must(w.do(w.Channel.D, "test", "ops", nil))
+			w.send()
+			if n := w.notifications()[0].Status; n.Delivery != c.delivery || n.Tries != c.tries || !strings.Contains(n.Error, c.words) {
+				t.Errorf("%+v", n)
+			}
+			if c.delivery != delivered {
+				return
+			}
+			got := <-mails
+			for _, want := range []string{"EHLO example.org", "RCPT TO:<ops@example.org>", "this is a test", "\nproject shop, at "} {
+				if !strings.Contains(got, want) {
+					t.Errorf("no %q in\n%s", want, got)
+				}
+			}
+		})
+	}
+}
+
 // mailServer speaks enough SMTP to take one message, and gives all that it was sent.
 func mailServer(t *testing.T) (string, <-chan string) {
 	t.Helper()
@@ -259,6 +297,10 @@ func mailServer(t *testing.T) (string, <-chan string) {
 				data = false
 				fmt.Fprint(c, "250 taken\r\n")
 			case data:
+			case strings.HasPrefix(l, "RCPT TO:<nobody@"):
+				fmt.Fprint(c, "550 5.1.1 no such user\r\n")
+			case strings.HasPrefix(l, "RCPT TO:<busy@"):
+				fmt.Fprint(c, "450 try later\r\n")
 			case l == "DATA":
 				data = true
 				fmt.Fprint(c, "354 go on\r\n")

@@ -188,7 +188,7 @@ func (s *Service) turn(ctx context.Context, r *row, next Status) error {
 			}
 		}
 		level := map[string]event.Level{ok: event.Info, pending: event.Info, firing: event.Error, noData: event.Warning}[next.Alarm]
-		if err := event.Emit(tx, now.ID, event.Event{At: next.Since, Level: level, Type: words[next.Alarm], Text: next.Alarm + ": " + next.Text}); err != nil {
+		if err := event.Emit(tx, now.ID, event.Event{At: next.Since, Level: level, Type: eventOf[next.Alarm], Text: next.Alarm + ": " + next.Text}); err != nil {
 			return err
 		}
 		now.Status, now.Updated = next, next.Since
@@ -200,7 +200,7 @@ func (s *Service) turn(ctx context.Context, r *row, next Status) error {
 	return err
 }
 
-var words = map[string]string{ok: "Resolved", pending: "Pending", firing: "Firing", noData: "NoData"}
+var eventOf = map[string]string{ok: "Resolved", pending: "Pending", firing: "Firing", noData: "NoData"}
 
 // news is what channels are told of a state; that a limit was passed a moment ago is none.
 func news(st Status) string {

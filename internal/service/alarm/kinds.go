@@ -137,7 +137,7 @@ func (s *Service) checkAlarm(_ context.Context, tx store.Tx, _, r *row) error {
 			return err
 		}
 		if c == nil {
-			return fail.Field("spec.channels", "there is no channel %q", name).Then("awan channel create %s --url https://…", name)
+			return fail.Field("spec.channels", "there is no channel %q", name).Then("awan channel list shows them; awan channel create NAME --url https://… makes one")
 		}
 		spec.Channels[i] = string(c.ID)
 	}
@@ -153,8 +153,11 @@ func (s *Service) checkChannel(_ context.Context, _ store.Tx, _, r *channelRow) 
 		if s.Mail.Server == "" {
 			return fail.New(fail.Unsupported, "this cloud sends no e-mail: its operator has not said which server to use").Then("use a webhook, or ask the operator to start the cloud with --smtp HOST:PORT")
 		}
-		if len(spec.To) == 0 || spec.URL != "" || spec.Secret != "" {
-			return fail.Field("spec.to", "e-mail needs addresses, and no URL nor secret")
+		if spec.URL != "" || spec.Secret != "" {
+			return fail.Field("spec.to", "e-mail has addresses, and no URL nor secret")
+		}
+		if len(spec.To) == 0 {
+			return fail.Field("spec.to", "is required of e-mail").Then("--to ops@example.org")
 		}
 		for i, a := range spec.To {
 			addr, err := mail.ParseAddress(a)
@@ -193,15 +196,17 @@ func (s *Service) unused(_ context.Context, tx store.Tx, r *channelRow) error {
 
 // message is the document that a channel gets.
 type message struct {
-	ID       string    `json:"id"` // the same in every try
-	Alarm    string    `json:"alarm,omitempty"`
-	State    string    `json:"state"` // firing, ok, no data, test
-	Severity string    `json:"severity,omitempty"`
-	Text     string    `json:"text"`
-	Detail   string    `json:"description,omitempty"`
-	Value    float64   `json:"value"`
-	Project  string    `json:"project"`
-	At       time.Time `json:"at"`
+	ID       string  `json:"id"` // the same in every try
+	Alarm    string  `json:"alarm,omitempty"`
+	State    string  `json:"state"` // firing, ok, no data, test
+	Severity string  `json:"severity,omitempty"`
+	Text     string  `json:"text"`
+	Detail   string  `json:"description,omitempty"`
+	Value    float64 `json:"value"`
+	Project  string  `json:"project"`
+	// ProjectName is what people call it.
+	ProjectName string    `json:"project_name,omitempty"`
+	At          time.Time `json:"at"`
 }
 
 func (m message) encode() string {
@@ -215,5 +220,9 @@ func (m message) encode() string {
 
 // subject is the first line that people read.
 func (m message) subject() string {
-	return strings.Join(strings.Fields("["+strings.ToUpper(m.State)+"] "+m.Alarm+" "+m.Text), " ")
+	about := m.Text
+	if m.Alarm != "" {
+		about = m.Alarm + ": " + about
+	}
+	return strings.Join(strings.Fields("["+strings.ToUpper(m.State)+"] "+about), " ")
 }

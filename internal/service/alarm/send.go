@@ -42,7 +42,10 @@ const duePrefix = "notifydue/"
 // queue stores a notification to be sent.
 func (s *Service) queue(tx store.Tx, c *channelRow, m message, alarm ...string) error {
 	now, i := s.Now().UTC(), id.New()
-	m.ID = string(i)
+	m.ID, m.ProjectName = string(i), ""
+	if s.ProjectName != nil {
+		m.ProjectName = s.ProjectName(tx, c.Project)
+	}
 	r := &notificationRow{Meta: kind.Meta{ID: i, Kind: s.Notification.D.FullName(), Domain: c.Domain, Project: c.Project, Name: string(i), State: kind.Active,
 		Made: true, Generation: 1, Created: now, Updated: now}}
 	r.Spec = NotificationSpec{Alarm: m.Alarm, Channel: string(c.ID), Text: m.subject(), Message: m.encode()}
@@ -167,6 +170,8 @@ func (s *Service) one(ctx context.Context, r *notificationRow) {
 		switch {
 		case err == nil:
 			st.Delivery, st.Ended = delivered, now
+		case errors.As(err, &partly{}):
+			st.Delivery, st.Ended, st.Error = delivered, now, reason(err)
 		case st.Tries >= maxTries || final(err):
 			st.Delivery, st.Ended, st.Error = givenUp, now, reason(err)
 		default:

@@ -139,7 +139,7 @@ func (s *Service) Deployer(ctx context.Context, project, component string, knows
 	unknown := fail.New(fail.Unauthenticated, "the deploy token is not one of this component").Then("awan deploy-token create NAME --component %s", component)
 	pid, ok := id.Parse(project)
 	if !ok { // whose project of that name it is nobody can tell who is not logged in
-		return ident.Principal{}, nil, unknown.Then("the address of a hook has the project's id, as awan deploy-token show NAME says it")
+		return ident.Principal{}, nil, unknown.Then("write the project's id into the address, as awan deploy-token show NAME says it")
 	}
 	var row *componentRow
 	var tokens []*tokenRow

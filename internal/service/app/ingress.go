@@ -25,6 +25,8 @@ type Ingress struct {
 	// Wake, when set before the first request, is asked when no instance is ready: it starts the component and tells how
 	// long requests may be held for it, or says that nothing will start it.
 	Wake func(component id.ID) (most time.Duration, ok bool)
+	// coming, when set, is asked where nothing is to be woken.
+	coming func(ctx context.Context, component id.ID) (most time.Duration, ok bool)
 
 	log       *slog.Logger
 	transport http.RoundTripper
@@ -279,8 +281,12 @@ func (t *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		if e == nil {
 			var err error
+			begun := time.Now()
 			if e, err = t.g.hold(r.Context(), t.b, want); err != nil {
 				return nil, err
+			}
+			if x != nil {
+				x.seen.Held += time.Since(begun)
 			}
 			tried = nil
 		}

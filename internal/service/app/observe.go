@@ -20,6 +20,7 @@ type Observation struct {
 	Status    int           // as sent to the client; 499 when the client went away first
 	Start     time.Time     // when it came in
 	Header    time.Duration // until the header of the answer
+	Held      time.Duration // of that, until there was an instance to ask
 	Duration  time.Duration // until the end of the answer; of an upgraded connection, of its life
 	In, Out   int64         // bytes of the bodies; of an upgraded connection, none
 }

@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/event"
@@ -82,11 +84,11 @@ func (s *Service) rollOut(ctx context.Context, row *componentRow) error {
 	}
 	switch {
 	case recreate && len(old) > 0:
-		return s.leave(ctx, row, *old[0], fmt.Sprintf("stopping %d old instances", len(old)))
-	case len(fresh) > want: // scaled down: the youngest leaves
-		return s.leave(ctx, row, *fresh[len(fresh)-1], fmt.Sprintf("stopping %d instances", len(fresh)-want))
+		return s.leave(ctx, row, old, "stopping the old instances")
+	case len(fresh) > want: // scaled down: the youngest leave
+		return s.leave(ctx, row, fresh[want:], "stopping those that are too many")
 	case len(old) > 0 && (ready+len(old) > want || want == 0) && (ready > 0 || want == 0):
-		return s.leave(ctx, row, *weakest(old), fmt.Sprintf("%d of %d new instances ready, stopping the old ones", ready, want))
+		return s.leave(ctx, row, []*Instance{weakest(old)}, fmt.Sprintf("%d of %d new instances ready, stopping the old ones", ready, want))
 	}
 	if limit < want && begun == ready && ready >= limit {
 		next.Batch++
@@ -99,8 +101,9 @@ func (s *Service) rollOut(ctx context.Context, row *componentRow) error {
 			return job.Nap(min(wait, time.Second), fmt.Sprintf("%d of %d instances are new; the next batch begins in %s", ready, want, wait.Round(time.Second)))
 		}
 	}
+	most := max(want, len(old)) + surge // fewer may be wanted than run: one more is started all the same before they leave
 	for _, in := range fresh {
-		if in.Phase == phasePlanned && begun < limit && begun-ready < surge && (recreate || begun+len(old) < want+surge) {
+		if in.Phase == phasePlanned && begun < limit && begun-ready < surge && (recreate || begun+len(old) < most) {
 			if err := s.startOne(ctx, row, in); err != nil {
 				return err
 			}
@@ -227,13 +230,41 @@ func (s *Service) watch(ctx context.Context, row *componentRow, in *Instance, ad
 	return nil
 }
 
-// leave takes an instance out of service, drains it, and removes it.
-func (s *Service) leave(ctx context.Context, row *componentRow, in Instance, note string) error {
-	if err := s.removeOne(ctx, row, &in); err != nil {
+// leave removes instances, and comes back.
+func (s *Service) leave(ctx context.Context, row *componentRow, which []*Instance, note string) error {
+	gone := make([]Instance, len(which))
+	for i, in := range which {
+		gone[i] = *in
+	}
+	if err := s.remove(ctx, row, gone); err != nil {
 		return err
 	}
-	row.Status.Instances = slices.DeleteFunc(row.Status.Instances, func(o Instance) bool { return o.ID == in.ID })
 	return job.Nap(time.Millisecond, note)
+}
+
+// leaving is how many instances of a component are stopped at a time.
+const leaving = 8
+
+// remove takes instances away, several at a time: a program that does not end when it is told to takes its time. Those
+// that are gone leave the row, also when others could not be removed.
+func (s *Service) remove(ctx context.Context, row *componentRow, which []Instance) error {
+	errs := make([]error, len(which))
+	slots := make(chan struct{}, leaving)
+	var running sync.WaitGroup
+	for i := range which {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = s.removeOne(ctx, row, &which[i])
+		})
+	}
+	running.Wait()
+	for i, in := range which {
+		if errs[i] == nil {
+			row.Status.Instances = slices.DeleteFunc(row.Status.Instances, func(o Instance) bool { return o.ID == in.ID })
+		}
+	}
+	return cmp.Or(errs...)
 }
 
 // removeOne drains and destroys an instance. No request is sent to it from the first line on.
@@ -258,11 +289,8 @@ func (s *Service) removeAll(ctx context.Context, row *componentRow) error {
 	if err := s.removeHook(ctx, row); err != nil {
 		return err
 	}
-	for _, in := range slices.Clone(row.Status.Instances) {
-		if err := s.removeOne(ctx, row, &in); err != nil {
-			return err
-		}
-		row.Status.Instances = slices.DeleteFunc(row.Status.Instances, func(o Instance) bool { return o.ID == in.ID })
+	if err := s.remove(ctx, row, slices.Clone(row.Status.Instances)); err != nil {
+		return err
 	}
 	row.Status.Ready, row.Status.Next, row.Status.Gray, row.Status.Running = 0, nil, nil, ""
 	return nil

@@ -134,6 +134,7 @@ func New(d Deps) *Service {
 	}
 	s := &Service{Deps: d}
 	s.Ingress = newIngress(d.Log)
+	s.Ingress.coming = s.coming
 	s.health = newHealth(s)
 	s.starting.of = map[id.ID]id.ID{}
 	s.describe()

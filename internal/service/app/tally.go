@@ -53,7 +53,7 @@ func (t *tallies) count(o *Observation) {
 	if o.Status >= http.StatusInternalServerError {
 		c.Errors++
 	}
-	if t.slow > 0 && o.Header > t.slow {
+	if t.slow > 0 && o.Header-o.Held > t.slow {
 		c.Slow++
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 // maxHeld is how many requests of one component may wait for its first instance.
@@ -66,13 +68,35 @@ func (g *Ingress) Idle(component id.ID) (since time.Time, idle bool) {
 	return time.Unix(0, b.activity.last.Load()), true
 }
 
-// hold keeps a request until an instance is ready, where something is there to wake the component. Nothing of the request
-// was sent to anybody yet.
-func (g *Ingress) hold(ctx context.Context, b *backend, want side) (*endpoint, error) {
-	if g.Wake == nil {
-		return nil, errNoInstance
+// betweenReleases is how long a request is held while a release that stops the old instances first starts the new ones.
+const betweenReleases = 30 * time.Second
+
+// coming tells whether an operation is under way that will give a component its next instance, as a release that stops
+// the old ones first, a start, or a release that is taken back.
+func (s *Service) coming(ctx context.Context, component id.ID) (most time.Duration, ok bool) {
+	err := s.Store.View(ctx, func(tx store.Tx) error {
+		row, err := s.Component.Get(tx, component)
+		ok = row != nil && row.State != kind.Trashed && row.Job != "" && row.Status.ReleaseID != "" && wanted(row) > 0
+		return err
+	})
+	return betweenReleases, ok && err == nil
+}
+
+// awaited tells whether an instance is on its way, and how long a request may be held for it.
+func (g *Ingress) awaited(ctx context.Context, component id.ID) (most time.Duration, ok bool) {
+	if g.Wake != nil {
+		most, ok = g.Wake(component)
 	}
-	most, ok := g.Wake(b.component)
+	if !ok && g.coming != nil {
+		most, ok = g.coming(ctx, component)
+	}
+	return most, ok
+}
+
+// hold keeps a request until an instance is ready, where one is on its way. Nothing of the request was sent to anybody
+// yet.
+func (g *Ingress) hold(ctx context.Context, b *backend, want side) (*endpoint, error) {
+	most, ok := g.awaited(ctx, b.component)
 	if !ok {
 		return nil, errNoInstance
 	}

@@ -72,6 +72,28 @@ func TestRequestsWaitUntilTheAppHasStarted(t *testing.T) {
 	}
 }
 
+// TestRequestsWaitBetweenReleases: where nothing is to be woken, a release under way is waited for.
+func TestRequestsWaitBetweenReleases(t *testing.T) {
+	g, component, url, start := asleep(t, 0)
+	g.coming = func(_ context.Context, c id.ID) (time.Duration, bool) { return time.Minute, c == component }
+	got := make(chan int, 1)
+	go func() {
+		resp, err := http.Get(url)
+		if err != nil {
+			t.Error(err)
+			got <- 0
+			return
+		}
+		resp.Body.Close()
+		got <- resp.StatusCode
+	}()
+	held(t, g, component, 1)
+	start()
+	if code := <-got; code != 200 {
+		t.Errorf("%d", code)
+	}
+}
+
 func TestWhoGivesUpWaitsNoMore(t *testing.T) {
 	g, component, url, _ := asleep(t, time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,7 +12,7 @@ import (
 )
 
 // MachineEnv says where this machine gets packages from, as environment variables for build steps: the Go module proxy,
-// the npm registry and the Python index that its owner configured. Only what was configured is named, and nothing that
+// the npm registry, the Python index and the Maven repository that its owner configured. Only what was configured is named, and nothing that
 // holds a credential or lies on the loopback, which steps cannot reach.
 func MachineEnv(ctx context.Context) []string {
 	var out []string
@@ -32,7 +32,7 @@ func MachineEnv(ctx context.Context) []string {
 	if text, err := exec.CommandContext(ctx, "npm", "config", "get", "registry").Output(); err == nil {
 		add("NPM_CONFIG_REGISTRY", strings.TrimSpace(string(text)))
 	}
-	for _, name := range []string{"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"} {
+	for _, name := range []string{"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "MAVEN_MIRROR_URL"} {
 		add(name, os.Getenv(name))
 	}
 	return out

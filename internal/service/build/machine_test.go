@@ -20,8 +20,9 @@ func TestMachineEnv(t *testing.T) {
 	}
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
 	t.Setenv("PIP_INDEX_URL", "https://user:password@pip.mirror.example/simple")
+	t.Setenv("MAVEN_MIRROR_URL", "https://maven.mirror.example/all")
 	t.Setenv("PIP_EXTRA_INDEX_URL", "http://127.0.0.1:3141/simple")
-	want := []string{"GOPROXY=https://go.mirror.example,direct", "GOSUMDB=off", "NPM_CONFIG_REGISTRY=https://npm.mirror.example/"}
+	want := []string{"GOPROXY=https://go.mirror.example,direct", "GOSUMDB=off", "NPM_CONFIG_REGISTRY=https://npm.mirror.example/", "MAVEN_MIRROR_URL=https://maven.mirror.example/all"}
 	if got := MachineEnv(context.Background()); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}

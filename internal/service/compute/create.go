@@ -200,6 +200,9 @@ func (s *Service) disclaimTx(_ context.Context, tx store.Tx, row *serverRow) err
 	return nil
 }
 
+// unpublished tells that a server is to have no public address of its own making.
+func unpublished(row *serverRow) bool { return row.Spec.PublicIP == nil }
+
 // makePublic makes the public address that the server is to have.
 func (s *Service) makePublic(ctx context.Context, row *serverRow) error {
 	p := row.Spec.PublicIP

@@ -57,7 +57,7 @@ func (s *Service) describeServers() {
 			{Name: "ports", Do: s.makePorts, Undo: s.dropPorts},
 			{Name: "disks", Do: s.makeDisks, Undo: s.dropDisks, Deadline: 30 * time.Minute},
 			{Name: "claim", Commit: s.claim, Undo: s.disclaim},
-			{Name: "public address", Do: s.makePublic, Commit: s.bindPublic, Undo: s.dropPublic},
+			{Name: "public address", Skip: unpublished, Do: s.makePublic, Commit: s.bindPublic, Undo: s.dropPublic},
 			{Name: "start", Do: s.converged, Undo: s.destroy, Deadline: 5 * time.Minute},
 			{Name: "settle", Commit: s.settle},
 		},

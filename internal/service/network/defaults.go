@@ -91,10 +91,11 @@ func (s *Service) Clear(ctx context.Context, tx store.Tx, project *kind.Meta) er
 	if err := cleared(ctx, tx, s.VPC, d.VPC); err != nil {
 		return err
 	}
-	if err := cleared(ctx, tx, s.Group, d.Group); err != nil {
+	// Not the project's own any more, the group may go.
+	if err := tx.Delete(defaultsKey + string(project.ID)); err != nil {
 		return err
 	}
-	return tx.Delete(defaultsKey + string(project.ID))
+	return cleared(ctx, tx, s.Group, d.Group)
 }
 
 // cleared takes a row away if it is there and nothing uses it.

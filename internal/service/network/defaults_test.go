@@ -114,6 +114,9 @@ func TestWhatUsersDeleteOfItIsMadeAgainWhenNeeded(t *testing.T) {
 	if _, err := l.in(p, "vpc", call.Get, "vpc-default", ""); !fail.Is(err, fail.NotFound) {
 		t.Errorf("a deleted VPC is there again: %v", err)
 	}
+	if _, err := l.in(p, "security-group", call.Delete, "default", ""); !fail.Is(err, fail.Precondition) {
+		t.Errorf("the default group may go: %v", err)
+	}
 	l.made(l.in(p, "port", call.Create, "a", `{}`))
 	l.made(l.in(p, "vpc", call.Get, "vpc-default", ""))
 	l.made(l.in(p, "port", call.Delete, "a", ""))

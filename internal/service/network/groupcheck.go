@@ -53,7 +53,15 @@ func everywhere(v6 bool) string {
 	return "0.0.0.0/0"
 }
 
+// groupUnused refuses to delete a group that something uses, or will: the project's own is what ports without another get.
 func (s *Service) groupUnused(_ context.Context, tx store.Tx, r *groupRow) error {
+	d, _, err := readDefaults(tx, r.Project)
+	if err != nil {
+		return err
+	}
+	if d.Group == r.ID {
+		return fail.New(fail.Precondition, "%s is the project's default security group, which stays", r.Name).Then("change its rules, or use another group")
+	}
 	return s.groupUser(tx, r)
 }
 

@@ -157,16 +157,17 @@ func TestRulesOfGroups(t *testing.T) {
 	} {
 		l.refused("security-rule", call.Create, "", c.spec, c.because)
 	}
-	r := l.do("security-rule", call.Create, "", `{"group":"web","protocol":"TCP","ports":"22,80-90","remote_group":"default","action":"deny","priority":7}`)
+	l.do("security-group", call.Create, "back", `{}`)
+	r := l.do("security-rule", call.Create, "", `{"group":"web","protocol":"TCP","ports":"22,80-90","remote_group":"back","action":"deny","priority":7}`)
 	if got := spec[network.RuleSpec](r); got.Protocol != "tcp" || got.Group == "web" {
 		t.Errorf("%+v", got)
 	}
-	l.refused("security-group", call.Delete, "default", ``, "names it")
+	l.refused("security-group", call.Delete, "back", ``, "names it")
 	l.do("port", call.Create, "p", `{"groups":["web"]}`)
 	l.refused("security-group", call.Delete, "web", ``, "port p")
 	l.do("port", call.Delete, "p", ``)
 	l.do("security-group", call.Delete, "web", ``)
-	l.do("security-group", call.Delete, "default", ``)
+	l.do("security-group", call.Delete, "back", ``)
 	if n := l.used("network.security-rules"); n != 0 {
 		t.Errorf("%d rules are counted though there are none", n)
 	}

@@ -38,9 +38,12 @@ func (s *Service) awaitImage(ctx context.Context, row *Row) error {
 	})
 }
 
+// fromElsewhere tells that a volume's content is not another volume's.
+func fromElsewhere(row *Row) bool { return row.Spec.Source.Volume == "" }
+
 // freezeSource keeps the content that another volume has now, under this volume's id.
 func (s *Service) freezeSource(ctx context.Context, row *Row) error {
-	if row.Spec.Source.Volume == "" {
+	if fromElsewhere(row) {
 		return nil
 	}
 	_, _, err := s.freeze(ctx, id.ID(row.Spec.Source.Volume), row.ID)
@@ -48,7 +51,7 @@ func (s *Service) freezeSource(ctx context.Context, row *Row) error {
 }
 
 func (s *Service) letSourceGo(ctx context.Context, row *Row) error {
-	if row.Spec.Source.Volume == "" {
+	if fromElsewhere(row) {
 		return nil
 	}
 	return s.thaw(ctx, row.Project, id.ID(row.Spec.Source.Volume), row.ID)

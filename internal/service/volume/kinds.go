@@ -41,9 +41,9 @@ func (s *Service) describe() {
 		Meter: meters, Check: s.check, Changed: s.changed, CheckDelete: s.checkDelete, Retention: s.Retention,
 		Create: job.Flow[Row]{
 			{Name: "image", Do: s.awaitImage, Deadline: bigDeadline},
-			{Name: "freeze", Do: s.freezeSource, Undo: s.letSourceGo},
+			{Name: "freeze", Skip: fromElsewhere, Do: s.freezeSource, Undo: s.letSourceGo},
 			{Name: "disk", Do: s.ensure, Undo: s.destroy, Deadline: bigDeadline},
-			{Name: "let go", Do: s.letSourceGo}},
+			{Name: "let go", Skip: fromElsewhere, Do: s.letSourceGo}},
 		Update:  job.Flow[Row]{{Name: "grow", Do: s.grow}, {Name: "limits", Do: s.refit}},
 		Delete:  job.Flow[Row]{{Name: "destroy", Do: s.destroy}},
 		Loop:    job.Loop[Row]{Every: time.Minute, Do: s.observe},

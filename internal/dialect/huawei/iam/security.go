@@ -149,8 +149,8 @@ func readProtect(x *wire.Exchange, _ *wire.Spec) error {
 		return err
 	}
 	if b.Protection {
-		return fail.New(fail.Unsupported, "this cloud does not ask for a code again before dangerous calls").
-			Then("leave operation_protection off; the account's security policy can ask for a second factor at log-in")
+		return fail.Field("protect_policy.operation_protection", "cannot be switched on here: who changes something has logged in with a second factor already").
+			Then("leave it false; a policy that denies where g:TokenAge is more than 900 has people log in anew before what it names")
 	}
 	for what, allowed := range b.Allow {
 		if allowed != nil && !*allowed {

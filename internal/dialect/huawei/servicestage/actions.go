@@ -55,6 +55,11 @@ func (a *API) act(x *exchange) error {
 		if b.Parameters.Replica == nil {
 			return fail.Field("parameters.replica", "is required to scale").Then(`send {"action": "scale", "parameters": {"replica": 3}}`)
 		}
+		kept := componentWords{}
+		recall(old.Spec.Foreign, &kept)
+		if err := a.place(x, kept, placed{old.ID, old.Name, old.Spec.Environment, old.Tags, *b.Parameters.Replica}); err != nil {
+			return err
+		}
 		in = wire.Spec{"replicas": *b.Parameters.Replica}
 	case "rollback":
 		number, err := a.releaseOf(x, old, b.Parameters.Version)

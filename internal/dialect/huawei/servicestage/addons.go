@@ -2,6 +2,7 @@ package servicestage
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
@@ -72,4 +73,17 @@ func (a *API) noIAC(x *exchange) error {
 		return err
 	}
 	return fail.New(fail.Unsupported, "resources are not made by an environment here").Then("make them by their own APIs or with Terraform, and bind them: PUT …/resources")
+}
+
+// noTemplates answers who brings a component template: a package of Kubernetes resources, which need a Kubernetes.
+func (a *API) noTemplates(x *exchange) error {
+	verb := call.Create
+	if strings.HasSuffix(x.R.URL.Path, "/parse-template-package") {
+		verb = call.List
+	}
+	if err := a.may(x, a.App.Component.D, verb, "*"); err != nil {
+		return err
+	}
+	return fail.New(fail.Unsupported, "template_source: component templates are packages of Kubernetes resources, and there is no Kubernetes behind this cloud").
+		Then("give one Deployment as workload_content with config_mode yaml, or keep the whole application in a file: awan apply -f awan.yaml")
 }

@@ -42,6 +42,7 @@ type componentBody struct {
 	Storages       *[]storage  `json:"storages"`
 	PostStart      *lifecycle  `json:"post_start"`
 	PreStop        *lifecycle  `json:"pre_stop"`
+	CreateMode     *string     `json:"create_mode"`
 	ConfigMode     *string     `json:"config_mode"`
 	Workload       *string     `json:"workload_content"`
 
@@ -98,6 +99,25 @@ const (
 	zoneVariable = "TZ"
 	jvmVariable  = "JAVA_TOOL_OPTIONS"
 )
+
+// tags are the labels that the body leaves a component with.
+func (b *componentBody) tags(old map[string]string) map[string]string {
+	if b.Labels == nil {
+		return old
+	}
+	out := map[string]string{}
+	for _, l := range *b.Labels {
+		out[l.Key] = l.Value
+	}
+	return out
+}
+
+func (b *componentBody) replicas(old int) int {
+	if b.Replica == nil {
+		return old
+	}
+	return *b.Replica
+}
 
 // merge adds what a client says now to what it said before. A null takes a field away.
 func (w componentWords) merge(now componentWords) {

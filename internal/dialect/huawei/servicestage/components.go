@@ -19,6 +19,8 @@ func (a *API) componentRoutes() []route {
 		{Method: "POST", Path: all, Kind: k, Verb: call.Create, Do: a.createComponent},
 		{Method: "GET", Path: all, Kind: k, Verb: call.List, Do: a.listOfApplication},
 		{Method: "GET", Path: base + "/components", Kind: k, Verb: call.List, Do: a.listComponents},
+		{Method: "POST", Path: base + "/components", Kind: k, Verb: call.Create, Do: a.noTemplates},
+		{Method: "POST", Path: base + "/components/parse-template-package", Kind: k, Verb: call.List, Do: a.noTemplates},
 		{Method: "GET", Path: base + "/components/filterOptions", Kind: k, Verb: call.List, Do: a.filterOptions},
 		{Method: "GET", Path: one, Kind: k, Verb: call.Get, Do: a.showComponent},
 		{Method: "PUT", Path: one, Kind: k, Verb: call.Update, Do: a.updateComponent},
@@ -126,6 +128,10 @@ func (a *API) createComponent(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if mode := text(b.CreateMode); mode != "" && mode != "create" {
+		return fail.Field("create_mode", "%q takes over a workload of a Kubernetes cluster, and there is none behind this cloud's", mode).
+			Then("give the workload itself: config_mode yaml, and the Deployment as workload_content")
+	}
 	if b.Source == nil {
 		return fail.Field("source", "is required").Then(`give {"kind": "image", "storage": "swr", "url": "organization/name:tag"}, a package or code`)
 	}
@@ -135,6 +141,9 @@ func (a *API) createComponent(x *exchange) error {
 	}
 	kept := componentWords{}
 	kept.merge(words)
+	if err := a.place(x, kept, placed{name: text(b.Name), environment: environment.Name, labels: b.tags(nil), replicas: b.replicas(1)}); err != nil {
+		return err
+	}
 	s["application"], s["environment"], s["foreign"] = application.Name, environment.Name, remember(kept)
 	out, err := a.send(x, call.Create, "", func(c *call.Call) {
 		c.Name, c.EnterpriseProject, c.Spec = b.Name, b.Enterprise, s.JSON()
@@ -177,6 +186,9 @@ func (a *API) updateComponent(x *exchange) error {
 	kept.merge(words)
 	s, err := a.spec(x, &b, &old.Spec)
 	if err != nil {
+		return err
+	}
+	if err := a.place(x, kept, placed{old.ID, old.Name, old.Spec.Environment, b.tags(old.Tags), b.replicas(old.Spec.Replicas)}); err != nil {
 		return err
 	}
 	s["foreign"] = remember(kept)

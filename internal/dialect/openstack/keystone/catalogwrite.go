@@ -169,12 +169,33 @@ func (x *exchange) endpointRow(status int, verb, target string) error {
 	if target != "" && x.ours(target) {
 		return x.comesWith(x.API.Endpoints.Endpoint.D, verb, "endpoint", target)
 	}
+	if err := x.regionOf(s["region"], raw["region_id"] == nil); err != nil {
+		return err
+	}
 	row, err := x.Do(x.API.Endpoints.Endpoint.D, verb, target, func(c *call.Call) { c.Spec = s.JSON() })
 	if err != nil {
 		return err
 	}
 	r := row.(*ep.Endpoint)
 	return x.One(status, "endpoint", x.endpointView(r.Spec.Service, endpointOf(r)))
+}
+
+// regionOf refuses an endpoint in a region that there is not. As Keystone does, it makes the region where a client names it
+// by the older field "region".
+func (x *exchange) regionOf(region any, older bool) error {
+	name, _ := region.(string)
+	if name == "" || name == x.API.Region {
+		return nil
+	}
+	_, err := x.Do(x.API.Endpoints.Region.D, call.Get, name, nil)
+	switch {
+	case !fail.Is(err, fail.NotFound):
+		return err
+	case older:
+		_, err = x.Do(x.API.Endpoints.Region.D, call.Create, "", func(c *call.Call) { c.Name = &name })
+		return err
+	}
+	return fail.Field("endpoint.region_id", "there is no region %q", name).Then("make it first: openstack region create %s", name)
 }
 
 func createEndpoint(x *exchange) error { return x.endpointRow(http.StatusCreated, call.Create, "") }

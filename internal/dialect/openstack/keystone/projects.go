@@ -18,7 +18,7 @@ type (
 	DomainRow  = kind.Row[ident.DomainSpec, ident.None]
 	UserRow    = kind.Row[ident.UserSpec, ident.UserStatus]
 	GroupRow   = kind.Row[ident.GroupSpec, ident.None]
-	PolicyRow  = kind.Row[ident.PolicySpec, ident.None]
+	PolicyRow  = kind.Row[ident.PolicySpec, ident.PolicyStatus]
 	GrantRow   = kind.Row[ident.GrantSpec, ident.None]
 	KeyRow     = kind.Row[ident.KeySpec, ident.KeyStatus]
 )

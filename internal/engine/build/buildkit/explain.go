@@ -57,6 +57,10 @@ func (r *run) explain(ctx context.Context, err error) error {
 		if r.cgroup.full(r.want.Limits.Pids) {
 			extra = fmt.Sprintf(" (the limit of %d processes was reached)", r.want.Limits.Pids)
 		}
+		if r.progress.reachedNobody(vertex) {
+			return fail.New(fail.Invalid, "%s failed with exit code %d%s: it could not reach an address that it downloads from", at, exit.ExitCode, extra).
+				Then("see the last lines of the build's log for the address; builds reach public addresses only, and the operator can name mirrors (docs/building.md, Where builds download from)").Because(err)
+		}
 		return fail.New(fail.Invalid, "%s failed with exit code %d%s", at, exit.ExitCode, extra).
 			Then("see the last lines of the build's log").Because(err)
 	}

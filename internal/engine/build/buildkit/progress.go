@@ -24,11 +24,16 @@ type reporter struct {
 	cut    string                   // the name of the step that was ended while it ran
 	steps  int
 	cached int
+	// unreached are the steps that said that an address cannot be reached.
+	unreached map[digest.Digest]bool
 }
+
+// nobodyThere is how package managers, git and compilers say that a name is not found or an address does not answer.
+var nobodyThere = regexp.MustCompile(`(?i)name or service not known|temporary failure (in name resolution|resolving)|no such host|unknown ?host|ENOTFOUND|EAI_AGAIN|could not resolve host|network is unreachable|ENETUNREACH|server misbehaving`)
 
 func newReporter(to build.Progress) *reporter {
 	return &reporter{to: to, names: map[string]string{}, begun: map[digest.Digest]bool{}, ended: map[digest.Digest]bool{},
-		rest: map[digest.Digest][]byte{}}
+		rest: map[digest.Digest][]byte{}, unreached: map[digest.Digest]bool{}}
 }
 
 // log passes a line of our own on.
@@ -128,6 +133,9 @@ func (r *reporter) output(v digest.Digest, data []byte) {
 		if !found {
 			break
 		}
+		if nobodyThere.Match(line) {
+			r.unreached[v] = true
+		}
 		r.line(clean(line))
 		rest = after
 	}
@@ -176,4 +184,11 @@ func (r *reporter) failure(vertex string) string {
 		return r.failed
 	}
 	return r.cut
+}
+
+// reachedNobody tells whether a step said that an address it needs cannot be reached.
+func (r *reporter) reachedNobody(vertex string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unreached[digest.Digest(vertex)]
 }

@@ -38,33 +38,37 @@ func (e *Engine) Overlay(ctx context.Context, i, disk id.ID, layer machine.Drive
 		if len(layer.Backing) == 0 || layer.Backing[0] != d.Drive.Path {
 			return fail.New(fail.Precondition, "the new layer does not stand on what the machine writes")
 		}
+		agent := e.speak(ctx, g, quiesce) // a round through the system inside, while the layer is opened
+		defer agent.end()
 		below := d.Drive.Path
 		d.Drive = layer
 		there, err := nodes(ctx, q)
 		if err != nil {
 			return err
 		}
+		on := false
 		if _, ok := there[layerNode(disk, layer.Path)]; !ok {
-			if err := addLayer(ctx, q, d, layer.Path, false, ""); err != nil {
-				return err
-			}
+			err = addLayer(ctx, q, d, layer.Path, false, "")
+		} else {
+			on, err = standsOn(ctx, q, layerNode(disk, layer.Path))
 		}
-		if on, err := standsOn(ctx, q, layerNode(disk, layer.Path)); err != nil {
+		if err != nil {
 			return err
-		} else if !on {
-			if quiesce {
-				consistent = e.freeze(ctx, g)
-			}
+		}
+		if !on {
+			consistent = agent.freeze()
 			err := q.Do(ctx, "blockdev-snapshot", object{"node": layerNode(disk, below), "overlay": layerNode(disk, layer.Path)}, nil)
-			if quiesce {
-				thawed := e.thaw(g)
-				consistent = consistent && thawed
-			}
+			thawed := agent.thaw()
+			consistent = consistent && thawed
 			if err != nil {
+				if thawed {
+					_ = e.change(g, agent.note) // else they are thawed once more later
+				}
 				return explain(err, "the machine does not take the new layer")
 			}
 		}
 		return e.change(g, func(r *record) {
+			agent.note(r)
 			r.Want.Disks = slices.Clone(r.Want.Disks)
 			for n := range r.Want.Disks {
 				if r.Want.Disks[n].ID == disk {
@@ -95,18 +99,70 @@ func standsOn(ctx context.Context, q *qmp.Client, node string) (bool, error) {
 	return false, nil
 }
 
-// freeze asks the agent to make the file systems stand still. That they may be is written down first: whoever comes after us
-// thaws them.
-func (e *Engine) freeze(ctx context.Context, g *guest) bool {
+// quiet is a conversation with the agent around a snapshot: file systems stand still, and go on.
+type quiet struct {
+	e      *Engine
+	g      *guest
+	ctx    context.Context
+	cancel context.CancelFunc
+	came   chan struct{} // closed when with is known
+	with   *qmp.Session  // nil when nobody answers
+	frozen bool          // it was written down that they may be
+	thawed bool          // and that they are not any more is yet to be
+}
+
+// speak begins the conversation, where somebody is there to speak to.
+func (e *Engine) speak(ctx context.Context, g *guest, wanted bool) *quiet {
 	g.mu.Lock()
 	agent := g.agent && !g.paused
 	g.mu.Unlock()
-	if !agent || e.change(g, func(r *record) { r.Frozen = true }) != nil {
+	t := &quiet{e: e, g: g, came: make(chan struct{})}
+	t.ctx, t.cancel = context.WithTimeout(ctx, freezeTime)
+	if !wanted || !agent {
+		close(t.came)
+		return t
+	}
+	e.work.Go(func() {
+		defer close(t.came)
+		if s, err := qmp.OpenSession(t.ctx, e.askPath(g.id)); err == nil {
+			t.with = s
+		}
+	})
+	return t
+}
+
+// freeze makes the file systems stand still, and tells whether they do. That they may is written down first: whoever comes
+// after us thaws them.
+func (t *quiet) freeze() bool {
+	if <-t.came; t.with == nil || t.e.change(t.g, func(r *record) { r.Frozen = true }) != nil {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, freezeTime)
-	defer cancel()
-	return qmp.Agent(ctx, e.askPath(g.id), "guest-fsfreeze-freeze", nil, nil, false) == nil
+	t.frozen = true
+	return t.with.Do(t.ctx, "guest-fsfreeze-freeze", nil, nil) == nil
+}
+
+// thaw lets them go on, and tells whether they stood still until then.
+func (t *quiet) thaw() bool {
+	if !t.frozen {
+		return false
+	}
+	if t.with.Do(t.ctx, "guest-fsfreeze-thaw", nil, nil) == nil {
+		t.thawed = true
+		return true
+	}
+	t.with.Close() // the agent has one conversation at a time
+	return t.e.thaw(t.g)
+}
+
+// note writes down what is known by now.
+func (t *quiet) note(r *record) { r.Frozen = r.Frozen && !t.thawed }
+
+func (t *quiet) end() {
+	t.cancel() // nobody needs it any more
+	<-t.came
+	if t.with != nil {
+		t.with.Close()
+	}
 }
 
 // thaw lets them go on, also where freezing was cut short: it is success when nothing is frozen. It tries for a while.

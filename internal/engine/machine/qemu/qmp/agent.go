@@ -15,17 +15,49 @@ import (
 // Agent asks the guest agent behind a socket one command (QEMU guest agent protocol reference). The agent may be absent or
 // hung: ctx must have a deadline. With silent the agent is not expected to answer.
 func Agent(ctx context.Context, path, command string, args, out any, silent bool) error {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", path)
+	s, err := OpenSession(ctx, path)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
-	r := bufio.NewReader(c)
-	if err := synchronise(c, r); err != nil {
-		return fmt.Errorf("the agent does not answer: %w", err)
+	defer s.Close()
+	if silent {
+		return s.send(command, args)
 	}
+	return s.Do(ctx, command, args, out)
+}
+
+// Session is a conversation with the guest agent that was found to listen. Each answer is a round through the system
+// inside, so that several commands are better asked in one.
+type Session struct {
+	c net.Conn
+	r *bufio.Reader
+}
+
+// OpenSession reaches the agent behind a socket, and waits until it answers.
+func OpenSession(ctx context.Context, path string) (*Session, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{c, bufio.NewReader(c)}
+	defer s.until(ctx)()
+	if err := synchronise(c, s.r); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("the agent does not answer: %w", err)
+	}
+	return s, nil
+}
+
+// until breaks what is being read or written when ctx ends.
+func (s *Session) until(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = s.c.SetDeadline(time.Unix(1, 0)) })
+}
+
+// Close ends the conversation.
+func (s *Session) Close() { _ = s.c.Close() }
+
+func (s *Session) send(command string, args any) error {
 	line, err := json.Marshal(struct {
 		Execute   string `json:"execute"`
 		Arguments any    `json:"arguments,omitempty"`
@@ -33,10 +65,17 @@ func Agent(ctx context.Context, path, command string, args, out any, silent bool
 	if err != nil {
 		return err
 	}
-	if _, err := c.Write(append(line, '\n')); err != nil || silent {
+	_, err = s.c.Write(append(line, '\n'))
+	return err
+}
+
+// Do asks one command. After an error of the line itself the conversation is of no more use.
+func (s *Session) Do(ctx context.Context, command string, args, out any) error {
+	defer s.until(ctx)()
+	if err := s.send(command, args); err != nil {
 		return err
 	}
-	m, err := answer(r)
+	m, err := answer(s.r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", command, err)
 	}
