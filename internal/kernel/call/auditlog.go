@@ -20,7 +20,7 @@ func (l *loops) seal() {
 	ctx := context.WithoutCancel(l.ctx)
 	for more := true; more; {
 		var err error
-		if more, err = ledger.Seal(ctx, l.d.Store, l.d.AuditSigner, l.d.now()); err != nil {
+		if more, err = l.sealer.Seal(ctx, l.d.now()); err != nil {
 			l.d.Log.Error("the audit log cannot be sealed", "err", err)
 			return
 		}

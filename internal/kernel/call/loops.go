@@ -12,6 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/ledger"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -22,6 +23,8 @@ type loops struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 	wake map[string]*alarm
+	// sealer is used by its own loop, and after that has ended.
+	sealer ledger.Sealer
 }
 
 // alarm wakes the loop of a kind: for some rows, or for all.
@@ -60,7 +63,7 @@ func (a *alarm) take() (rows []id.ID, all bool) {
 const loopWorkers = 8
 
 func newLoops(d *Door) *loops {
-	l := &loops{d: d, wake: map[string]*alarm{}}
+	l := &loops{d: d, wake: map[string]*alarm{}, sealer: ledger.Sealer{Store: d.Store, Signer: d.AuditSigner}}
 	l.ctx, l.stop = context.WithCancel(ident.With(context.Background(), ident.System()))
 	for name := range d.kinds {
 		l.wake[name] = &alarm{ring: make(chan struct{}, 1), rows: map[id.ID]bool{}}

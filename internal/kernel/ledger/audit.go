@@ -82,7 +82,7 @@ func Record(tx store.Tx, e *Entry) error {
 	if err != nil {
 		return err
 	}
-	if err := wait(tx, e.Domain, e.ID); err != nil {
+	if err := wait(tx, mark{e.Domain, e.ID, e.Outcome == Begun}); err != nil {
 		return err
 	}
 	return tx.Put(auditKey(e.Domain, e.ID), b)

@@ -22,7 +22,7 @@ import (
 // entry is marked as waiting in the transaction that writes it, and becomes a leaf a second later. One that began a job is a
 // leaf when it begins, which is kept whole, and another when it has ended.
 //
-// Keys: auditwait/<domain>/<entry>; auditleaf/<domain>/<number>; audithash/<domain>/<tile> are the tree's hashes as package
+// Keys: auditwait/<id> has a mark, in the order in which they were written; auditleaf/<domain>/<number>; audithash/<domain>/<tile> are the tree's hashes as package
 // tlog numbers them, tileSize of them in each; audithead/<domain> is the newest signed checkpoint.
 const (
 	waitPrefix = "auditwait/"
@@ -64,7 +64,26 @@ func numbered(prefix string, domain id.ID, n int64) string {
 	return prefix + folder(domain) + "/" + fmt.Sprintf("%016x", n)
 }
 
-func waitKey(domain, entry id.ID) string { return waitPrefix + folder(domain) + "/" + string(entry) }
+// mark says that an entry is to become a leaf.
+type mark struct {
+	domain, entry id.ID
+	begun         bool // as it was when its job began
+}
+
+// wait marks an entry. Marks sort as they were written, since updates do.
+func wait(tx store.Tx, m mark) error {
+	v := folder(m.domain) + "/" + string(m.entry)
+	if m.begun {
+		v += "/begun"
+	}
+	return tx.Put(waitPrefix+string(id.New()), []byte(v))
+}
+
+func parseMark(v []byte) (m mark) {
+	domain, rest, _ := strings.Cut(string(v), "/")
+	entry, begun, _ := strings.Cut(rest, "/")
+	return mark{id.ID(domain), id.ID(entry), begun != ""}
+}
 
 // tileSize is how many hashes are stored together.
 const tileSize = 64
@@ -174,10 +193,25 @@ func ParseCheckpoint(text string) (c Checkpoint, err error) {
 	return c, nil
 }
 
+// Sealer makes leaves of entries that wait. It is used by one at a time.
+type Sealer struct {
+	Store  store.Store
+	Signer note.Signer
+
+	after  string    // marks up to here are gone, and looking past them again would cost more the more there were
+	looked time.Time // when it last looked from the beginning
+}
+
+// lookAgain is how often a sealer looks from the beginning, for marks that a restored backup brought.
+const lookAgain = time.Minute
+
 // Seal makes leaves of entries that wait, some at a time, and signs the new checkpoints. more: others wait.
-func Seal(ctx context.Context, s store.Store, signer note.Signer, now time.Time) (more bool, err error) {
-	err = s.View(ctx, func(tx store.Tx) error {
-		for range tx.Scan(waitPrefix, "") {
+func (s *Sealer) Seal(ctx context.Context, now time.Time) (more bool, err error) {
+	if now.Sub(s.looked) > lookAgain {
+		s.after, s.looked = "", now
+	}
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		for range tx.Scan(waitPrefix, s.after) {
 			more = true
 			break
 		}
@@ -186,32 +220,38 @@ func Seal(ctx context.Context, s store.Store, signer note.Signer, now time.Time)
 	if err != nil || !more {
 		return false, err
 	}
-	_, err = s.Update(ctx, func(tx store.Tx) error {
-		more = false
+	last := s.after
+	_, err = s.Store.Update(ctx, func(tx store.Tx) error {
+		more, last = false, s.after
 		trees := map[id.ID]*tree{}
 		size := 0
-		for key := range tx.Scan(waitPrefix, "") {
+		for key, v := range tx.Scan(waitPrefix, s.after) {
 			if size > sealedAtOnce {
 				more = true
 				break
 			}
-			domain, entry, _ := strings.Cut(key[len(waitPrefix):], "/")
-			n, err := sealOne(tx, trees, id.ID(domain), id.ID(entry))
+			n, err := sealOne(tx, trees, parseMark(v))
+			if err == nil {
+				err = tx.Delete(key)
+			}
 			if err != nil {
 				return err
 			}
-			size += n
+			size, last = size+n, key
 		}
 		if err := tx.ScanErr(); err != nil {
 			return err
 		}
 		for _, t := range trees {
-			if err := errors.Join(t.store(), sign(t, signer, now)); err != nil {
+			if err := errors.Join(t.store(), sign(t, s.Signer, now)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		s.after = last
+	}
 	return more, err
 }
 
@@ -219,11 +259,9 @@ func Seal(ctx context.Context, s store.Store, signer note.Signer, now time.Time)
 const sealedAtOnce = 256 << 10
 
 // sealOne appends one entry to its tree, and tells about how much was written.
-func sealOne(tx store.Tx, trees map[id.ID]*tree, domain, entry id.ID) (int, error) {
-	if err := tx.Delete(waitKey(domain, entry)); err != nil {
-		return 0, err
-	}
-	raw, ok, err := tx.Get(auditKey(domain, entry))
+func sealOne(tx store.Tx, trees map[id.ID]*tree, m mark) (int, error) {
+	domain := m.domain
+	raw, ok, err := tx.Get(auditKey(domain, m.entry))
 	if err != nil || !ok {
 		return 0, err
 	}
@@ -232,6 +270,9 @@ func sealOne(tx store.Tx, trees map[id.ID]*tree, domain, entry id.ID) (int, erro
 	}
 	if err := json.Unmarshal(raw, &e); err != nil {
 		return 0, fail.Wrap(err, fail.Internal, "an audit entry cannot be read")
+	}
+	if m.begun && e.Outcome != Begun {
+		return 0, nil // it has ended meanwhile, which has a mark of its own
 	}
 	t := trees[domain]
 	if t == nil {
@@ -247,7 +288,7 @@ func sealOne(tx store.Tx, trees map[id.ID]*tree, domain, entry id.ID) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	leaf := storedLeaf{Entry: entry, Hash: h.String()}
+	leaf := storedLeaf{Entry: m.entry, Hash: h.String()}
 	if e.Outcome == Begun {
 		leaf.Record = string(raw)
 	}
@@ -295,7 +336,7 @@ func Adopt(ctx context.Context, s store.Store) error {
 			}
 			a.Done = true
 			n := 0
-			for key := range tx.Scan(auditPrefix, a.After) {
+			for key, raw := range tx.Scan(auditPrefix, a.After) {
 				if n++; n > 1000 {
 					a.Done = false
 					break
@@ -305,7 +346,13 @@ func Adopt(ctx context.Context, s store.Store) error {
 				if id.ID(entry) >= a.Before {
 					continue
 				}
-				if err := wait(tx, id.ID(domain), id.ID(entry)); err != nil {
+				var e struct {
+					Outcome Outcome `json:"outcome"`
+				}
+				if err := json.Unmarshal(raw, &e); err != nil {
+					return fail.Wrap(err, fail.Internal, "an audit entry cannot be read")
+				}
+				if err := wait(tx, mark{id.ID(domain), id.ID(entry), e.Outcome == Begun}); err != nil {
 					return err
 				}
 			}
@@ -325,14 +372,20 @@ func Adopt(ctx context.Context, s store.Store) error {
 	return nil
 }
 
-func wait(tx store.Tx, domain, entry id.ID) error { return tx.Put(waitKey(domain, entry), []byte("1")) }
-
 // Waiting counts the entries of a domain that are no leaves yet.
-func Waiting(tx store.Tx, domain id.ID) (n int, err error) {
-	for range tx.Scan(waitPrefix+folder(domain)+"/", "") {
-		n++
+func Waiting(tx store.Tx, domain id.ID) (int, error) {
+	all, err := waiting(tx, domain)
+	return len(all), err
+}
+
+func waiting(tx store.Tx, domain id.ID) (map[id.ID]bool, error) {
+	out := map[id.ID]bool{}
+	for _, v := range tx.Scan(waitPrefix, "") {
+		if m := parseMark(v); m.domain == id.ID(folder(domain)) {
+			out[m.entry] = true
+		}
 	}
-	return n, tx.ScanErr()
+	return out, tx.ScanErr()
 }
 
 // Leaves reads leaves of a domain from a number on, until they are many.

@@ -20,6 +20,7 @@ type sealedLog struct {
 	*testing.T
 	store  store.Store
 	signer note.Signer
+	sealer *Sealer
 	key    string
 }
 
@@ -34,7 +35,7 @@ func newLog(t *testing.T) *sealedLog {
 	}
 	s := mem.New()
 	t.Cleanup(func() { s.Close() })
-	return &sealedLog{t, s, signer, key}
+	return &sealedLog{t, s, signer, &Sealer{Store: s, Signer: signer}, key}
 }
 
 func (l *sealedLog) update(fn func(tx store.Tx) error) {
@@ -55,7 +56,7 @@ func (l *sealedLog) seal() {
 	l.Helper()
 	for more := true; more; {
 		var err error
-		if more, err = Seal(l.Context(), l.store, l.signer, time.Now()); err != nil {
+		if more, err = l.sealer.Seal(l.Context(), time.Now()); err != nil {
 			l.Fatal(err)
 		}
 	}
@@ -166,7 +167,7 @@ func TestLogTellsWhatWasDoneToIt(t *testing.T) {
 				}
 			}
 			for k := range tx.Scan(auditPrefix, "") {
-				if err := wait(tx, "d", id.ID(k[len(auditPrefix)+2:])); err != nil {
+				if err := wait(tx, mark{domain: "d", entry: id.ID(k[len(auditPrefix)+2:])}); err != nil {
 					return err
 				}
 			}

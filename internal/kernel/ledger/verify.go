@@ -183,17 +183,17 @@ func Verify(tx store.Tx, domain id.ID, key string, kept *Checkpoint) (Report, er
 			v.Add(l)
 		}
 	}
+	waits, err := waiting(tx, domain)
+	if err != nil {
+		return Report{}, err
+	}
 	prefix := auditPrefix + folder(domain) + "/"
 	for k := range tx.Scan(prefix, "") {
 		entry := id.ID(strings.TrimPrefix(k, prefix))
 		if v.sealed[entry] {
 			continue
 		}
-		_, waits, err := tx.Get(waitKey(domain, entry))
-		if err != nil {
-			return Report{}, err
-		}
-		if !waits {
+		if !waits[entry] {
 			at, _ := entry.Time()
 			v.bad(Leaf{Index: -1, Entry: entry}, at, "the entry was put there past the cloud: it never was sealed")
 		}
@@ -207,7 +207,7 @@ func Verify(tx store.Tx, domain id.ID, key string, kept *Checkpoint) (Report, er
 	}
 	r, err := v.Close(key, head, kept)
 	if err == nil {
-		r.Waiting, err = Waiting(tx, domain)
+		r.Waiting = len(waits)
 	}
 	return r, err
 }
