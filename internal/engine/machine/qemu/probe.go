@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -149,6 +150,7 @@ func bootSector(ctx context.Context, qemu, accelerator string, most time.Duratio
 		"-drive", "file=/dev/fdset/1,format=raw,if=floppy,readonly=on,file.locking=off",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 	c.ExtraFiles = []*os.File{disk}
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a guest that hangs must not outlive a killed cloud
 	c.WaitDelay = time.Second
 	out, err := c.CombinedOutput()
 	took := time.Since(began)
