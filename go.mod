@@ -2,6 +2,8 @@ module github.com/awancloud/awan
 
 go 1.26.7
 
+ignore ./data // where make run keeps its cloud, with the sources of what it built
+
 require (
 	github.com/CycloneDX/cyclonedx-go v0.9.3
 	github.com/Masterminds/semver/v3 v3.5.0
