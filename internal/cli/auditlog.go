@@ -24,7 +24,7 @@ import (
 
 func localTime(at string) string {
 	if t, err := time.Parse(time.RFC3339, at); err == nil {
-		return t.Local().Format("2006-01-02 15:04:05")
+		return t.Local().Format(time.DateTime)
 	}
 	return at
 }
@@ -92,7 +92,7 @@ func (s *session) auditVerifyCmd() *cobra.Command {
 
 func (s *session) auditReport(r ledger.Report) error {
 	if len(r.Problems) == 0 {
-		against := "the signed checkpoint of " + r.Checkpoint.At.Local().Format("2006-01-02 15:04:05")
+		against := "the signed checkpoint of " + r.Checkpoint.At.Local().Format(time.DateTime)
 		if r.Kept > 0 {
 			against += fmt.Sprintf(", and the one kept at %d", r.Kept)
 		}
@@ -103,7 +103,7 @@ func (s *session) auditReport(r ledger.Report) error {
 	for _, p := range r.Problems {
 		at, index := "", ""
 		if !p.At.IsZero() {
-			at = p.At.Local().Format("2006-01-02 15:04:05")
+			at = p.At.Local().Format(time.DateTime)
 		}
 		if p.Index >= 0 {
 			index = strconv.FormatInt(p.Index, 10)

@@ -213,16 +213,8 @@ func (s *session) unusedRights(line []byte) error {
 		if len(u.Services) > 0 {
 			out = append(out, [2]string{"unused services", strings.Join(u.Services, ", ")})
 		}
-		byKind := map[string][]string{}
-		for _, action := range u.Actions {
-			at := strings.LastIndexByte(action, ':')
-			if at < 0 {
-				continue
-			}
-			byKind[action[:at]] = append(byKind[action[:at]], action[at+1:])
-		}
-		for _, k := range slices.Sorted(maps.Keys(byKind)) {
-			out = append(out, [2]string{"unused actions", k + ":{" + strings.Join(byKind[k], ",") + "}"})
+		for k, verbs := range kind.VerbsByKind(u.Actions) {
+			out = append(out, [2]string{"unused actions", k + ":{" + strings.Join(verbs, ",") + "}"})
 		}
 		if err := s.lines(out...); err != nil {
 			return err

@@ -10,8 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/awancloud/awan/internal/engine/dirlock"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/service/network"
 )
@@ -44,14 +43,11 @@ func takePublic(dir, key, data string, named []network.Pool) (pools []network.Po
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, false, fail.Wrap(err, fail.Unavailable, "%s cannot be made", dir)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := dirlock.Take(dir)
 	if err != nil {
-		return nil, false, fail.Wrap(err, fail.Unavailable, "%s cannot be written", dir)
+		return nil, false, err
 	}
 	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return nil, false, fail.Wrap(err, fail.Unavailable, "%s cannot be locked", dir)
-	}
 	others, err := otherClaims(dir, key)
 	if err != nil {
 		return nil, false, err

@@ -1,13 +1,12 @@
 package console
 
 import (
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
+	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
 // unusedPage is the report of rights that nobody uses.
@@ -42,14 +41,9 @@ func (q *request) unused() error {
 		})
 	}
 	for _, u := range ans.Items {
-		one, verbs := unusedOne{UnusedRights: u}, map[string][]string{}
-		for _, a := range u.Actions {
-			if at := strings.LastIndexByte(a, ':'); at > 0 {
-				verbs[a[:at]] = append(verbs[a[:at]], a[at+1:])
-			}
-		}
-		for _, k := range slices.Sorted(maps.Keys(verbs)) {
-			one.Actions = append(one.Actions, [2]string{k, strings.Join(verbs[k], ", ")})
+		one := unusedOne{UnusedRights: u}
+		for k, verbs := range kind.VerbsByKind(u.Actions) {
+			one.Actions = append(one.Actions, [2]string{k, strings.Join(verbs, ", ")})
 		}
 		p.Report = append(p.Report, one)
 	}

@@ -27,16 +27,6 @@ func (l *loops) seal() {
 	}
 }
 
-// adopt marks what an earlier version wrote, to be sealed too.
-func (l *loops) adopt() {
-	if l.d.AuditSigner == nil {
-		return
-	}
-	if err := ledger.Adopt(l.ctx, l.d.Store); err != nil && l.ctx.Err() == nil {
-		l.d.Log.Error("the audit log cannot be taken up", "err", err)
-	}
-}
-
 // AuditHead is the newest signed checkpoint of the audit log of the call's domain, the key it is signed with, and how many entries are newer.
 func (d *Door) AuditHead(ctx context.Context, c *Call) (head ledger.Checkpoint, key string, waiting int, err error) {
 	err = d.enter(ctx, c, auditKind, List, func(tx store.Tx, s scope) (err error) {

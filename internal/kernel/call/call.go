@@ -138,6 +138,11 @@ func (d *Door) KindOf(fullName string) *kind.Def { return d.kinds[fullName] }
 
 // Start takes up stored jobs and begins the loops.
 func (d *Door) Start(ctx context.Context) error {
+	if d.AuditSigner != nil { // before anything is audited or sealed
+		if err := ledger.Adopt(ctx, d.Store); err != nil {
+			return err
+		}
+	}
 	if err := d.jobs.Start(ctx); err != nil {
 		return err
 	}

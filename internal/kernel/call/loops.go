@@ -89,7 +89,6 @@ func (l *loops) start() {
 		}
 	}
 	l.every(time.Minute, nil, l.flushUses)
-	l.wg.Go(l.adopt)
 	l.every(sealEvery, nil, l.seal)
 	l.every(time.Hour, nil, func() {
 		if _, err := l.d.Ident.Sweep(l.ctx); err != nil && l.ctx.Err() == nil {

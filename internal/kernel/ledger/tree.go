@@ -319,7 +319,8 @@ type adoption struct {
 	Done   bool   `json:"done,omitempty"`
 }
 
-// Adopt marks the entries that a version before this one wrote, once.
+// Adopt marks the entries that a version before this one wrote, once. It comes before the first Seal: what has a mark needs
+// no other.
 func Adopt(ctx context.Context, s store.Store) error {
 	for a := (adoption{}); !a.Done; {
 		_, err := s.Update(ctx, func(tx store.Tx) error {
@@ -334,6 +335,10 @@ func Adopt(ctx context.Context, s store.Store) error {
 			if a.Done {
 				return nil
 			}
+			marked, err := waiting(tx)
+			if err != nil {
+				return err
+			}
 			a.Done = true
 			n := 0
 			for key, raw := range tx.Scan(auditPrefix, a.After) {
@@ -343,7 +348,7 @@ func Adopt(ctx context.Context, s store.Store) error {
 				}
 				a.After = key
 				domain, entry, _ := strings.Cut(key[len(auditPrefix):], "/")
-				if id.ID(entry) >= a.Before {
+				if id.ID(entry) >= a.Before || marked[id.ID(entry)] != "" {
 					continue
 				}
 				var e struct {
@@ -373,17 +378,22 @@ func Adopt(ctx context.Context, s store.Store) error {
 }
 
 // Waiting counts the entries of a domain that are no leaves yet.
-func Waiting(tx store.Tx, domain id.ID) (int, error) {
-	all, err := waiting(tx, domain)
-	return len(all), err
+func Waiting(tx store.Tx, domain id.ID) (n int, err error) {
+	marked, err := waiting(tx)
+	for _, d := range marked {
+		if d == folder(domain) {
+			n++
+		}
+	}
+	return n, err
 }
 
-func waiting(tx store.Tx, domain id.ID) (map[id.ID]bool, error) {
-	out := map[id.ID]bool{}
+// waiting are the entries that have a mark, with their domains' folders.
+func waiting(tx store.Tx) (map[id.ID]string, error) {
+	out := map[id.ID]string{}
 	for _, v := range tx.Scan(waitPrefix, "") {
-		if m := parseMark(v); m.domain == id.ID(folder(domain)) {
-			out[m.entry] = true
-		}
+		m := parseMark(v)
+		out[m.entry] = string(m.domain)
 	}
 	return out, tx.ScanErr()
 }

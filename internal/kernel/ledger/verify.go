@@ -183,7 +183,7 @@ func Verify(tx store.Tx, domain id.ID, key string, kept *Checkpoint) (Report, er
 			v.Add(l)
 		}
 	}
-	waits, err := waiting(tx, domain)
+	marked, err := waiting(tx)
 	if err != nil {
 		return Report{}, err
 	}
@@ -193,7 +193,7 @@ func Verify(tx store.Tx, domain id.ID, key string, kept *Checkpoint) (Report, er
 		if v.sealed[entry] {
 			continue
 		}
-		if !waits[entry] {
+		if marked[entry] == "" {
 			at, _ := entry.Time()
 			v.bad(Leaf{Index: -1, Entry: entry}, at, "the entry was put there past the cloud: it never was sealed")
 		}
@@ -207,7 +207,7 @@ func Verify(tx store.Tx, domain id.ID, key string, kept *Checkpoint) (Report, er
 	}
 	r, err := v.Close(key, head, kept)
 	if err == nil {
-		r.Waiting = len(waits)
+		r.Waiting, err = Waiting(tx, domain)
 	}
 	return r, err
 }

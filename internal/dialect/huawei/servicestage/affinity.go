@@ -59,7 +59,7 @@ func (f affinity) check(field string) error {
 		return fail.Field(field+".condition", "%q is neither required nor preferred", f.Condition)
 	}
 	if f.Weight < 0 || f.Weight > 100 {
-		return fail.Field(field+".weight", "%d is not a number from 1 to 100", f.Weight)
+		return fail.Field(field+".weight", "%d is not a number from 0 to 100", f.Weight)
 	}
 	for i, m := range f.Match {
 		if m.Key == "" {
