@@ -23,7 +23,9 @@ func TestAStepWaitsForAnotherJob(t *testing.T) {
 		one := job.New("test/one", id.New(), "create", first.Steps(""), time.Now())
 		then := &program{script: script{"b": {job.After(one.ID, time.Hour, "waiting for one")}}, seen: map[string]int{}, steps: []string{"b", "c"}}
 		two := job.New("test/two", id.New(), "create", then.Steps(""), time.Now())
-		r := job.NewRunner(s, func(kind string) job.Program { return map[string]job.Program{"test/one": first, "test/two": then}[kind] }, time.Now, slog.New(slog.DiscardHandler))
+		r := job.NewRunner(s, func(kind string) job.Program {
+			return map[string]job.Program{"test/one": first, "test/two": then}[kind]
+		}, time.Now, slog.New(slog.DiscardHandler))
 		defer r.Close()
 		_, err := s.Update(t.Context(), func(tx store.Tx) error {
 			return errors.Join(job.Put(tx, one), job.Put(tx, two), tx.Put("row", []byte("{}")))

@@ -35,7 +35,7 @@ type Runner struct {
 	programs func(kind string) Program
 	now      clock.Clock
 	log      *slog.Logger
-	slots    chan struct{} // bounds the steps that run at once
+	slots    slots
 
 	mu      sync.Mutex
 	active  map[id.ID]*active
@@ -54,7 +54,11 @@ type active struct {
 	// waiters are woken at its end; due: what this one waited for has ended.
 	waiters []*active
 	due     bool
+	awaits  id.ID
 	known   known
+	// of slots, which locks them
+	turn      *turn
+	preferred bool
 }
 
 // Slots is how many steps run at once; the others wait their turn.
@@ -63,7 +67,7 @@ const Slots = 32
 // NewRunner makes a runner; nothing runs until Start.
 func NewRunner(s store.Store, programs func(kind string) Program, now clock.Clock, log *slog.Logger) *Runner {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Runner{store: s, programs: programs, now: now, log: log, slots: make(chan struct{}, Slots),
+	return &Runner{store: s, programs: programs, now: now, log: log, slots: slots{free: Slots},
 		active: map[id.ID]*active{}, ctx: ctx, stop: stop}
 }
 
@@ -123,11 +127,13 @@ func (r *Runner) Kick(jobID id.ID) {
 func (r *Runner) await(a *active, other id.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if b := r.active[other]; b != nil {
-		b.waiters = append(b.waiters, a)
-	} else {
+	b := r.active[other]
+	if b == nil {
 		a.ended()
+		return
 	}
+	b.waiters, a.awaits = append(b.waiters, a), other
+	r.slots.prefer(b)
 }
 
 // ended ends a nap: what it was for has ended. The runner is locked.
@@ -143,10 +149,14 @@ func (a *active) ended() {
 func (r *Runner) pause(j *Job, a *active) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a.due || j.Cancel {
+	now := r.now()
+	switch {
+	case a.due || j.Cancel:
 		return 0
+	case a.awaits != "" && r.active[a.awaits] != nil && now.Before(j.Deadline):
+		return j.Deadline.Sub(now)
 	}
-	return j.NotBefore.Sub(r.now())
+	return j.NotBefore.Sub(now)
 }
 
 // Close cuts running steps short and waits for them; their jobs stay stored and go on at the next Start.
@@ -242,13 +252,11 @@ const otherTurn = 250 * time.Millisecond
 
 // slot advances the job once when there is room for it. going says that it may be advanced again at once.
 func (r *Runner) slot(j *Job, a *active, was bool) (next id.ID, going bool) {
-	select {
-	case r.slots <- struct{}{}:
-	case <-r.ctx.Done():
+	if !r.slots.take(r.ctx, a, j.Step > 0 || j.Try > 0 || j.State != Running) {
 		return "", false
 	}
 	next, going, turn, err := r.hold(j, a, was)
-	<-r.slots
+	r.slots.done()
 	if r.ctx.Err() != nil {
 		return "", false
 	}
@@ -275,7 +283,7 @@ func (r *Runner) hold(j *Job, a *active, was bool) (next id.ID, going, turn bool
 		return "", false, true, err
 	}
 	r.mu.Lock()
-	a.due = false
+	a.due, a.awaits = false, ""
 	r.mu.Unlock()
 	if !was && row != nil && !p.Turn(row, j) {
 		return "", false, false, nil

@@ -317,6 +317,11 @@ func (d *Def) scanRows(tx store.Tx, scope string, p *page) error {
 			}
 			continue
 		}
+		if p.State != "" { // what need not be read is not
+			if is, err := stateOf(b); err == nil && is != p.State {
+				continue
+			}
+		}
 		r, err := d.decode(k, b, p.Shared)
 		if err != nil {
 			return err
