@@ -23,7 +23,7 @@ const copyTime = 30 * time.Minute
 
 // copy brings one image to where the row says, with all its platforms, and tells what came of it. The bytes pass through
 // memory piece by piece; what is there already is not sent again.
-func (s *Service) copy(ctx context.Context, row *SyncRow, path string, n note) (state string, err error) {
+func (s *Service) copy(ctx context.Context, row *SyncRow, path string, n note, override bool) (state string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, copyTime)
 	defer cancel()
 	host := s.Registry.Host()
@@ -53,7 +53,7 @@ func (s *Service) copy(ctx context.Context, row *SyncRow, path string, n note) (
 	switch {
 	case err == nil && there.Digest.String() == n.Digest:
 		return Succeeded, nil
-	case err == nil && !row.Spec.Override:
+	case err == nil && !override:
 		return Existed, nil
 	case err != nil && !absent(err):
 		return "", refused(ctx, err, to)

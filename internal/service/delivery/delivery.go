@@ -72,8 +72,10 @@ type note struct {
 	At     time.Time `json:"at"`
 	Asked  bool      `json:"asked,omitempty"` // by hand: whenever it was pushed
 	By     string    `json:"by,omitempty"`
-	Try    int       `json:"try,omitempty"`
-	Tried  time.Time `json:"tried,omitzero"`
+
+	Override bool      `json:"override,omitempty"` // of one that was asked for
+	Try      int       `json:"try,omitempty"`
+	Tried    time.Time `json:"tried,omitzero"`
 }
 
 // pushed puts down what follows from a push. It is told of old pushes too, after a start: those that a row has seen, or

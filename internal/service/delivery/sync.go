@@ -53,7 +53,8 @@ type SyncStatus struct {
 
 // RunIn names the tags that are copied now.
 type RunIn struct {
-	Tags []string `json:"tags" doc:"tags to copy" required:"true" min:"1" max:"50" example:"v1"`
+	Tags     []string `json:"tags" doc:"tags to copy" required:"true" min:"1" max:"50" example:"v1"`
+	Override *bool    `json:"override,omitempty" doc:"whether a tag there that names another image is overwritten; empty: as the sync says"`
 }
 
 // SyncRow is a stored sync.
@@ -85,11 +86,11 @@ func (s *Service) syncKind() kind.Kind[SyncSpec, SyncStatus] {
 		Actions: []kind.Action[SyncSpec, SyncStatus]{
 			{Verb: "run", Doc: "copy these tags now, whenever they were pushed", Level: kind.Write, In: RunIn{},
 				Serve: func(ctx context.Context, row *SyncRow, in any, st kind.Stream) error {
-					tags := in.(*RunIn).Tags
-					if err := s.Run(ctx, row, tags); err != nil {
+					run := in.(*RunIn)
+					if err := s.run(ctx, row, run); err != nil {
 						return err
 					}
-					return st.Emit(map[string]any{"copying": tags, "target": row.Status.Target})
+					return st.Emit(map[string]any{"copying": run.Tags, "target": row.Status.Target})
 				}},
 		},
 	}
@@ -158,8 +159,12 @@ func target(path, organization string) string {
 	return organization + "/" + rest
 }
 
-// Run puts down tags to be copied now.
-func (s *Service) Run(ctx context.Context, row *SyncRow, tags []string) error {
+// run puts down tags to be copied now.
+func (s *Service) run(ctx context.Context, row *SyncRow, in *RunIn) error {
+	tags, override := in.Tags, row.Spec.Override
+	if in.Override != nil {
+		override = *in.Override
+	}
 	path, err := s.path(ctx, row.Project, row.Spec.Repository)
 	if err != nil {
 		return err
@@ -177,7 +182,7 @@ func (s *Service) Run(ctx context.Context, row *SyncRow, tags []string) error {
 	}
 	_, err = s.Store.Update(ctx, func(tx store.Tx) error {
 		for i, tag := range tags {
-			if err := s.put(tx, row.ID, note{Tag: tag, Digest: digests[i], At: s.Now().UTC(), Asked: true, By: ident.From(ctx).UserName}); err != nil {
+			if err := s.put(tx, row.ID, note{Tag: tag, Digest: digests[i], At: s.Now().UTC(), Asked: true, Override: override, By: ident.From(ctx).UserName}); err != nil {
 				return err
 			}
 		}
@@ -234,7 +239,7 @@ func (s *Service) follow(ctx context.Context, row *SyncRow) (bool, error) {
 				}
 				continue
 			}
-			c.State, failed = s.copy(ctx, row, path, n)
+			c.State, failed = s.copy(ctx, row, path, n, n.Override || !n.Asked && row.Spec.Override)
 		}
 		if ctx.Err() != nil { // the cloud goes down: it is copied when it is up again
 			return false, nil

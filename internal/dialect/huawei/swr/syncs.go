@@ -73,30 +73,22 @@ func (a *API) find(x *wire.Exchange, b *syncBody) (*delivery.SyncRow, error) {
 	return nil, err
 }
 
-// ensure makes the sync that the body names, or changes the one there is.
-func (a *API) ensure(x *wire.Exchange, b *syncBody, auto bool) (*delivery.SyncRow, error) {
+// ensure gives the sync that the body names; it makes one where there is none.
+func (a *API) ensure(x *wire.Exchange, b *syncBody) (*delivery.SyncRow, error) {
 	remote, err := b.place(a.API.Region)
 	if err != nil {
 		return nil, err
 	}
 	row, err := a.find(x, b)
+	if row != nil || err != nil {
+		return row, err
+	}
+	spec := wire.Spec{"repository": name(x), "remote": remote, "organization": b.Namespace, "auto": b.Auto, "override": b.Override}
+	made, err := x.Do(a.o.Delivery.Sync.D, call.Create, "", func(c *call.Call) { c.Spec = spec.JSON() })
 	if err != nil {
-		return nil, err
+		return nil, renamed(err)
 	}
-	if row == nil {
-		spec := wire.Spec{"repository": name(x), "remote": remote, "organization": b.Namespace, "auto": auto, "override": b.Override}
-		made, err := x.Do(a.o.Delivery.Sync.D, call.Create, "", func(c *call.Call) { c.Spec = spec.JSON() })
-		if err != nil {
-			return nil, renamed(err)
-		}
-		return made.(*delivery.SyncRow), nil
-	}
-	spec := wire.Spec{"override": b.Override}
-	if auto {
-		spec["auto"] = true
-	}
-	_, err = x.Do(a.o.Delivery.Sync.D, call.Update, string(row.ID), func(c *call.Call) { c.Spec = spec.JSON() })
-	return row, err
+	return made.(*delivery.SyncRow), nil
 }
 
 // renamed names the fields as this API does.
@@ -118,7 +110,12 @@ func (a *API) createSync(x *wire.Exchange) error {
 	if !b.Auto {
 		return fail.Field("syncAuto", "must be true").Then("POST …/sync_images copies single tags")
 	}
-	if _, err := a.ensure(x, &b, true); err != nil {
+	row, err := a.ensure(x, &b)
+	if err != nil {
+		return err
+	}
+	spec := wire.Spec{"auto": true, "override": b.Override} // one that was made for single tags becomes automatic
+	if _, err := x.Do(a.o.Delivery.Sync.D, call.Update, string(row.ID), func(c *call.Call) { c.Spec = spec.JSON() }); err != nil {
 		return err
 	}
 	wire.Write(x.W, http.StatusOK, struct{}{})
@@ -133,12 +130,13 @@ func (a *API) runSync(x *wire.Exchange) error {
 	if len(b.Tags) == 0 {
 		return fail.Field("imageTag", "is empty").Then("name the tags to copy")
 	}
-	row, err := a.ensure(x, &b, false)
+	b.Auto = false
+	row, err := a.ensure(x, &b)
 	if err != nil {
 		return err
 	}
 	c := x.Call
-	c.Kind, c.Verb, c.Target, c.In = a.o.Delivery.Sync.D, "run", string(row.ID), wire.Spec{"tags": b.Tags}.JSON()
+	c.Kind, c.Verb, c.Target, c.In = a.o.Delivery.Sync.D, "run", string(row.ID), wire.Spec{"tags": b.Tags, "override": b.Override}.JSON()
 	c.Stream = kind.Stream{Emit: func(any) error { return nil }}
 	if _, err := x.API.Door.Do(x.R.Context(), &c); err != nil {
 		return err
