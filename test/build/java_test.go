@@ -82,14 +82,19 @@ func distribution(t *testing.T, file string) {
 	}
 	z := zip.NewWriter(out)
 	err = filepath.WalkDir("/usr/share/gradle", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil {
+			return err
+		}
+		name := "gradle-4.4.1" + strings.TrimPrefix(path, "/usr/share/gradle")
+		if d.IsDir() {
+			_, err := z.Create(name + "/")
 			return err
 		}
 		b, err := os.ReadFile(path) // through links into other packages
 		if err != nil {
 			return err
 		}
-		h := &zip.FileHeader{Name: "gradle-4.4.1" + strings.TrimPrefix(path, "/usr/share/gradle"), Method: zip.Store}
+		h := &zip.FileHeader{Name: name, Method: zip.Store}
 		h.SetMode(0o755)
 		w, err := z.CreateHeader(h)
 		if err == nil {

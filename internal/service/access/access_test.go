@@ -412,7 +412,9 @@ func TestAPortThatAnotherProgramHolds(t *testing.T) {
 	if err := w.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	until("word of it", func(r *portRow) bool { return r.State == kind.Failed && strings.Contains(r.Reason, "held by another program") })
+	until("word of it", func(r *portRow) bool {
+		return r.State == kind.Failed && strings.Contains(r.Reason, "held by another program")
+	})
 	_, _ = first.Close(), second.Close()
 	until("open port", func(r *portRow) bool { return r.State == kind.Active && r.Reason == "" })
 	events := map[string]bool{}

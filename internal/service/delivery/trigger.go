@@ -32,7 +32,7 @@ type TriggerSpec struct {
 	Rule       string `json:"rule" doc:"all: every tag; tag: one; pattern: those that a regular expression describes whole" enum:"all,tag,pattern" default:"all"`
 	Value      string `json:"value" doc:"the tag, or the regular expression" max:"128" example:"v[0-9]+"`
 	Disabled   bool   `json:"disabled" doc:"pushes are not released"`
-	Foreign    string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"4096"`
+	Foreign    string `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"4096"`
 }
 
 // fits tells whether a tag is one that the trigger is for.
