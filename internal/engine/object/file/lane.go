@@ -1,6 +1,7 @@
 package file
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,16 @@ type lane struct {
 
 // crowded is how many have to wait for a lane before the next one is used too: a sync costs the same for one record and for
 // many, and up to here waiting for another's is cheaper than having one's own.
-const crowded = 4
+const crowded = 32
+
+// ahead is how much of a log is filled with zeros before it is needed: a sync that changes neither the file's length nor
+// where it lies has nothing to write but what was appended. Longer appends than aheadBelow are not worth the second writing.
+const (
+	ahead      = 1 << 20
+	aheadBelow = 64 << 10
+)
+
+var zeros [ahead]byte
 
 // lane is where the next record goes.
 func (e *Engine) lane() *lane {
@@ -65,6 +75,7 @@ func (l *lane) append(r *record) error {
 	if wait && !<-r.wake {
 		return r.err
 	}
+	runtime.Gosched() // who is about to come may come along
 	l.mu.Lock()
 	batch := l.queue
 	l.queue, l.spare = l.spare[:0], nil
@@ -135,10 +146,14 @@ func (l *lane) write(batch []*record) error {
 		return nil
 	}
 	if err := l.e.spread(v, "write", func(i int, h *handle) error { return h.WriteAt(vecs[i], base) }); err != nil {
+		v.filled = base
 		if l.e.spread(v, "cut", func(_ int, h *handle) error { return h.Truncate(base) }) != nil {
 			l.retire()
 		}
 		return err
+	}
+	if off > v.filled && off-base < aheadBelow {
+		v.fill(off)
 	}
 	if blobs > 0 {
 		if err := l.e.spread(v, "sync", func(_ int, h *handle) error { return h.Sync() }); err != nil {
@@ -160,6 +175,20 @@ func (l *lane) write(batch []*record) error {
 	v.end = off
 	v.mu.Unlock()
 	return nil
+}
+
+// fill puts zeros behind off. Where there is no space for them the log ends there: who needs it is told then.
+func (v *volume) fill(off int64) {
+	v.filled = off + ahead
+	for _, h := range v.logs {
+		if h == nil {
+			continue
+		}
+		if err := h.WriteAt([][]byte{zeros[:]}, off); err != nil {
+			_ = h.Truncate(off)
+			v.filled = off
+		}
+	}
 }
 
 // current is the volume to append to: a new one when the last is full.
