@@ -3,6 +3,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -267,8 +268,26 @@ func (s Scope) put(tx store.Tx, i *ident.Service, p *ident.Principal, t *ident.T
 		t.System = true
 		return nil
 	}
+	if s.Domain != "" && s.Domain != string(p.Domain) && s.Domain != p.DomainName {
+		t.Visits, err = visited(tx, i, p, s.Domain)
+		return err
+	}
 	t.Project, t.Unscoped, err = scope(tx, i, p, s)
 	return err
+}
+
+// visited finds a domain that is not the caller's own and lets it in.
+func visited(tx store.Tx, i *ident.Service, p *ident.Principal, domain string) (id.ID, error) {
+	none := fail.Field("domain", "a token is for its user's own domain, %s, or for one that lets the user in", p.DomainName)
+	row, err := i.Kinds.Domain.Find(tx, "-", domain)
+	if err != nil || row == nil {
+		return "", cmp.Or(err, error(none))
+	}
+	there, err := i.Visits(tx, *p, row.ID, "")
+	if err == nil && !there {
+		err = none
+	}
+	return row.ID, err
 }
 
 // scope finds the project that a token is for.
@@ -282,25 +301,26 @@ func scope(tx store.Tx, i *ident.Service, p *ident.Principal, s Scope) (project 
 			return "", true, err
 		}
 		s.Project = u.Spec.DefaultProject
-	case s.Domain != "":
-		if s.Domain != string(p.Domain) && s.Domain != p.DomainName {
-			return "", false, fail.Field("domain", "a token is for its user's own domain, %s", p.DomainName)
-		}
-		return "", false, nil
-	case s.Project == "":
+	case s.Domain != "", s.Project == "":
 		return "", false, nil
 	}
 	domain := p.Domain
 	if err := i.MarkCloud(tx, p); err != nil {
 		return "", false, err
 	}
-	if s.ProjectDomain != "" && p.Cloud() {
+	if s.ProjectDomain != "" && s.ProjectDomain != string(domain) && s.ProjectDomain != p.DomainName {
 		d, err := i.Kinds.Domain.Find(tx, "-", s.ProjectDomain)
 		if err != nil {
 			return "", false, err
 		}
 		if d != nil {
-			domain = d.ID
+			there, err := i.Visits(tx, *p, d.ID, "")
+			if err != nil {
+				return "", false, err
+			}
+			if there || p.Cloud() {
+				domain = d.ID
+			}
 		}
 	}
 	unknown := fail.Field("project", "there is no project %q in your domain", s.Project)
@@ -312,8 +332,11 @@ func scope(tx store.Tx, i *ident.Service, p *ident.Principal, s Scope) (project 
 		if err != nil {
 			return "", false, err
 		}
-		if at.ID != "" && (at.Domain == domain || p.Cloud()) {
+		if at.ID != "" && (at.Domain == p.Domain || p.Cloud()) {
 			return at.ID, false, nil
+		}
+		if there, err := i.Visits(tx, *p, at.Domain, at.ID); err != nil || there {
+			return at.ID, false, err
 		}
 	}
 	row, err := i.Kinds.Project.Find(tx, string(domain), s.Project)
@@ -322,6 +345,11 @@ func scope(tx store.Tx, i *ident.Service, p *ident.Principal, s Scope) (project 
 	}
 	if row == nil && s.Default {
 		return "", true, nil // it was deleted meanwhile
+	}
+	if row != nil && domain != p.Domain && !p.Cloud() {
+		if there, err := i.Visits(tx, *p, domain, row.ID); err != nil || !there {
+			return "", false, cmp.Or(err, error(unknown))
+		}
 	}
 	if row == nil {
 		return "", false, unknown

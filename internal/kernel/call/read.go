@@ -36,8 +36,13 @@ func (d *Door) list(ctx context.Context, c *Call) (Reply, error) {
 		}
 		if c.Kind.Scope == kind.InCloud && !c.Kind.Public && !c.Principal.Cloud() {
 			where := c.Filter.Where
+			seen, err := d.Ident.Visited(tx, c.Principal)
+			if err != nil {
+				return err
+			}
+			seen = append(seen, c.Principal.Domain)
 			c.Filter.Where = func(row kind.AnyRow) bool {
-				return row.M().ID == c.Principal.Domain && (where == nil || where(row))
+				return slices.Contains(seen, row.M().ID) && (where == nil || where(row))
 			}
 		}
 		c.Filter.Shared = true

@@ -26,7 +26,7 @@ type scope struct {
 // grant for the whole cloud; for all others it does not exist.
 func (d *Door) scope(tx store.Tx, c *Call) (scope, error) {
 	p := &c.Principal
-	s := scope{domain: p.Domain}
+	s := scope{domain: cmp.Or(p.Visits, p.Domain)}
 	if p.Restricted != "" {
 		return s, ident.Unfinished(*p)
 	}
@@ -39,15 +39,24 @@ func (d *Door) scope(tx store.Tx, c *Call) (scope, error) {
 		}
 	}
 	kinds := d.Ident.Kinds
-	if c.Domain != "" && c.Domain != string(p.Domain) && c.Domain != p.DomainName {
+	if c.Domain != "" && c.Domain != string(s.domain) && (p.Visits != "" || c.Domain != p.DomainName) {
 		dom, err := kinds.Domain.Find(tx, "-", c.Domain)
 		if err != nil {
 			return s, err
 		}
-		if dom == nil || !p.Cloud() {
+		if dom != nil && dom.ID != s.domain && !p.Cloud() {
+			if there, err := d.visits(tx, p, dom.ID); err != nil || !there {
+				dom = nil
+			}
+		}
+		if dom == nil {
 			return s, fail.New(fail.NotFound, "there is no domain %q", c.Domain)
 		}
 		s.domain = dom.ID
+	} else if p.Visits != "" {
+		if there, err := d.visits(tx, p, p.Visits); err != nil || !there {
+			return s, cmp.Or(err, error(fail.New(fail.Unauthenticated, "%s has nothing to do in the domain of this token any more", p.UserName).Then("ask for a token of another domain")))
+		}
 	}
 	if c.Kind.Scope == kind.InDomain && c.Domain == "" && p.Cloud() { // operators may name a row of any domain by its id
 		if rid, ok := id.Parse(c.Target); ok {
@@ -72,10 +81,13 @@ func (d *Door) scope(tx store.Tx, c *Call) (scope, error) {
 	if err != nil {
 		return s, err
 	}
-	if proj == nil && p.Cloud() {
-		if pid, ok := id.Parse(want); ok {
-			if proj, err = kinds.Project.Get(tx, pid); err != nil {
-				return s, err
+	if pid, ok := id.Parse(want); ok && proj == nil {
+		if proj, err = kinds.Project.Get(tx, pid); err != nil {
+			return s, err
+		}
+		if proj != nil && !p.Cloud() {
+			if there, err := d.Ident.Visits(tx, *p, proj.Domain, proj.ID); err != nil || !there || p.Visits != "" && p.Visits != proj.Domain {
+				proj = nil
 			}
 		}
 	}
@@ -90,6 +102,14 @@ func (d *Door) scope(tx store.Tx, c *Call) (scope, error) {
 		s.enterprise, err = d.enterprise(tx, s.domain, *c.EnterpriseProject)
 	}
 	return s, err
+}
+
+// visits tells whether a domain that is not the caller's is one that lets it in. A token of a domain works in that one only.
+func (d *Door) visits(tx store.Tx, p *ident.Principal, domain id.ID) (bool, error) {
+	if p.Visits != "" && p.Visits != domain {
+		return false, nil
+	}
+	return d.Ident.Visits(tx, *p, domain, "")
 }
 
 // allowed asks the policies; a refusal names the action and the reason.
@@ -214,7 +234,9 @@ func (d *Door) find(tx store.Tx, c *Call, s scope) (kind.AnyRow, error) {
 		return nil, err
 	}
 	if row != nil && c.Kind.Scope == kind.InCloud && !c.Kind.Public && !c.Principal.Cloud() && row.M().ID != c.Principal.Domain {
-		row = nil
+		if there, err := d.visits(tx, &c.Principal, row.M().ID); err != nil || !there {
+			row = nil
+		}
 	}
 	if row == nil {
 		return nil, fail.New(fail.NotFound, "there is no %s %q", c.Kind.Name, c.Target).Then("see awan %s list", c.Kind.Name)
@@ -227,6 +249,10 @@ func (d *Door) entry(c *Call, s scope) *ledger.Entry {
 	e := &ledger.Entry{ID: id.New(), At: d.now(), Domain: s.domain, Project: s.project, Actor: c.Principal.String(), ActorID: c.Principal.User,
 		Source: c.Source, Agent: c.Agent, Dialect: c.Dialect, Action: c.action(), Kind: c.Kind.FullName(), Name: c.Target, RequestID: c.RequestID,
 		Request: redacted(c), Decision: c.decision, Agency: c.Principal.Agency, ByID: c.Principal.By.User, ByIn: c.Principal.By.Domain}
+	if p := c.Principal; s.domain != "" && s.domain != p.Domain && p.Agency == "" && p.Method != ident.BySystem {
+		p.UserName = p.DomainName + "/" + p.UserName // the domain's auditors may have a user of that name
+		e.Actor = p.String()
+	}
 	if e.Domain == "" {
 		e.Domain = c.Principal.Domain
 	}

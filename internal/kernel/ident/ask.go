@@ -79,6 +79,12 @@ func (s *Service) Ask(tx store.Tx, p Principal, q Request) (policy.Decision, err
 func (s *Service) AskBoth(tx store.Tx, p Principal, q Request, own []policy.Attached) (policy.Decision, error) {
 	var mine policy.Decision
 	home := p.Method == BySystem || p.Domain == q.Domain || p.Cloud()
+	if !home && !p.Nobody() {
+		var err error
+		if home, err = s.Visits(tx, p, q.Domain, q.Project); err != nil {
+			return mine, err
+		}
+	}
 	if home && p.Project != "" && q.Project != "" && p.Project != q.Project && p.Bound() {
 		home = false
 	}

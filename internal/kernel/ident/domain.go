@@ -47,6 +47,16 @@ func (k *Kinds) domainChanged(ctx context.Context, tx store.Tx, old, row *kind.R
 		if err := k.forgetLimits(tx, old.ID, ""); err != nil {
 			return err
 		}
+		if err := k.forgetVisits(tx, "", old.ID); err != nil {
+			return err
+		}
+		visitors, err := k.Grant.List(tx, string(old.ID), kind.Filter{Where: func(r kind.AnyRow) bool { return r.(*grantRow).Spec.Home != "" }})
+		if err != nil {
+			return err
+		}
+		if err := k.removeGrants(tx, visitors); err != nil {
+			return err
+		}
 		agencies, err := k.Agency.List(tx, string(old.ID), kind.Filter{})
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ type GrantSpec struct {
 	User              string `json:"user" doc:"the user it is given to" ref:"identity/user" immutable:"true"`
 	Group             string `json:"group" doc:"or the group" ref:"identity/group" immutable:"true"`
 	Agency            string `json:"agency" doc:"or the agency" ref:"identity/agency" immutable:"true"`
+	Home              string `json:"home" doc:"the domain of that user or group where it is not this one: only operators of the cloud let people of other domains in" ref:"identity/domain" immutable:"true"`
 	Project           string `json:"project" doc:"holds in this project only; empty: in the domain and all its projects" ref:"identity/project" immutable:"true"`
 	EnterpriseProject string `json:"enterprise_project" doc:"holds for the resources of this enterprise project only; 0 is the default one" immutable:"true"`
 	Inherited         bool   `json:"inherited" doc:"holds in the projects below that project, at any depth, and not in it" immutable:"true"`
@@ -36,7 +37,7 @@ func (k *Kinds) grantKind() kind.Kind[GrantSpec, None] {
 			"policy":             func(r *grantRow) []string { return []string{r.Spec.Policy} },
 			"project":            func(r *grantRow) []string { return some(r.Spec.Project) },
 			"enterprise-project": func(r *grantRow) []string { return some(r.Spec.EnterpriseProject) }},
-		Check: k.checkGrant, CheckDelete: k.mayTake, Changed: touch[GrantSpec, None]}
+		Check: k.checkGrant, CheckDelete: k.mayTake, Changed: k.grantChanged}
 }
 
 // some is the list of a value that may be missing.
@@ -67,13 +68,27 @@ func (k *Kinds) checkGrant(ctx context.Context, tx store.Tx, _, row *grantRow) e
 	if s.Cloud && (s.Project != "" || s.EnterpriseProject != "" || s.Agency != "") {
 		return fail.Field("spec.cloud", "a grant for the whole cloud names no project and goes to no agency")
 	}
+	if s.Home != "" {
+		if err := k.visitor(ctx, tx, row); err != nil {
+			return err
+		}
+		return k.checkPlace(ctx, tx, row)
+	}
 	for _, err := range []error{
 		ref(tx, k.Policy, row.Domain, "spec.policy", &s.Policy), ref(tx, k.User, row.Domain, "spec.user", &s.User),
-		ref(tx, k.Group, row.Domain, "spec.group", &s.Group), ref(tx, k.Agency, row.Domain, "spec.agency", &s.Agency),
-		ref(tx, k.Project, row.Domain, "spec.project", &s.Project)} {
+		ref(tx, k.Group, row.Domain, "spec.group", &s.Group), ref(tx, k.Agency, row.Domain, "spec.agency", &s.Agency)} {
 		if err != nil {
 			return err
 		}
+	}
+	return k.checkPlace(ctx, tx, row)
+}
+
+// checkPlace is about where a grant holds, and whether there is such a one already.
+func (k *Kinds) checkPlace(ctx context.Context, tx store.Tx, row *grantRow) error {
+	s := &row.Spec
+	if err := ref(tx, k.Project, row.Domain, "spec.project", &s.Project); err != nil {
+		return err
 	}
 	if s.EnterpriseProject != "" {
 		ep, err := k.FindEnterpriseProject(tx, row.Domain, "spec.enterprise_project", s.EnterpriseProject)
@@ -111,6 +126,9 @@ func (k *Kinds) mayTake(ctx context.Context, tx store.Tx, row *grantRow) error {
 
 // forgetGrants takes away what was granted to a user, group or agency.
 func (k *Kinds) forgetGrants(tx store.Tx, domain id.ID, subject string) error {
+	if err := k.forgetVisits(tx, subject, ""); err != nil {
+		return err
+	}
 	return k.forgetGrantsBy(tx, domain, "subject", subject)
 }
 
@@ -119,8 +137,15 @@ func (k *Kinds) forgetGrantsBy(tx store.Tx, domain id.ID, index, value string) e
 	if err != nil {
 		return err
 	}
+	return k.removeGrants(tx, grants)
+}
+
+func (k *Kinds) removeGrants(tx store.Tx, grants []*grantRow) error {
 	for _, g := range grants {
 		if err := k.Grant.Remove(tx, g); err != nil {
+			return err
+		}
+		if err := k.grantChanged(context.Background(), tx, g, nil); err != nil {
 			return err
 		}
 	}

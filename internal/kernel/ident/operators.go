@@ -71,13 +71,17 @@ func (k *Kinds) guardPolicy(ctx context.Context, tx store.Tx, domain, pol id.ID)
 	if err != nil {
 		return err
 	}
-	for _, g := range grants {
+	abroad, err := k.lentOut(tx, domain)
+	if err != nil {
+		return err
+	}
+	for _, g := range append(grants, abroad...) {
 		all, err := k.service.withImplied(tx, granted{policy: id.ID(g.Spec.Policy)}, domain)
 		if err != nil {
 			return err
 		}
 		if slices.ContainsFunc(all, func(a granted) bool { return a.policy == pol }) {
-			return k.onlyOperators(ctx, tx, "operators of the cloud hold this policy")
+			return k.onlyOperators(ctx, tx, "operators of the cloud hold this policy, or it holds in another domain")
 		}
 	}
 	return nil

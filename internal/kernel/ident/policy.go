@@ -3,6 +3,7 @@ package ident
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 // PolicySpec describes what may be done.
 type PolicySpec struct {
 	Description string          `json:"description" doc:"what it allows" max:"255"`
-	Foreign     string          `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
+	Foreign     string          `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 	Document    json.RawMessage `json:"document" doc:"policy document: Version, Statement[Effect, Action, Resource, Condition]" required:"true"`
 	System      bool            `json:"system" doc:"comes with the cloud and cannot be changed" immutable:"true"`
 }
@@ -71,6 +72,13 @@ func checkDocument(field string, doc json.RawMessage) error {
 func (k *Kinds) policyUnused(ctx context.Context, tx store.Tx, row *policyRow) error {
 	if row.Spec.System && From(ctx).Method != BySystem {
 		return fail.New(fail.Denied, "policy %s comes with the cloud and cannot be deleted", row.Name)
+	}
+	abroad, err := k.lentOut(tx, row.Domain)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(abroad, func(g *grantRow) bool { return g.Spec.Policy == string(row.ID) }); i >= 0 {
+		return fail.New(fail.Precondition, "policy %s is granted in another domain", row.Name).Then("let an operator of the cloud delete grant %s first", abroad[i].ID)
 	}
 	used, err := k.Grant.List(tx, string(row.Domain), kind.Filter{Index: "policy", Value: string(row.ID), Limit: 1})
 	if err == nil && len(used) > 0 {

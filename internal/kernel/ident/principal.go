@@ -19,6 +19,7 @@ type Principal struct {
 	Domain     id.ID
 	DomainName string
 	Project    id.ID // the project the credential is scoped to; "" when it is scoped to the domain
+	Visits     id.ID // the domain that its token is for, where that is not its own
 	Groups     []string
 	Federated  []string // of Groups, those that an identity provider put the user into
 	Method     Method

@@ -35,19 +35,32 @@ func (s *Service) Roles(tx store.Tx, p Principal, domain, project id.ID) ([]Role
 // holds tells whether a grant to p counts in a project of a domain, for what belongs to an enterprise project there
 // ("" = for what belongs to none).
 func (g granted) holds(p Principal, domain, project id.ID, enterprise string) bool {
-	return g.cloud || domain == p.Domain && (g.project == "" || g.project == project) && (g.enterprise == "" || g.enterprise == enterprise)
+	return g.cloud || domain == cmp.Or(g.domain, p.Domain) && (g.project == "" || g.project == project) && (g.enterprise == "" || g.enterprise == enterprise)
 }
 
-// Projects lists the projects of p's domain in which some policy holds for it.
+// Projects lists the projects in which some policy holds for p: those of its own domain first.
 func (s *Service) Projects(tx store.Tx, p Principal) ([]*kind.Row[ProjectSpec, None], error) {
 	all, err := s.policies(tx, p)
 	if err != nil {
 		return nil, err
 	}
-	return s.Kinds.Project.List(tx, string(p.Domain), kind.Filter{Where: func(r kind.AnyRow) bool {
-		return slices.ContainsFunc(all, func(g granted) bool { return g.holds(p, p.Domain, r.M().ID, g.enterprise) }) &&
-			(!p.Lent() || p.Project == r.M().ID)
-	}})
+	abroad, err := s.Visited(tx, p)
+	if err != nil {
+		return nil, err
+	}
+	var out []*kind.Row[ProjectSpec, None]
+	for _, domain := range append([]id.ID{p.Domain}, abroad...) {
+		rows, err := s.Kinds.Project.List(tx, string(domain), kind.Filter{Where: func(r kind.AnyRow) bool {
+			return slices.ContainsFunc(all, func(g granted) bool {
+				return (domain == p.Domain || g.domain == domain) && g.holds(p, domain, r.M().ID, g.enterprise)
+			}) && (!p.Lent() || p.Project == r.M().ID)
+		}})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rows...)
+	}
+	return out, nil
 }
 
 // EnterpriseProjects lists the ids of the enterprise projects ("0" for the default one) that grants to p name.

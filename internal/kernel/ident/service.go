@@ -226,6 +226,7 @@ func (s *Service) MarkCloud(tx store.Tx, p *Principal) error {
 type granted struct {
 	policy.Attached
 	policy     id.ID
+	domain     id.ID  // "" = the holder's own
 	project    id.ID  // "" = everywhere in the domain
 	enterprise string // "" = whatever it belongs to; "0" = the default one
 	cloud      bool
@@ -276,20 +277,10 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 			if err != nil {
 				return err
 			}
-			if !g.Spec.Inherited {
-				out = append(out, all...)
-				continue
-			}
-			below, err := s.Kinds.Below(tx, p.Domain, id.ID(g.Spec.Project))
-			if err != nil {
+			if all, err = s.spread(tx, g, all); err != nil {
 				return err
 			}
-			for _, project := range below {
-				for _, each := range all {
-					each.project = project
-					out = append(out, each)
-				}
-			}
+			out = append(out, all...)
 		}
 		return nil
 	}
@@ -313,7 +304,23 @@ func (s *Service) readPolicies(tx store.Tx, p Principal) ([]granted, error) {
 			return nil, err
 		}
 	}
-	return out, nil
+	abroad, err := s.visiting(tx, p)
+	return append(out, abroad...), err
+}
+
+// spread is what a grant gives in the projects in which it holds, where it is inherited.
+func (s *Service) spread(tx store.Tx, g *grantRow, all []granted) (out []granted, err error) {
+	if !g.Spec.Inherited {
+		return all, nil
+	}
+	below, err := s.Kinds.Below(tx, g.Domain, id.ID(g.Spec.Project))
+	for _, project := range below {
+		for _, each := range all {
+			each.project = project
+			out = append(out, each)
+		}
+	}
+	return out, err
 }
 
 // attached reads a policy as somebody came by it; without a document where there is none.

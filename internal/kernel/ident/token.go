@@ -32,6 +32,7 @@ type Token struct {
 	User    id.ID     `json:"user"`
 	Domain  id.ID     `json:"domain"`
 	Project id.ID     `json:"project,omitempty"` // "" = scoped to the domain
+	Visits  id.ID     `json:"visits,omitempty"`  // the domain it is for, where that is not the user's
 	Methods []string  `json:"methods"`
 	Issued  time.Time `json:"issued"`
 	Expires time.Time `json:"expires"`
@@ -158,6 +159,7 @@ func (s *Service) ByToken(ctx context.Context, text string) (Principal, Token, e
 		return s.still(tx, t)
 	})
 	p.Method, p.Token, p.Issued, p.Expires, p.MFA, p.Project = ByToken, h, t.Issued, t.Expires, t.MFA, t.Project
+	p.Visits = t.Visits
 	if p.Restricted == "" {
 		p.Restricted = t.Restricted
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/dialect/wire"
+	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
@@ -89,6 +90,13 @@ func (x *exchange) Assignments(a Asked) ([]GrantRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.Domain == "" && a.Project == "" {
+		abroad, err := x.visits(append(groupsIf(a.Effective, groups), a.User, a.Group), a)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, abroad...)
+	}
 	out := make([]GrantRow, 0, len(rows))
 	for _, g := range rows {
 		if a.Effective && a.Project != "" {
@@ -98,7 +106,11 @@ func (x *exchange) Assignments(a Asked) ([]GrantRow, error) {
 			out = append(out, *g)
 			continue
 		}
-		members, _, err := wire.Rows(&x.Exchange, x.API.Kinds.User, string(g.Domain), kind.Filter{Index: "group", Value: g.Spec.Group})
+		members, _, err := wire.Rows(&x.Exchange, x.API.Kinds.User, cmp.Or(g.Spec.Home, string(g.Domain)), kind.Filter{Index: "group", Value: g.Spec.Group})
+		if g.Spec.Home != "" && fail.Is(err, fail.NotFound) { // who is in it is for its own domain to know
+			out = append(out, *g)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -108,6 +120,46 @@ func (x *exchange) Assignments(a Asked) ([]GrantRow, error) {
 				each.Spec.User, each.Spec.Group = string(u.ID), ""
 				out = append(out, each)
 			}
+		}
+	}
+	return out, nil
+}
+
+func groupsIf(on bool, groups []string) []string {
+	if on {
+		return slices.Clone(groups)
+	}
+	return nil
+}
+
+// visits are what some users and groups were given in other domains, as far as the caller may see it.
+func (x *exchange) visits(subjects []string, a Asked) (out []*GrantRow, err error) {
+	var ids []*GrantRow
+	err = x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
+		ids = nil
+		for _, s := range subjects {
+			if s == "" {
+				continue
+			}
+			rows, err := x.API.Kinds.Visits(tx, s)
+			if err != nil {
+				return err
+			}
+			ids = append(ids, rows...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range ids {
+		row, err := x.Do(x.API.Kinds.Grant.D, call.Get, string(g.ID), func(c *call.Call) { c.Domain = string(g.Domain) })
+		switch {
+		case fail.Is(err, fail.NotFound), fail.Is(err, fail.Denied):
+		case err != nil:
+			return nil, err
+		case (a.Role == "" || a.Role == g.Spec.Policy) && !a.System && (!a.Projects || g.Spec.Project != "") && g.Spec.EnterpriseProject == "" && (!a.Inherited || g.Spec.Project == "" || g.Spec.Inherited):
+			out = append(out, row.(*GrantRow))
 		}
 	}
 	return out, nil
@@ -168,14 +220,18 @@ func (x *exchange) assignmentDomain(a Asked) (domain string, groups []string, er
 		if err != nil {
 			return "", nil, err
 		}
-		domain, groups = string(row.Domain), row.Spec.Groups
+		if groups = row.Spec.Groups; a.Project == "" && a.Domain == "" {
+			domain = string(row.Domain)
+		}
 	}
 	if a.Group != "" {
 		row, err := wire.Get(&x.Exchange, x.API.Kinds.Group, a.Group)
 		if err != nil {
 			return "", nil, err
 		}
-		domain = string(row.Domain)
+		if a.Project == "" && a.Domain == "" {
+			domain = string(row.Domain)
+		}
 	}
 	return domain, groups, nil
 }
@@ -245,6 +301,9 @@ func named[S, T any](n *names, t kind.Table[S, T], row string, withDomain bool) 
 		return v, nil
 	}
 	r, err := wire.Get(&n.x.Exchange, t, row)
+	if fail.Is(err, fail.NotFound) { // of another domain, which alone may name it
+		return map[string]any{"id": shown}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
@@ -46,6 +47,7 @@ func (a *API) grantRoutes() []route {
 type spot struct {
 	domain                 string
 	project, user, group   string
+	home                   string // the domain of user or group, where it is another
 	projectName, subjectAs string
 }
 
@@ -66,33 +68,27 @@ func (p place) find(x *exchange) (s spot, err error) {
 	}
 	if p.user {
 		row, err := wire.Get(&x.Exchange, x.API.Kinds.User, x.Param("user_id"))
-		if err == nil {
-			err = sameAccount(&row.Meta, s.domain)
-		}
 		if err != nil {
 			return s, err
 		}
+		s.abroad(row.Domain)
 		s.user, s.subjectAs = string(row.ID), "user "+row.Name
 		return s, nil
 	}
 	row, err := wire.Get(&x.Exchange, x.API.Kinds.Group, x.Param("group_id"))
-	if err == nil {
-		err = sameAccount(&row.Meta, s.domain)
-	}
 	if err != nil {
 		return s, err
 	}
+	s.abroad(row.Domain)
 	s.group, s.subjectAs = string(row.ID), "group "+row.Name
 	return s, nil
 }
 
-// sameAccount refuses roles for who is of another domain: domains are the border between tenants, which an agency crosses.
-func sameAccount(m *kind.Meta, domain string) error {
-	if string(m.Domain) == domain {
-		return nil
+// abroad notes whose user or group is meant: operators let those of other domains in.
+func (s *spot) abroad(home id.ID) {
+	if string(home) != s.domain {
+		s.home = string(home)
 	}
-	return fail.New(fail.Denied, "%s is of another domain, and has no roles in this one", m.Name).
-		Then("let this domain make an agency that trusts the other one: awan agency create NAME --trust-domain DOMAIN; operators have roles on the system")
 }
 
 // grants reads the grants of the place.
@@ -140,6 +136,10 @@ func (p place) list(x *exchange) error {
 	items := make([]any, 0, len(rows))
 	for _, g := range rows {
 		role, err := wire.Get(&x.Exchange, x.API.Kinds.Policy, g.Spec.Policy)
+		if g.Spec.Home != "" && fail.Is(err, fail.NotFound) { // the role of another domain
+			items = append(items, map[string]any{"id": g.Spec.Policy, "name": g.Spec.Policy, "links": x.Self("/v3/roles/" + g.Spec.Policy)})
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (p place) give(x *exchange) error {
 	}
 	_, err = x.Do(x.API.Kinds.Grant.D, call.Create, "", func(c *call.Call) {
 		spec := wire.Spec{"policy": x.Param("role_id")}
-		for name, v := range map[string]string{"user": s.user, "group": s.group, "project": s.project} {
+		for name, v := range map[string]string{"user": s.user, "group": s.group, "project": s.project, "home": s.home} {
 			if v != "" {
 				spec[name] = v
 			}

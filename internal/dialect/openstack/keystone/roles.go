@@ -23,8 +23,13 @@ func (a *API) roleRoutes() []route {
 
 // roleView is a policy on the wire.
 func (x *exchange) roleView(r *PolicyRow) map[string]any {
-	return map[string]any{"id": r.ID, "name": r.Name, "domain_id": nil, "description": r.Spec.Description, "options": map[string]any{},
+	v := map[string]any{"id": r.ID, "name": r.Name, "domain_id": nil, "description": r.Spec.Description, "options": map[string]any{},
 		"links": x.Self("/v3/roles/" + string(r.ID))}
+	var kept extra
+	if json.Unmarshal([]byte(r.Spec.Foreign), &kept) == nil && kept["domain_id"] != nil {
+		v["domain_id"] = x.domainID(r.Domain)
+	}
+	return v
 }
 
 func listRoles(x *exchange) error {
@@ -70,6 +75,9 @@ func createRole(x *exchange) error {
 	s, err := b.spec(nothing)
 	if err != nil {
 		return err
+	}
+	if b.DomainID != nil && more != nil { // Keystone's roles are of a domain or of none; here each is of one, and says so to who did
+		more["domain_id"] = json.RawMessage(`true`)
 	}
 	wire.Set(s, "foreign", more.over(""))
 	row, err := x.Do(x.API.Kinds.Policy.D, call.Create, "", func(c *call.Call) { c.Domain, c.Name, c.Spec = x.domain(b.DomainID), b.Name, s.JSON() })

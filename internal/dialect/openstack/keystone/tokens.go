@@ -12,6 +12,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/store"
@@ -170,6 +171,16 @@ func (x *exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 			v.IsDomain, domain = &no, at.Domain
 		case t.Unscoped:
 			return nil
+		case t.Visits != "":
+			row, err := x.API.Kinds.Domain.Get(tx, t.Visits)
+			if err != nil {
+				return err
+			}
+			if row == nil {
+				return fail.New(fail.Unauthenticated, "the domain of this token is no more").Then("ask for a token of another domain")
+			}
+			there := x.domainRef(row.ID, row.Name)
+			v.Domain, domain = &there, row.ID
 		default:
 			own := x.domainRef(p.Domain, p.DomainName)
 			v.Domain = &own
@@ -283,14 +294,21 @@ func (x *exchange) projectsOf(p ident.Principal) error {
 	return nil
 }
 
-// ownDomains lists the caller's domain.
+// ownDomains lists the caller's domain, and those that let it in.
 func ownDomains(x *exchange) error {
 	var items []any
 	_ = x.domainID("")
 	err := x.API.Door.Store.View(x.R.Context(), func(tx store.Tx) error {
-		row, err := x.API.Kinds.Domain.Get(tx, x.Who.Domain)
-		if row != nil {
-			items = append(items, x.domainView(row))
+		items = nil
+		abroad, err := x.API.Door.Ident.Visited(tx, x.Who)
+		for _, d := range append([]id.ID{x.Who.Domain}, abroad...) {
+			row, err := x.API.Kinds.Domain.Get(tx, d)
+			if err != nil {
+				return err
+			}
+			if row != nil {
+				items = append(items, x.domainView(row))
+			}
 		}
 		return err
 	})
