@@ -53,11 +53,11 @@ func objects(b *bench) {
 		}
 	}
 	now := memory(p)
-	b.add("memory of the process after it", "MB", now["VmRSS"]*1.048576).aim("<= 150")
-	b.add("memory after it: of that its own program file", "MB", now["RssFile"]*1.048576)
-	b.add("memory before it", "MB", began["VmRSS"]*1.048576)
+	b.add("memory of the process after it", "MiB", now["VmRSS"]).aim("<= 150")
+	b.add("memory after it: of that its own program file", "MiB", now["RssFile"])
+	b.add("memory before it", "MiB", began["VmRSS"])
 	for _, s := range stores[ways[0].name][1:] {
-		b.add("memory of "+s.name+" after it (one of its two processes)", "MB", memoryOf(s.pid)["VmRSS"]*1.048576)
+		b.add("memory of "+s.name+" after it (one of its two processes)", "MiB", memoryOf(s.pid)["VmRSS"])
 	}
 	b.lists(stores[ways[len(ways)-1].name])
 }

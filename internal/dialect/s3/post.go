@@ -149,7 +149,7 @@ func (r *request) formHeaders(form sign.Form) {
 		}
 	}
 	h.Del("X-Amz-Tagging")
-	r.Header = h
+	r.swap(h)
 }
 
 // limited fails when a file is smaller or larger than its policy lets it be.

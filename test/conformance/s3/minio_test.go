@@ -64,6 +64,8 @@ func form(t *testing.T, c *cloudtest.Cloud, cl *minio.Client) {
 	ok(t, p.SetKeyStartsWith("up/"))
 	ok(t, p.SetExpires(time.Now().Add(time.Hour)))
 	ok(t, p.SetContentLengthRange(1, 10))
+	ok(t, p.SetUserMetadata("hue", "red"))
+	ok(t, p.SetUserData("storage-class", "STANDARD_IA"))
 	u, fields, err := cl.PresignedPostPolicy(t.Context(), p)
 	ok(t, err)
 	for _, try := range []struct {
@@ -84,7 +86,7 @@ func form(t *testing.T, c *cloudtest.Cloud, cl *minio.Client) {
 			t.Errorf("form with %q to %s: %s %s", try.body, try.to, res.Status, answer)
 		}
 	}
-	if s := must[minio.ObjectInfo](t)(cl.StatObject(t.Context(), "mmm", "up/f.txt", minio.StatObjectOptions{})); s.Size != 5 {
+	if s := must[minio.ObjectInfo](t)(cl.StatObject(t.Context(), "mmm", "up/f.txt", minio.StatObjectOptions{})); s.Size != 5 || s.UserMetadata["Hue"] != "red" || s.Metadata.Get("X-Amz-Storage-Class") != "STANDARD_IA" {
 		t.Errorf("uploaded by form: %+v", s)
 	}
 }
