@@ -2,8 +2,10 @@ package ident
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -70,6 +72,11 @@ func (k *Kinds) checkAgency(_ context.Context, tx store.Tx, old, row *agencyRow)
 		row.Status.Expires = row.Created.Add(time.Duration(days) * 24 * time.Hour)
 	}
 	if s.TrustDomain == "" {
+		if old == nil || old.Spec.TrustService != s.TrustService {
+			if err := k.checkService(s.TrustService); err != nil {
+				return err
+			}
+		}
 		row.Status.TrustDomain, row.Status.TrustName = "", ""
 		return nil
 	}
@@ -193,4 +200,23 @@ func (s *Service) through(tx store.Tx, agency id.ID, by Actor) (Principal, error
 		}
 	}
 	return Principal{User: a.ID, UserName: a.Name, Domain: d.ID, DomainName: d.Name, Agency: a.ID, By: by}, nil
+}
+
+// checkService refuses a service that this cloud does not have, by its own name or by that of another cloud's clients.
+func (k *Kinds) checkService(name string) error {
+	var own []string
+	for _, d := range k.others {
+		own = append(own, d.Service)
+	}
+	if slices.Contains(own, k.Aliases[name]) || slices.Contains(own, name) {
+		return nil
+	}
+	slices.Sort(own)
+	also := slices.Sorted(maps.Keys(k.Aliases))
+	also = slices.DeleteFunc(also, func(a string) bool { return !slices.Contains(own, k.Aliases[a]) })
+	e := fail.Field("spec.trust_service", "this cloud has no service %q", name).Then("name one of %s", strings.Join(slices.Compact(own), ", "))
+	if len(also) > 0 {
+		e.Next += "; or, as clients of another cloud call them, " + strings.Join(also, ", ")
+	}
+	return e
 }
