@@ -209,7 +209,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
-	if c.Ident.Kinds.Aliases, err = catalogJSON[map[string]string]("services.json"); err != nil {
+	if c.Ident.Kinds.Services, err = catalogJSON[map[string]string]("services.json"); err != nil {
 		return c, err
 	}
 	c.Door = call.NewDoor(call.Options{Critical: critical, Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits, Rates: c.Rates, AuditSigner: signer, AuditKey: auditKey,

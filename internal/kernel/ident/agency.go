@@ -2,7 +2,6 @@ package ident
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,19 +203,22 @@ func (s *Service) through(tx store.Tx, agency id.ID, by Actor) (Principal, error
 
 // checkService refuses a service that this cloud does not have, by its own name or by that of another cloud's clients.
 func (k *Kinds) checkService(name string) error {
-	var own []string
-	for _, d := range k.others {
-		own = append(own, d.Service)
+	var own, also []string
+	for alias, service := range k.Services {
+		if name == alias {
+			return nil
+		}
+		if alias == service {
+			own = append(own, alias)
+		} else {
+			also = append(also, alias)
+		}
 	}
-	if slices.Contains(own, k.Aliases[name]) || slices.Contains(own, name) {
+	if len(k.Services) == 0 { // where kinds are looked at without a cloud
 		return nil
 	}
 	slices.Sort(own)
-	also := slices.Sorted(maps.Keys(k.Aliases))
-	also = slices.DeleteFunc(also, func(a string) bool { return !slices.Contains(own, k.Aliases[a]) })
-	e := fail.Field("spec.trust_service", "this cloud has no service %q", name).Then("name one of %s", strings.Join(slices.Compact(own), ", "))
-	if len(also) > 0 {
-		e.Next += "; or, as clients of another cloud call them, " + strings.Join(also, ", ")
-	}
-	return e
+	slices.Sort(also)
+	return fail.Field("spec.trust_service", "this cloud has no service %q", name).
+		Then("name one of %s; or, as clients of another cloud call them, %s", strings.Join(own, ", "), strings.Join(also, ", "))
 }

@@ -44,7 +44,7 @@ type Kinds struct {
 	Blob            kind.Table[BlobSpec, None]
 	Consumer        kind.Table[ConsumerSpec, ConsumerStatus]
 
-	Aliases map[string]string // what clients of other clouds call services: "ecs" is "compute"
+	Services map[string]string // those that agencies may trust, each also by the names of other clouds' clients: "ecs" is "compute"
 
 	service *Service    // nil where kinds are only described
 	others  []*kind.Def // every kind of the cloud
