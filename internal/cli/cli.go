@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -216,21 +217,17 @@ func (s *session) defaultData() string {
 	return filepath.Join(s.Env("HOME"), ".local", "share", "awan")
 }
 
-// projectPath is the first part of paths in a project; - stands for the credential's own.
+// projectPath is the first part of paths in a project; - stands for the credential's own. With --domain it is that account's.
 func (s *session) projectPath(c *client.Client) string {
-	p := c.Target().Project
-	if p == "" {
-		p = "-"
+	p := cmp.Or(c.Target().Project, "-")
+	if s.domain != "" && p != "-" {
+		p = s.domain + ":" + p
 	}
 	return "/projects/" + url.PathEscape(p)
 }
 
 func (s *session) domainPath() string {
-	d := s.domain
-	if d == "" {
-		d = "-"
-	}
-	return "/domains/" + url.PathEscape(d)
+	return "/domains/" + url.PathEscape(cmp.Or(s.domain, "-"))
 }
 
 // collection is the path of a kind's rows.

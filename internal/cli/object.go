@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 	"github.com/spf13/cobra"
 
 	"github.com/awancloud/awan/internal/cli/client"
@@ -46,6 +47,9 @@ func bucketSpot(arg string) (spot, error) {
 	name, key, _ := strings.Cut(arg, "/")
 	if name == "" {
 		return spot{}, usagef("%q names no bucket: write awan://BUCKET/KEY", arg)
+	}
+	if err := s3utils.CheckValidBucketNameStrict(name); err != nil { // the client would say the same, of a transfer that broke off
+		return spot{}, fail.New(fail.NotFound, "%q can be no bucket: %s", name, err).Then("see awan bucket list")
 	}
 	return spot{bucket: name, key: key}, nil
 }

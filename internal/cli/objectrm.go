@@ -170,6 +170,10 @@ func (s *session) undeleteCmd() *cobra.Command {
 				return err
 			}
 			if n == 0 {
+				if v, err := o.GetBucketVersioning(ctx, p.bucket); err == nil && v.Status == "" { // a guess at why; without it the plain answer
+					return fail.New(fail.NotFound, "the bucket %s keeps no versions: what is deleted in it is gone", p.bucket).
+						Then("for the time to come: awan bucket update %s --versioning enabled", p.bucket)
+				}
 				return fail.New(fail.NotFound, "nothing that was deleted is called %s", p).Then("see awan ls --versions %s", strings.TrimPrefix(p.String(), "awan://"))
 			}
 		}

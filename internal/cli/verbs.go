@@ -344,25 +344,25 @@ func (s *session) change(ctx context.Context, c *client.Client, k *kind.Desc, ch
 	if err := c.Do(ctx, q, &a); err != nil {
 		return err
 	}
-	row, err := s.settle(ctx, c, k, ch, &a)
+	row, names, err := s.settle(ctx, c, k, ch, &a)
 	if err != nil {
 		return err
 	}
 	if ch.dryRun {
 		fmt.Fprintln(s.Stderr, "everything is right; nothing was changed (--dry-run)")
 	}
-	return s.changed(k, ch, q.Method, row, a.Names)
+	return s.changed(k, ch, q.Method, row, names)
 }
 
-// settle waits for the operation of an answer and gives the row after it.
-func (s *session) settle(ctx context.Context, c *client.Client, k *kind.Desc, ch *change, a *answer) (json.RawMessage, error) {
+// settle waits for the operation of an answer and gives the row after it, with the names of what it refers to.
+func (s *session) settle(ctx context.Context, c *client.Client, k *kind.Desc, ch *change, a *answer) (json.RawMessage, map[string]string, error) {
 	j := a.job()
 	if j == nil || j.done() && j.Error == nil || ch.dryRun {
-		return a.Resource, nil
+		return a.Resource, a.Names, nil
 	}
 	if ch.noWait || !ch.wait {
 		fmt.Fprintf(s.Stderr, "accepted; follow it with: awan job wait %s\n", j.ID)
-		return a.Resource, nil
+		return a.Resource, a.Names, nil
 	}
 	if ch.timeout > 0 {
 		var cancel context.CancelFunc
@@ -370,20 +370,24 @@ func (s *session) settle(ctx context.Context, c *client.Client, k *kind.Desc, ch
 		defer cancel()
 	}
 	if _, err := s.follow(ctx, c, j.ID, nil, false); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var after answer
-	err := c.Do(ctx, client.Request{Method: "GET", Path: s.collection(c, k) + "/" + url.PathEscape(j.Resource)}, &after)
+	q := client.Request{Method: "GET", Path: s.collection(c, k) + "/" + url.PathEscape(j.Resource)}
+	if ch.output == "table" {
+		q.Query = url.Values{"names": {"true"}}
+	}
+	err := c.Do(ctx, q, &after)
 	switch {
 	case fail.Is(err, fail.NotFound): // deleted
-		return a.Resource, nil
+		return a.Resource, a.Names, nil
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
 	if shownOnce(a.Resource, k) { // a secret that is in the first answer only
-		return a.Resource, nil
+		return a.Resource, a.Names, nil
 	}
-	return after.Resource, nil
+	return after.Resource, after.Names, nil
 }
 
 // shownOnce tells whether a row holds a secret in clear, which later answers will not.

@@ -34,6 +34,7 @@ import (
 	"github.com/awancloud/awan/internal/service/build"
 	"github.com/awancloud/awan/internal/service/compute"
 	"github.com/awancloud/awan/internal/service/config"
+	"github.com/awancloud/awan/internal/service/delivery"
 	"github.com/awancloud/awan/internal/service/disk"
 	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/endpoint"
@@ -130,6 +131,7 @@ type Cloud struct {
 	Access     *access.Service
 	Registry   *registry.Registry
 	Images     *registry.Kinds // the registry's resources
+	Delivery   *delivery.Service
 	Scan       *scan.Service
 	Federation *federation.Service
 	Endpoints  *endpoint.Kinds
@@ -182,6 +184,7 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 		URL: c.appURL, Listen: c.listenApp, Now: time.Now, Log: c.Log,
 		Git: c.Engines.Sources.Git, Pull: c.Engines.Sources.Pull, Download: c.Engines.Sources.Download, Caches: c.Engines.Sources.Caches, Runtimes: stacks.Runtimes(), Projects: c.projects})
 	c.Images = registry.NewKinds(registry.KindDeps{Registry: c.Registry, User: c.userOf, Needed: c.App.Images})
+	c.makeDelivery()
 	c.Scan = scan.New(scan.Deps{Store: c.Store, Registry: c.Registry, Kinds: c.Images, Dir: c.path("scan"), Wake: host{c}.Wake, Now: time.Now, Log: c.Log})
 	if err := c.openMetrics(); err != nil {
 		return c, err

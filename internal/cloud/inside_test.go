@@ -26,13 +26,15 @@ import (
 // asked in, and the answer of the component in CALLS. One with FORGETS does not pass the lane on.
 type insideWorld struct {
 	engine *sim.Engine
+	port   uint16
 	door   net.Listener
 }
 
 func openInside(t *testing.T) (*client, *insideWorld) {
 	t.Helper()
-	w := &insideWorld{}
-	w.engine = sim.New(sim.Options{Port: simPort, Handler: func(i id.ID, want workload.Want) http.Handler {
+	t.Parallel()
+	w := &insideWorld{port: simPort()}
+	w.engine = sim.New(sim.Options{Port: w.port, Handler: func(i id.ID, want workload.Want) http.Handler {
 		image, _, _ := strings.Cut(want.Image, "@")
 		_, tag, _ := strings.Cut(image, ":")
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -129,9 +131,9 @@ func (c *client) travels(what, url, want string) {
 
 // TestARequestStaysInItsLane from component to component, whatever comes and goes meanwhile.
 func TestARequestStaysInItsLane(t *testing.T) {
-	c, _ := openInside(t)
+	c, w := openInside(t)
 	c.chain(func(name string, env m) {
-		c.succeeds(c.deploy(name, name, m{"port": int(simPort), "env": env, "replicas": 2}))
+		c.succeeds(c.deploy(name, name, m{"port": w.port, "env": env, "replicas": 2}))
 	})
 	web := c.component("web").Status.URL
 	c.eventually("components find each other", func() bool { return c.share(web, "web > cart > stock", 10) == 1 })
@@ -155,7 +157,7 @@ func TestARequestStaysInItsLane(t *testing.T) {
 // TestOnlyAProjectsOwnAreFoundInside, by those that the network vouches for, over TLS.
 func TestOnlyAProjectsOwnAreFoundInside(t *testing.T) {
 	c, w := openInside(t)
-	c.succeeds(c.deploy("web", "web", m{"port": int(simPort)}))
+	c.succeeds(c.deploy("web", "web", m{"port": w.port}))
 	c.do("POST", "/domains/-/identity/projects", m{"name": "other"}, nil)
 	env, err := adminenv.Read(filepath.Join(c.c.Data, adminenv.File))
 	if err != nil {
@@ -165,7 +167,7 @@ func TestOnlyAProjectsOwnAreFoundInside(t *testing.T) {
 	c.do("POST", "/login", m{"domain": env[adminenv.Domain], "user": env[adminenv.User], "password": env[adminenv.Password], "project": "other"}, &login)
 	other := *c
 	other.token = login.Token
-	other.succeeds(other.finish("POST", components, m{"name": "cart", "spec": m{"source": m{"image": "library/cart:cart"}, "port": int(simPort)}}))
+	other.succeeds(other.finish("POST", components, m{"name": "cart", "spec": m{"source": m{"image": "library/cart:cart"}, "port": w.port}}))
 	from := id.ID(c.component("web").Status.Instances[0].ID)
 	seen, err := w.engine.Observe(t.Context(), from)
 	if err != nil {

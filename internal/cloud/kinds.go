@@ -20,6 +20,7 @@ import (
 	"github.com/awancloud/awan/internal/service/balancer"
 	"github.com/awancloud/awan/internal/service/bucket"
 	"github.com/awancloud/awan/internal/service/config"
+	"github.com/awancloud/awan/internal/service/delivery"
 	"github.com/awancloud/awan/internal/service/dns"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
@@ -42,6 +43,7 @@ func (c *Cloud) kinds() []*kind.Def {
 		c.Alarms.Kinds(),
 		c.AsBuilt.Kinds(),
 		c.Images.All(),
+		c.Delivery.Kinds(),
 		c.Scan.All(),
 		c.Federation.Kinds(),
 		c.Endpoints.All(),
@@ -51,17 +53,22 @@ func (c *Cloud) kinds() []*kind.Def {
 // Describe gives every kind's description without starting anything: for the command line.
 func Describe() []kind.Desc {
 	var out []kind.Desc
+	for _, k := range described() {
+		out = append(out, k.Desc)
+	}
+	return out
+}
+
+// described are the kinds over services that do not run.
+func described() []*kind.Def {
 	machines, err := iaas.New(iaas.Deps{})
 	if err != nil {
 		panic(err) // the catalogue is built in
 	}
 	c := &Cloud{App: app.New(app.Deps{}), Config: config.New(config.Deps{}), Buckets: bucket.New(bucket.Deps{}), Scaling: scaling.New(scaling.Deps{}), Access: access.New(access.Deps{}),
-		Alarms: alarm.New(alarm.Deps{}), Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}),
+		Alarms: alarm.New(alarm.Deps{}), Images: registry.NewKinds(registry.KindDeps{}), Scan: scan.New(scan.Deps{}), Delivery: delivery.New(delivery.Deps{Apps: app.New(app.Deps{}), Images: registry.NewKinds(registry.KindDeps{})}),
 		IaaS: machines, AsBuilt: asbuilt.New(asbuilt.Deps{}), DNS: dns.New(dns.Deps{}), Balancer: balancer.New(balancer.Deps{}), Federation: federation.New(federation.Deps{}), Endpoints: endpoint.New(), Ident: &ident.Service{Kinds: ident.NewKinds(nil)}}
-	for _, k := range c.kinds() {
-		out = append(out, k.Desc)
-	}
-	return out
+	return c.kinds()
 }
 
 // catalogJSON reads a file of the catalog.

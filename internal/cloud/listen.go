@@ -75,7 +75,7 @@ func (c *Cloud) services(a *auth.Authenticator) []front.Service {
 	o := wire.Options{Door: c.Door, Auth: a, Region: c.Region}
 	identity := keystone.Options{Options: o, Federation: c.Federation, Endpoints: c.Endpoints, Services: openstackCatalog()}
 	stage := servicestage.New(servicestage.Options{Door: c.Door, Auth: a, App: c.App, Config: c.Config, Access: c.Access, Region: c.Region})
-	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Host: c.registryName})
+	images := swr.New(swr.Options{Options: o, Kinds: c.Images, Delivery: c.Delivery, Host: c.registryName})
 	return slices.Concat(iam.New(identity).Services(), stage.Services(), c.machineServices(a, o), []front.Service{keystone.New(identity).Service(), oidc.New(c.Federation).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: c.Federation, Welcome: console.SetSession}).Service(), images.Service(c.Registry),
 		prometheus.New(prometheus.Options{Metrics: c.Metrics, Alarms: c.Alarms, Door: c.Door, User: c.imageUser}).Service(),

@@ -13,6 +13,7 @@ import (
 
 // TestAnInstanceThatHangsIsStartedAgain: the liveness probe tells, the others run on, and a new start is a cure.
 func TestAnInstanceThatHangsIsStartedAgain(t *testing.T) {
+	t.Parallel()
 	var sick atomic.Value
 	sick.Store(id.ID(""))
 	engine := sim.New(sim.Options{Exec: func(_ context.Context, i id.ID, _ workload.Want, x workload.Exec) (int, error) {

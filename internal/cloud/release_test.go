@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,12 +31,16 @@ func (anyImage) Resolve(_ context.Context, _ id.ID, image string) (string, error
 	return image + "@sha256:" + strings.Repeat("0", 64), nil
 }
 
-// simPort is where simulated instances listen: one port for each process, for the addresses are the machine's.
-var simPort = uint16(20000 + os.Getpid()%20000)
+var simPorts atomic.Uint32
+
+// simPort is where a simulated engine's instances listen: each engine of the machine has a port of its own, for the addresses
+// are the same.
+func simPort() uint16 { return uint16(20000 + uint32(os.Getpid())%200*100 + simPorts.Add(1)) }
 
 // simWorld is what outlives a simulated cloud's process.
 type simWorld struct {
 	engine *sim.Engine
+	port   uint16
 	dir    string
 }
 
@@ -46,10 +51,11 @@ func (keptEngine) Close() error { return nil }
 
 // openSim starts a cloud on a simulated engine. An instance answers with the tag of its image; one tagged bad-… with
 // status 500, one tagged slow-… after 30 ms.
-func openSim(t testing.TB) (*client, *simWorld) {
+func openSim(t *testing.T) (*client, *simWorld) {
 	t.Helper()
-	w := &simWorld{dir: t.TempDir()}
-	w.engine = sim.New(sim.Options{Port: simPort, Handler: func(_ id.ID, want workload.Want) http.Handler {
+	t.Parallel()
+	w := &simWorld{dir: t.TempDir(), port: simPort()}
+	w.engine = sim.New(sim.Options{Port: w.port, Handler: func(_ id.ID, want workload.Want) http.Handler {
 		image, _, _ := strings.Cut(want.Image, "@")
 		_, tag, _ := strings.Cut(image, ":")
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -200,7 +206,7 @@ func (c *client) releases(name string) map[int]string {
 // TestAGrayReleaseIsCheckedContinuedAndTakenBack goes through all that can be done with one, under load.
 func TestAGrayReleaseIsCheckedContinuedAndTakenBack(t *testing.T) {
 	c, w := openSim(t)
-	base := m{"port": int(simPort), "replicas": 2, "probe": m{"type": "http"}}
+	base := m{"port": w.port, "replicas": 2, "probe": m{"type": "http"}}
 	c.succeeds(c.deploy("web", "one", base))
 	url := c.component("web").Status.URL
 	load := c.load(url, 2)
@@ -299,8 +305,8 @@ func TestAGrayReleaseIsCheckedContinuedAndTakenBack(t *testing.T) {
 
 // TestAStickyClientStaysOnItsSide while the weight grows.
 func TestAStickyClientStaysOnItsSide(t *testing.T) {
-	c, _ := openSim(t)
-	c.succeeds(c.deploy("web", "one", m{"port": int(simPort)}))
+	c, w := openSim(t)
+	c.succeeds(c.deploy("web", "one", m{"port": w.port}))
 	c.succeeds(c.deploy("web", "two", m{"strategy": "gray", "gray": m{"weight": 30, "sticky": true}}))
 	url := c.component("web").Status.URL
 	var cookies []string
@@ -359,9 +365,8 @@ func TestABadReleaseIsTakenBackByItself(t *testing.T) {
 		{"a gray release's errors", "bad-4", m{"guard": m{"error_rate": 10}, "strategy": "gray", "gray": m{"weight": 50}}, "were errors", true},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			t.Parallel()
 			c, w := openSim(t)
-			c.succeeds(c.deploy("web", "one", m{"port": int(simPort), "replicas": 3}))
+			c.succeeds(c.deploy("web", "one", m{"port": w.port, "replicas": 3}))
 			url := c.component("web").Status.URL
 			stop := make(chan struct{})
 			done := make(chan struct{})
@@ -413,7 +418,7 @@ func (c *client) events(name string) string {
 func TestHooksRunAroundARelease(t *testing.T) {
 	c, w := openSim(t)
 	hooks := func(before ...string) m {
-		return m{"port": int(simPort), "env": m{"DB": "shop"}, "hooks": m{"before": m{"command": before}, "after": m{"command": []string{"migrate"}}}}
+		return m{"port": w.port, "env": m{"DB": "shop"}, "hooks": m{"before": m{"command": before}, "after": m{"command": []string{"migrate"}}}}
 	}
 	c.succeeds(c.deploy("web", "one", hooks("migrate")))
 	if e := c.events("web"); strings.Count(e, "migrating shop") != 2 || !strings.Contains(e, "the hook before release 1 succeeded") || !strings.Contains(e, "the hook after release 1 succeeded") {
@@ -449,8 +454,8 @@ func TestHooksRunAroundARelease(t *testing.T) {
 
 // TestRollingGoesInBatches with a pause after each.
 func TestRollingGoesInBatches(t *testing.T) {
-	c, _ := openSim(t)
-	c.succeeds(c.deploy("web", "one", m{"port": int(simPort), "replicas": 4}))
+	c, w := openSim(t)
+	c.succeeds(c.deploy("web", "one", m{"port": w.port, "replicas": 4}))
 	url := c.component("web").Status.URL
 	load := c.load(url, 2)
 	begun := time.Now()
@@ -470,8 +475,8 @@ func TestRollingGoesInBatches(t *testing.T) {
 
 // TestFewerInstancesOfANewRelease: a change of what runs that also wants fewer of it.
 func TestFewerInstancesOfANewRelease(t *testing.T) {
-	c, _ := openSim(t)
-	c.succeeds(c.deploy("web", "one", m{"port": int(simPort), "replicas": 4}))
+	c, w := openSim(t)
+	c.succeeds(c.deploy("web", "one", m{"port": w.port, "replicas": 4}))
 	load := c.load(c.component("web").Status.URL, 2)
 	c.succeeds(c.deploy("web", "two", m{"replicas": 1}))
 	c.succeeds(c.deploy("web", "three", m{"replicas": 3, "rolling": m{"batches": 3}}))
@@ -484,8 +489,8 @@ func TestFewerInstancesOfANewRelease(t *testing.T) {
 
 // TestOneBatchFailsNoRequest: the old instances stop before the new ones start, and who asks meanwhile waits.
 func TestOneBatchFailsNoRequest(t *testing.T) {
-	c, _ := openSim(t)
-	c.succeeds(c.deploy("web", "one", m{"port": int(simPort), "replicas": 2}))
+	c, w := openSim(t)
+	c.succeeds(c.deploy("web", "one", m{"port": w.port, "replicas": 2}))
 	url := c.component("web").Status.URL
 	load := c.load(url, 2)
 	c.succeeds(c.deploy("web", "two", m{"strategy": "recreate"}))
@@ -505,7 +510,7 @@ func TestOneBatchFailsNoRequest(t *testing.T) {
 func TestLanesLeadThroughSeveralComponents(t *testing.T) {
 	c, w := openSim(t)
 	for _, name := range []string{"web", "cart", "cart-next"} {
-		c.succeeds(c.deploy(name, name, m{"port": int(simPort)}))
+		c.succeeds(c.deploy(name, name, m{"port": w.port}))
 	}
 	const groups, lanes = "/projects/-/app/lane-groups", "/projects/-/app/lanes"
 	lane := func(name string, spec m) (method, path string, in any) {

@@ -58,14 +58,10 @@ type former struct {
 // spareRows is how many empty rows a map's editor offers.
 const spareRows = 2
 
-// foreign is the field in which dialects keep what their clients said beside what this cloud knows. It is nothing that people
-// fill in: forms leave it as it is.
-const foreign = "foreign"
-
 func (f *former) inputs(fields []kind.Field, prefix string, doc, current map[string]any) []*input {
 	var out []*input
 	for _, fl := range fields {
-		if fl.Name == foreign {
+		if fl.Unasked {
 			continue
 		}
 		out = append(out, f.input(fl, prefix+"."+fl.Name, doc[fl.Name], current[fl.Name]))
@@ -263,7 +259,7 @@ type reader struct {
 func (r *reader) object(fields []kind.Field, prefix string, current map[string]any) map[string]any {
 	out := map[string]any{}
 	for _, fl := range fields {
-		if r.editing && fl.Immutable || fl.Name == foreign {
+		if r.editing && fl.Immutable || fl.Unasked {
 			if v, ok := current[fl.Name]; ok {
 				out[fl.Name] = v
 			}

@@ -12,7 +12,6 @@ import (
 	"mime"
 	"net/http"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,16 +70,6 @@ type view struct {
 	CanSeeKeys    bool
 }
 
-type navGroup struct {
-	Title string
-	Items []navItem
-}
-
-type navItem struct {
-	Title, Path, Icon string
-	Active            bool
-}
-
 func (q *request) render(page, title string, data any) error {
 	return q.renderStatus(http.StatusOK, page, title, data)
 }
@@ -129,85 +118,6 @@ func (q *request) write(status int, page, name string, data any) error {
 	q.w.WriteHeader(status)
 	_, err := q.w.Write(b.Bytes())
 	return err
-}
-
-// nav is the menu: what the caller may list.
-func (q *request) nav() []navGroup {
-	var asks []action
-	for _, k := range q.Door.Kinds {
-		asks = append(asks, action{k.Service, k.Name, call.List})
-	}
-	asks = append(asks, action{"audit", "entry", call.List}, action{"quota", "quota", call.List}, action{"billing", "usage", call.List})
-	may := q.may(asks)
-	first := navGroup{Items: []navItem{{Title: "Dashboard", Path: "/", Icon: "home"}}}
-	if k := q.Door.KindOf(componentKind); k != nil && may[action{"app", "component", call.List}] {
-		first.Items = append(first.Items, navItem{Title: "Apps", Path: "/apps", Icon: "app"})
-	}
-	hasBuckets := q.Buckets != nil && may[action{"bucket", "bucket", call.List}]
-	if hasBuckets {
-		first.Items = append(first.Items, navItem{Title: "Buckets", Path: "/buckets", Icon: "bucket"})
-	}
-	out := []navGroup{first}
-	at := map[string]int{}
-	trash := false
-	kinds := slices.Clone(q.Door.Kinds)
-	slices.SortStableFunc(kinds, func(a, b *kind.Def) int { return last(a) - last(b) })
-	for _, k := range kinds {
-		if !may[action{k.Service, k.Name, call.List}] {
-			continue
-		}
-		if hasBuckets && k.FullName() == bucketKind {
-			continue // its own pages show more
-		}
-		trash = trash || k.Retention > 0
-		i, ok := at[k.Service]
-		if !ok {
-			i = len(out)
-			at[k.Service] = i
-			out = append(out, navGroup{Title: label(k.Service)})
-		}
-		out[i].Items = append(out[i].Items, navItem{Title: label(k.Plural), Path: listPath(k), Icon: iconOf(k)})
-	}
-	account := navGroup{Title: "Account"}
-	for _, e := range []struct {
-		a    action
-		item navItem
-	}{{action{"audit", "entry", call.List}, navItem{Title: "Audit log", Path: "/audit", Icon: "audit"}},
-		{action{"quota", "quota", call.List}, navItem{Title: "Quota", Path: "/quota", Icon: "quota"}},
-		{action{"billing", "usage", call.List}, navItem{Title: "Usage", Path: "/usage", Icon: "usage"}}} {
-		if may[e.a] {
-			account.Items = append(account.Items, e.item)
-		}
-	}
-	if q.mayAsk(policyKind, "simulate") {
-		account.Items = append(account.Items, navItem{Title: "Policy simulator", Path: "/simulate", Icon: "policy"})
-	}
-	if q.mayAsk(policyKind, "unused") {
-		account.Items = append(account.Items, navItem{Title: "Unused rights", Path: "/unused", Icon: "policy"})
-	}
-	account.Items = append(account.Items, navItem{Title: "API explorer", Path: "/explorer", Icon: "terminal"})
-	if trash {
-		account.Items = append(account.Items, navItem{Title: "Trash", Path: "/trash", Icon: "trash"})
-	}
-	if len(account.Items) > 0 {
-		out = append(out, account)
-	}
-	for i := range out {
-		for j := range out[i].Items {
-			it := &out[i].Items[j]
-			it.Active = it.Path == q.URL.Path || it.Path != "/" && strings.HasPrefix(strings.Replace(q.URL.Path, "/new/", "/k/", 1), it.Path+"/") ||
-				strings.Replace(q.URL.Path, "/new/", "/k/", 1) == it.Path
-		}
-	}
-	return out
-}
-
-// last puts identity behind the services that people come for.
-func last(k *kind.Def) int {
-	if k.Service == "identity" {
-		return 1
-	}
-	return 0
 }
 
 func listPath(k *kind.Def) string { return "/k/" + k.Service + "/" + k.Plural }

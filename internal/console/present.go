@@ -35,7 +35,7 @@ type table struct {
 func (q *request) show(fields []kind.Field, doc map[string]any) []shown {
 	var out []shown
 	for _, f := range fields {
-		if f.Name == foreign && blank(doc[f.Name]) {
+		if f.Unasked && blank(doc[f.Name]) {
 			continue
 		}
 		s := q.showOne(f, doc[f.Name])
@@ -119,30 +119,36 @@ func (q *request) showOne(f kind.Field, v any) shown {
 
 // refer names the row that a field holds the id (or name) of, and links to it.
 func (q *request) refer(ref, value string) (text, href string) {
-	k := q.Door.KindOf(ref)
-	if k == nil || value == "" {
+	kin := q.Door.Kin(ref)
+	if len(kin) == 0 || value == "" {
 		return value, ""
 	}
-	href = listPath(k) + "/" + pathEscape(value)
 	if _, isID := id.Parse(value); !isID {
-		return value, href
+		return value, listPath(kin[0]) + "/" + pathEscape(value)
 	}
 	key := ref + "/" + value
-	if q.names == nil {
-		q.names = map[string]string{}
+	if known, ok := q.names[key]; ok {
+		return known.name, known.href
 	}
-	name, ok := q.names[key]
-	if !ok {
-		name = value
-		if q.may([]action{{k.Service, k.Name, call.Get}})[action{k.Service, k.Name, call.Get}] {
-			if row, err := q.get(k, value); err == nil {
-				name = row.M().Name
-			}
+	found := referred{value, listPath(kin[0]) + "/" + pathEscape(value)}
+	for _, k := range kin {
+		if a := (action{k.Service, k.Name, call.Get}); !q.may([]action{a})[a] {
+			continue
 		}
-		q.names[key] = name
+		if row, err := q.get(k, value); err == nil {
+			found = referred{row.M().Name, listPath(k) + "/" + pathEscape(value)}
+			break
+		}
 	}
-	return name, href
+	if q.names == nil {
+		q.names = map[string]referred{}
+	}
+	q.names[key] = found
+	return found.name, found.href
 }
+
+// referred is a row by its name, and its page.
+type referred struct{ name, href string }
 
 // rowView is a row in a list.
 type rowView struct {

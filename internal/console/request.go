@@ -32,7 +32,7 @@ type request struct {
 	first *multipart.Part   // the first file that a form brought
 	parts *multipart.Reader // what comes after it
 
-	names map[string]string // of referenced rows, looked up once a page
+	names map[string]referred // of referenced rows, looked up once a page
 }
 
 // project is one the caller may work in.

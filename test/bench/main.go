@@ -33,6 +33,7 @@ type bench struct {
 	dir   string
 	nrows int64
 	cold  bool
+	whole bool
 }
 
 // stopped is how Fatalf ends a section.
@@ -44,6 +45,7 @@ func main() {
 	b := &bench{}
 	flag.Int64Var(&b.nrows, "rows", 100_000, "rows of the big table")
 	flag.BoolVar(&b.cold, "cold", os.Getenv("AWAN_LONG") != "", "deploy the example app too, from nothing: it takes minutes")
+	flag.BoolVar(&b.whole, "whole", false, "uploads: all 64 GiB, each freed again behind its writer")
 	flag.Parse()
 	os.Exit(b.main(*out, *only))
 }

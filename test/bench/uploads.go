@@ -24,18 +24,23 @@ const (
 
 // uploads measures the memory of the process while many large uploads go on at once. All are announced as 1 GiB and stay
 // open together until each has sent its part of what this machine's disk is asked for; then some go on to their end, and
-// the others break off. What a connection costs does not depend on how much went over it.
+// the others break off. What a connection costs does not depend on how much went over it; -whole has all of them sent whole.
 func uploads(b *bench) {
 	all, whole := int64(4<<30), 2
 	if b.cold {
 		all, whole = 16<<30, 8
 	}
+	ways := []string{"HTTP/1.1", "HTTP/2"}
 	p := b.cloud()
+	if b.whole {
+		all, whole, ways = uploadsAtOnce*uploadSize, uploadsAtOnce, ways[:1]
+		b.punch(filepath.Join(p.Data, "objects"))
+	}
 	env, err := adminenv.Read(filepath.Join(p.Data, adminenv.File))
 	if err != nil {
 		b.Fatalf("%v", err)
 	}
-	for _, way := range []string{"HTTP/1.1", "HTTP/2"} {
+	for _, way := range ways {
 		h := p.HTTPClient(uploadsAtOnce)
 		h.Timeout = 0
 		h.Transport.(*http.Transport).ForceAttemptHTTP2 = way == "HTTP/2"

@@ -36,8 +36,8 @@ type cloud struct {
 	stacks   build.Stacks
 }
 
-// open wires the real engines in a fresh folder. AWAN_BASES names a folder that keeps base images between runs.
-func open(t *testing.T, net buildkit.Net) *cloud {
+// open wires the real engines in a fresh folder; steps have env. AWAN_BASES names a folder that keeps base images between runs.
+func open(t *testing.T, net buildkit.Net, env ...string) *cloud {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("root is needed")
@@ -66,7 +66,7 @@ func open(t *testing.T, net buildkit.Net) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := buildkit.New(buildkit.Options{Dir: t.TempDir(), Key: fmt.Sprintf("t%d", os.Getpid()), Registry: r, Net: net,
+	engine, err := buildkit.New(buildkit.Options{Dir: t.TempDir(), Key: fmt.Sprintf("t%d", os.Getpid()), Registry: r, Net: net, Env: func(context.Context) []string { return env },
 		Images: &build.Resolver{Bases: bases, Registry: r, Aliases: aliases}})
 	if err != nil {
 		t.Skip(err)

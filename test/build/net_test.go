@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// testNet is a network for build steps that reaches public addresses and the host's name servers alone, made with the
-// ip and nft commands. The product's own is an engine of its own.
+// testNet is a network for build steps that reaches public addresses and the host's name servers alone, and those ports of this
+// machine that a test opens, made with the ip and nft commands. The product's own is an engine of its own.
 type testNet struct {
 	key string
 	mu  sync.Mutex
 	n   int
 }
 
-func newTestNet(t *testing.T) *testNet {
+func newTestNet(t *testing.T, ports ...string) *testNet {
 	t.Helper()
 	for _, program := range []string{"ip", "nft"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -33,14 +33,18 @@ func newTestNet(t *testing.T) *testNet {
 			servers += ", " + f[1]
 		}
 	}
+	open := "" // of this machine, to steps
+	for _, p := range ports {
+		open += "ip saddr 10.213.0.0/16 tcp dport " + p + " accept; "
+	}
 	rules := fmt.Sprintf(`table ip %[1]s {
 	chain nat { type nat hook postrouting priority srcnat; ip saddr 10.213.0.0/16 masquerade; }
 	chain forward { type filter hook forward priority 0;
 		ip saddr 10.213.0.0/16 ip daddr { %[2]s } accept
 		ip saddr 10.213.0.0/16 ip daddr { 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16, 127.0.0.0/8 } drop
 	}
-	chain input { type filter hook input priority 0; ip saddr 10.213.0.0/16 drop; }
-}`, n.key, servers)
+	chain input { type filter hook input priority 0; %[3]sip saddr 10.213.0.0/16 drop; }
+}`, n.key, servers, open)
 	c := exec.Command("nft", "-f", "-")
 	c.Stdin = strings.NewReader(rules)
 	if out, err := c.CombinedOutput(); err != nil {

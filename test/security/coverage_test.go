@@ -114,6 +114,9 @@ func openTown(t *testing.T) *town {
 	w.make(root, inProject+"registry/repositories", "team/shop", `{"shares":[{"domain":"partner"}]}`)
 	retention := w.make(root, inProject+"registry/retentions", "", `{"repository":"team/shop","rule":"newest","number":5}`)
 	w.image(v.project+"/web:1", map[string]string{"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n"})
+	w.make(root, inProject+"registry/remote-registries", "elsewhere", `{"url":"https://127.0.0.1:1","username":"mirror","password":"correct-horse"}`)
+	w.make(root, inProject+"registry/image-syncs", "", `{"repository":"team/shop","remote":"elsewhere","organization":"team"}`)
+	w.make(root, inProject+"registry/image-triggers", "", `{"repository":"team/shop","component":"web"}`)
 	w.make(root, inProject+"registry/scan-policies", "lax", `{"block":"critical","environment":"elsewhere"}`)
 	w.load(root, "none", `[{"id":"CVE-0","affected":[{"package":{"ecosystem":"Debian:12","name":"nothing"},"versions":["1"]}]}]`)
 	w.make(root, inProject+"bucket/buckets", "photos", `{"versioning":"enabled"}`)
@@ -169,7 +172,7 @@ func openTown(t *testing.T) *town {
 
 	v.values = map[string]string{"domain_id": v.domain, "project_id": v.project, "user_id": user, "group_id": group, "role_id": role,
 		"access_key": access.Key, "idp_id": idp.Resource.ID, "mapping_id": v.id("federation/mapping"), "protocol_id": "oidc", "tag": "1", "credential_id": credential, "region_id": "far", "service_id": service, "endpoint_id": endpoint,
-		"namespace": "team", "repository": "shop", "access_domain": "partner", "retention_id": strconv.Itoa(int(swr.Number(id.ID(retention.Resource.ID)))),
+		"namespace": "team", "repository": "shop", "access_domain": "partner", "trigger": "web", "retention_id": strconv.Itoa(int(swr.Number(id.ID(retention.Resource.ID)))),
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex", "stored_id": stored, "access": "VICTIMSKEY",
 		"registered_limit_id": registered, "limit_id": limit, "implied_id": lesser,

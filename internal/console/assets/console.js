@@ -20,6 +20,42 @@ addEventListener("click", (e) => {
   for (const d of document.querySelectorAll("details.drop[open]")) if (!d.contains(e.target)) d.open = false;
 });
 
+// The menu's groups stay as they were left, on this browser; the box above them narrows it to what is looked for.
+const groups = [...document.querySelectorAll("details[data-menu]")];
+const finder = document.getElementById("menu-find");
+if (finder) {
+  const remember = () => {
+    const open = groups.filter((g) => g.open).map((g) => g.dataset.menu).join(".");
+    document.cookie = "awan-menu=" + (open || "none") + "; path=/; max-age=31536000; samesite=strict; secure";
+  };
+  for (const g of groups) g.querySelector("summary").addEventListener("click", () => setTimeout(remember));
+  const items = [...document.querySelectorAll(".side li")].map((li) => ({ li, title: li.textContent.toLowerCase(), what: (li.dataset.what || "").toLowerCase() }));
+  let before = null;
+  finder.hidden = false;
+  finder.addEventListener("input", () => {
+    const words = finder.value.trim().toLowerCase();
+    if (words && !before) before = groups.map((g) => g.open);
+    let found = 0;
+    for (const i of items) {
+      i.li.hidden = words !== "" && !i.title.includes(words) && !(words.length > 2 && i.what.includes(words));
+      if (!i.li.hidden) found++;
+    }
+    for (const g of groups) {
+      g.hidden = !g.querySelector("li:not([hidden])");
+      if (words) g.open = true;
+    }
+    if (!words && before) { groups.forEach((g, i) => { g.open = before[i]; }); before = null; }
+    document.getElementById("menu-none").hidden = found > 0;
+  });
+  finder.addEventListener("keydown", (e) => {
+    if (e.key === "Escape") { finder.value = ""; finder.dispatchEvent(new Event("input")); }
+    if (e.key !== "Enter" || !finder.value.trim()) return;
+    const words = finder.value.trim().toLowerCase();
+    const best = items.filter((i) => !i.li.hidden).sort((a, b) => b.title.startsWith(words) - a.title.startsWith(words) || b.title.includes(words) - a.title.includes(words))[0];
+    if (best) best.li.querySelector("a").click();
+  });
+}
+
 for (const b of document.querySelectorAll(".copy")) {
   if (!navigator.clipboard) break;
   b.hidden = false;

@@ -18,6 +18,7 @@ async function screenOf(box) {
     const ws = new WebSocket(location.origin.replace(/^http/, "ws") + box.dataset.vnc);
     ws.addEventListener("close", (e) => { why = e.reason || why; }); // before noVNC hears of it
     rfb = new RFB(box, ws, { shared: true });
+    shiftItself(rfb);
     rfb.scaleViewport = true;
     rfb.background = "transparent";
     rfb.addEventListener("connect", () => { state.textContent = "connected"; rfb.focus({ preventScroll: true }); });
@@ -27,10 +28,8 @@ async function screenOf(box) {
   const press = (sym) => { if (rfb) rfb.sendKey(sym); };
   const type = (text) => {
     for (const c of text) {
-      const n = c.codePointAt(0), turn = shifted.test(c) && rfb;
-      if (turn) rfb.sendKey(shift, "ShiftLeft", true);
+      const n = c.codePointAt(0);
       press(c === "\n" ? keys.Enter : n < 256 ? n : 0x1000000 + n);
-      if (turn) rfb.sendKey(shift, "ShiftLeft", false);
     }
   };
   // the screen takes every key while it has the focus, but these: they lead out of it
@@ -50,6 +49,20 @@ async function screenOf(box) {
   else full.hidden = true;
   addEventListener("pagehide", () => { if (rfb) rfb.disconnect(); });
   connect();
+}
+
+// The screen's side knows keys, not letters: a capital that comes without a shift key (a phone's keyboard, a pasted or sent
+// line) would arrive in lower case. Keys of a real keyboard have a code, and their own shift.
+function shiftItself(rfb) {
+  const send = rfb.sendKey.bind(rfb);
+  let held = false;
+  rfb.sendKey = (sym, code, down) => {
+    if (sym === shift || sym === shift + 1) held = down !== false;
+    const turn = !held && (!code || code === "Unidentified") && down !== false && sym < 256 && shifted.test(String.fromCodePoint(sym));
+    if (turn) send(shift, "ShiftLeft", true);
+    send(sym, code, down);
+    if (turn) send(shift, "ShiftLeft", false);
+  };
 }
 
 const box = document.getElementById("vnc");

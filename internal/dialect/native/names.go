@@ -66,6 +66,11 @@ func (n *namer) walk(tx store.Tx, fields []kind.Field, spec map[string]any) erro
 			}
 		}
 		for _, v := range values {
+			if m, ok := v.(map[string]any); ok && f.Item != nil {
+				if err := n.walk(tx, f.Item.Fields, m); err != nil {
+					return err
+				}
+			}
 			if s, ok := v.(string); ok && ref != "" {
 				if err := n.look(tx, ref, s); err != nil {
 					return err
@@ -77,26 +82,35 @@ func (n *namer) walk(tx store.Tx, fields []kind.Field, spec map[string]any) erro
 }
 
 func (n *namer) look(tx store.Tx, ref, value string) error {
-	k := n.a.Door.KindOf(ref)
 	at, ok := id.Parse(value)
-	if k == nil || !ok || n.names[value] != "" {
+	if !ok || n.names[value] != "" {
 		return nil
 	}
-	may, asked := n.may[ref]
+	for _, k := range n.a.Door.Kin(ref) {
+		if !n.mayGet(tx, k) {
+			continue
+		}
+		row, err := k.Get(tx, at)
+		if err != nil {
+			return err
+		}
+		if row == nil {
+			continue
+		}
+		if m := row.M(); m.Domain == n.c.Principal.Domain || m.ID == n.c.Principal.Domain || n.c.Principal.Cloud() || k.Scope == kind.InCloud && k.Public {
+			n.names[value] = m.Name
+		}
+		return nil
+	}
+	return nil
+}
+
+func (n *namer) mayGet(tx store.Tx, k *kind.Def) bool {
+	may, asked := n.may[k.FullName()]
 	if !asked {
 		p := n.c.Principal
 		may = n.a.Door.Ident.May(tx, p, k.Action(call.Get), k.Resource(n.a.Door.Region, p.Domain, "*"), p.Domain, p.Project)
-		n.may[ref] = may
+		n.may[k.FullName()] = may
 	}
-	if !may {
-		return nil
-	}
-	row, err := k.Get(tx, at)
-	if err != nil || row == nil {
-		return err
-	}
-	if m := row.M(); m.Domain == n.c.Principal.Domain || m.ID == n.c.Principal.Domain || n.c.Principal.Cloud() {
-		n.names[value] = m.Name
-	}
-	return nil
+	return may
 }

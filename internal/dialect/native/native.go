@@ -164,6 +164,9 @@ func (a *API) newCall(r *http.Request) (*call.Call, error) {
 	}
 	c := &call.Call{Principal: p, Source: auth.Source(r), Agent: r.UserAgent(), Dialect: "native", RequestID: r.Header.Get("X-Request-Id"),
 		Domain: dash(r.PathValue("domain")), Project: dash(r.PathValue("project")), Target: r.PathValue("id"), Idempotency: r.Header.Get("Idempotency-Key")}
+	if domain, project, ok := strings.Cut(c.Project, ":"); ok { // operators reach other accounts' projects by name
+		c.Domain, c.Project = dash(domain), dash(project)
+	}
 	if c.RequestID == "" {
 		c.RequestID = string(id.New())
 	}

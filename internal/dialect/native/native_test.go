@@ -186,6 +186,24 @@ func TestErrorsNameTheFieldTheReasonAndTheNextStep(t *testing.T) {
 	}
 }
 
+// TestOperatorsReachProjectsOfOtherAccounts by the account's name and the project's.
+func TestOperatorsReachProjectsOfOtherAccounts(t *testing.T) {
+	w := start(t)
+	w.want(201, w.do("POST", "/identity/domains", `{"name":"acme"}`), nil)
+	w.want(201, w.do("POST", "/domains/acme/identity/projects", `{"name":"shop"}`), nil)
+	var quota struct{ Items []ledger.Quota }
+	w.want(200, w.do("PUT", "/projects/acme:shop/quota", `{"name":"keypair.keypairs","limit":7}`), &quota)
+	if len(quota.Items) != 1 || quota.Items[0].Limit != 7 {
+		t.Errorf("%+v", quota)
+	}
+	if a := w.do("GET", "/projects/acme:shop/keypair/keypairs", ""); a.status != 404 || !strings.Contains(a.body, "for this token, which is for another") {
+		t.Errorf("what is in it, with a token of another project: %d %s", a.status, a.body)
+	}
+	w.want(404, w.do("GET", "/projects/shop/quota", ""), nil)
+	w.want(404, w.do("GET", "/projects/nobody:shop/quota", ""), nil)
+	w.want(200, w.do("GET", "/projects/awan:awan-1/quota", ""), nil)
+}
+
 func TestTheSameKeyCreatesOnce(t *testing.T) {
 	w := start(t)
 	var a, b resource

@@ -98,11 +98,22 @@ func bodySchema(k *kind.Def, create bool) schema {
 	return out
 }
 
+// segments says what may stand in a path.
+var segments = map[string]string{
+	"{project}": "name or id; - is the credential's own; ACCOUNT:NAME is one of another account, for operators",
+	"{domain}":  "name or id; - is the caller's own",
+	"{id}":      "name or id",
+}
+
 func parameters(r Route) []any {
 	var out []any
 	for _, seg := range strings.Split(r.Path, "/") {
 		if strings.HasPrefix(seg, "{") {
-			out = append(out, schema{"name": strings.Trim(seg, "{}"), "in": "path", "required": true, "schema": schema{"type": "string"}})
+			p := schema{"name": strings.Trim(seg, "{}"), "in": "path", "required": true, "schema": schema{"type": "string"}}
+			if doc := segments[seg]; doc != "" {
+				p["description"] = doc
+			}
+			out = append(out, p)
 		}
 	}
 	query := func(name, typ, doc string) {

@@ -59,7 +59,14 @@ var websites = map[string]bool{"obs-website": true, "s3-website": true}
 // service's own name, and signed requests that name no service.
 func (a *API) Service() front.Service {
 	return front.Service{Name: "obs", Aliases: []string{"s3"}, Hosts: []string{"obs-website", "s3-website"}, Sub: true,
-		Match: sign.Present, Handler: a, MaxBody: -1}
+		Match: func(r *http.Request) bool { return sign.Present(r) || isForm(r) }, Handler: a, MaxBody: -1}
+}
+
+// isForm tells a POST form that uploads into a bucket on the cloud's own address, whose signature is in its fields, from
+// the console's: that is sent by its own pages, with a session.
+func isForm(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") &&
+		strings.Count(strings.TrimSuffix(r.URL.Path, "/"), "/") == 1 && r.Header.Get("Cookie") == "" && r.Header.Get("Sec-Fetch-Site") != "same-origin"
 }
 
 // Custom serves a bucket under a name of its owner's; nil where host is no bucket's.

@@ -72,13 +72,13 @@ func (d *Door) Ready(ctx context.Context, fullName string, row id.ID) (r kind.An
 	case r.M().State == kind.Trashed || r.M().State == kind.Deleting:
 		return nil, fail.New(fail.Precondition, "the %s %s was deleted meanwhile", k.Name, r.M().Name)
 	case r.M().Job != "":
-		return nil, job.Nap(childPause, "waiting for the "+k.Name+" "+r.M().Name)
+		return nil, job.After(r.M().Job, childPause, "waiting for the "+k.Name+" "+r.M().Name)
 	}
 	return r, nil
 }
 
-// childPause is how long a step waits before it looks at a child again.
-const childPause = 40 * time.Millisecond
+// childPause is how long a step waits before it looks at a child again, whose job has not ended till then.
+const childPause = time.Second
 
 // Unmake deletes, for good, a row that another one needed, in the cloud's own name; a nap until it is gone. Absent is success.
 func (d *Door) Unmake(ctx context.Context, fullName string, row id.ID) error {
@@ -92,12 +92,20 @@ func (d *Door) Unmake(ctx context.Context, fullName string, row id.ID) error {
 		return err
 	}
 	m := r.M()
+	running := m.Job
 	if m.State != kind.Deleting {
-		_, err := d.Do(ctx, &Call{Kind: k, Verb: Delete, Target: string(row), Domain: string(m.Domain), Project: string(m.Project), Purge: true,
+		r, err := d.Do(ctx, &Call{Kind: k, Verb: Delete, Target: string(row), Domain: string(m.Domain), Project: string(m.Project), Purge: true,
 			Principal: ident.System(), Dialect: "child"})
 		if err != nil && !fail.Is(err, fail.NotFound) {
 			return err
 		}
+		switch {
+		case running != "":
+		case r.Job == nil:
+			return nil // there was nothing to do but to forget it
+		default:
+			running = r.Job.ID
+		}
 	}
-	return job.Nap(childPause, "deleting the "+k.Name+" "+m.Name)
+	return job.After(running, childPause, "deleting the "+k.Name+" "+m.Name)
 }

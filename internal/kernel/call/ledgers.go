@@ -107,6 +107,9 @@ func (d *Door) SetQuotas(ctx context.Context, c *Call, limits map[ledger.Dim]int
 			}
 			e := d.entry(c, s)
 			e.Name, e.Outcome, e.Ended = string(dim), ledger.Succeeded, e.At
+			if c.decision != nil {
+				e.Reason = c.decision.Reason
+			}
 			if err := ledger.Record(tx, e); err != nil {
 				return err
 			}

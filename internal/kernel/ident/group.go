@@ -13,7 +13,7 @@ type groupRow = kind.Row[GroupSpec, None]
 // GroupSpec describes a set of users that are given the same policies.
 type GroupSpec struct {
 	Description string `json:"description" doc:"what its members do" max:"255"`
-	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
+	Foreign     string `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 }
 
 func (k *Kinds) groupKind() kind.Kind[GroupSpec, None] {

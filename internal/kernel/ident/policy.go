@@ -16,7 +16,7 @@ import (
 // PolicySpec describes what may be done.
 type PolicySpec struct {
 	Description string          `json:"description" doc:"what it allows" max:"255"`
-	Foreign     string          `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
+	Foreign     string          `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 	Document    json.RawMessage `json:"document" doc:"policy document: Version, Statement[Effect, Action, Resource, Condition]" required:"true"`
 	System      bool            `json:"system" doc:"comes with the cloud and cannot be changed" immutable:"true"`
 }

@@ -8,7 +8,7 @@ import (
 type BlobSpec struct {
 	Type    string `json:"type" doc:"its media type" required:"true" max:"255" example:"application/json"`
 	Blob    string `json:"blob" doc:"the document; this cloud keeps it and does not read it" required:"true" max:"65536"`
-	Foreign string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
+	Foreign string `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 }
 
 func (k *Kinds) blobKind() kind.Kind[BlobSpec, None] {

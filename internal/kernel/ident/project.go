@@ -13,7 +13,7 @@ import (
 // ProjectSpec describes a project: what resources, quotas and bills belong to.
 type ProjectSpec struct {
 	Description string `json:"description" doc:"what it is for" max:"255"`
-	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
+	Foreign     string `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 	Disabled    bool   `json:"disabled" doc:"nothing in it can be changed"`
 	Parent      string `json:"parent" doc:"the project it is below; none: it is right in the domain. What is inherited from that one holds in it" ref:"identity/project" immutable:"true"`
 	// Endpoints narrow what clients see, not what they may do.

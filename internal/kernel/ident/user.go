@@ -15,7 +15,7 @@ import (
 // UserSpec describes a person or a program that logs in.
 type UserSpec struct {
 	Description          string   `json:"description" doc:"who it is" max:"255"`
-	Foreign              string   `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
+	Foreign              string   `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"8192"`
 	Email                string   `json:"email" doc:"e-mail address" max:"255"`
 	Password             string   `json:"password" doc:"log-in password; kept as an Argon2id hash; none: no log-in by password" secret:"true" min:"6" max:"255"`
 	Groups               []string `json:"groups" doc:"groups it is in" ref:"identity/group" max:"100"`

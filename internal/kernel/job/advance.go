@@ -15,7 +15,7 @@ func (r *Runner) advance(j *Job, row any, a *active) (next id.ID, err error) {
 	p := r.programs(j.Kind)
 	steps := p.Steps(j.Flow)
 	if row == nil {
-		return r.store1(j, p, nil, func(tx store.Tx, j *Job, _ any) error {
+		return r.store1(j, p, a, nil, func(tx store.Tx, j *Job, _ any) error {
 			j.State = Failed
 			if j.Flow == "delete" {
 				j.State = Succeeded
@@ -25,7 +25,7 @@ func (r *Runner) advance(j *Job, row any, a *active) (next id.ID, err error) {
 		})
 	}
 	if j.Cancel && j.State == Running {
-		return r.store1(j, p, row, func(_ store.Tx, j *Job, _ any) error {
+		return r.store1(j, p, a, row, func(_ store.Tx, j *Job, _ any) error {
 			r.unwind(j, fail.New(fail.Canceled, "cancelled, because the resource is being deleted"))
 			return nil
 		})
@@ -34,7 +34,7 @@ func (r *Runner) advance(j *Job, row any, a *active) (next id.ID, err error) {
 		return r.undo(j, p, steps, row, a)
 	}
 	if j.Step >= len(steps) {
-		return r.store1(j, p, row, func(_ store.Tx, j *Job, _ any) error {
+		return r.store1(j, p, a, row, func(_ store.Tx, j *Job, _ any) error {
 			j.State = Succeeded
 			return nil
 		})
@@ -70,9 +70,12 @@ func (r *Runner) advance(j *Job, row any, a *active) (next id.ID, err error) {
 		}
 		return r.along(tx, j, steps, row)
 	}
-	if next, err = r.store1(j, p, row, store); errors.Is(err, errAlong) {
+	if next, err = r.store1(j, p, a, row, store); errors.Is(err, errAlong) {
 		alone = true
-		return r.store1(j, p, row, store)
+		next, err = r.store1(j, p, a, row, store)
+	}
+	if n, ok := asNap(doErr); ok && n.after != "" && err == nil {
+		r.await(a, n.after)
 	}
 	return next, err
 }
@@ -151,7 +154,7 @@ func (r *Runner) undo(j *Job, p Program, steps []AnyStep, row any, a *active) (i
 			return "", nil
 		}
 	}
-	return r.store1(j, p, row, func(_ store.Tx, j *Job, _ any) error {
+	return r.store1(j, p, a, row, func(_ store.Tx, j *Job, _ any) error {
 		j.Try++
 		if undoErr != nil {
 			j.NotBefore, j.Note = r.now().Add(backoff(j.Try)), "taking back: "+fail.From(undoErr).Public()
@@ -171,10 +174,10 @@ func (r *Runner) undo(j *Job, p Program, steps []AnyStep, row any, a *active) (i
 }
 
 // store1 reads the job again in one transaction, lets change decide, and stores job and row together.
-func (r *Runner) store1(was *Job, p Program, row any, change func(tx store.Tx, j *Job, row any) error) (next id.ID, err error) {
+func (r *Runner) store1(was *Job, p Program, a *active, row any, change func(tx store.Tx, j *Job, row any) error) (next id.ID, err error) {
 	_, err = r.store.Update(r.ctx, func(tx store.Tx) error {
 		next = ""
-		j, err := Get(tx, was.ID)
+		j, err := a.known.get(tx, was.ID)
 		if err != nil {
 			return err
 		}

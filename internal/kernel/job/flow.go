@@ -12,6 +12,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/store"
 )
 
@@ -77,12 +78,16 @@ func Erase[T any](f Flow[T]) []AnyStep {
 type nap struct {
 	d      time.Duration
 	reason string
+	after  id.ID
 }
 
 func (n nap) Error() string { return "nap: " + n.reason }
 
 // Nap makes a step wait d and be called again; reason is what a person reads meanwhile ("waiting for 2 of 3 probes").
-func Nap(d time.Duration, reason string) error { return nap{d, reason} }
+func Nap(d time.Duration, reason string) error { return nap{d: d, reason: reason} }
+
+// After is a Nap that ends sooner when another job does.
+func After(other id.ID, d time.Duration, reason string) error { return nap{d, reason, other} }
 
 func asNap(err error) (nap, bool) {
 	var n nap

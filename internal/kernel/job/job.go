@@ -1,7 +1,9 @@
 package job
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 	"time"
 
 	jsonv1 "github.com/go-json-experiment/json/v1" // the same meaning as encoding/json, in half the time
@@ -126,12 +128,40 @@ func Get(tx store.Tx, jobID id.ID) (*Job, error) {
 	if !ok {
 		return nil, fail.New(fail.NotFound, "there is no job %s", jobID)
 	}
+	return decode(b)
+}
+
+func decode(b []byte) (*Job, error) {
 	s := stored{Job: new(Job)}
 	if err := jsonv1.Unmarshal(b, &s); err != nil {
 		return nil, err
 	}
 	s.Job.Before, s.Job.Then = s.Before, s.Then
 	return s.Job, nil
+}
+
+// known is a job as it was last decoded: most of its steps read it several times.
+type known struct {
+	stored []byte
+	job    *Job
+}
+
+// get is Get, without decoding anew what is still stored so. It is for one goroutine.
+func (k *known) get(tx store.Tx, jobID id.ID) (*Job, error) {
+	b, ok, err := tx.Get(prefix + string(jobID))
+	if err != nil || !ok {
+		return Get(tx, jobID)
+	}
+	if k.job == nil || !bytes.Equal(k.stored, b) {
+		j, err := decode(b)
+		if err != nil {
+			return nil, err
+		}
+		k.stored, k.job = b, j
+	}
+	j := *k.job
+	j.Steps = slices.Clone(j.Steps)
+	return &j, nil
 }
 
 // New makes a job's record; the caller puts it beside the row.

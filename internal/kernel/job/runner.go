@@ -35,7 +35,7 @@ type Runner struct {
 	programs func(kind string) Program
 	now      clock.Clock
 	log      *slog.Logger
-	slots    chan struct{} // bounds the steps that run at once
+	slots    slots
 
 	mu      sync.Mutex
 	active  map[id.ID]*active
@@ -51,6 +51,14 @@ type active struct {
 	note string
 	from time.Time // when the running step was first called
 	done chan struct{}
+	// waiters are woken at its end; due: what this one waited for has ended.
+	waiters []*active
+	due     bool
+	awaits  id.ID
+	known   known
+	// of slots, which locks them
+	turn      *turn
+	preferred bool
 }
 
 // Slots is how many steps run at once; the others wait their turn.
@@ -59,7 +67,7 @@ const Slots = 32
 // NewRunner makes a runner; nothing runs until Start.
 func NewRunner(s store.Store, programs func(kind string) Program, now clock.Clock, log *slog.Logger) *Runner {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Runner{store: s, programs: programs, now: now, log: log, slots: make(chan struct{}, Slots),
+	return &Runner{store: s, programs: programs, now: now, log: log, slots: slots{free: Slots},
 		active: map[id.ID]*active{}, ctx: ctx, stop: stop}
 }
 
@@ -106,10 +114,49 @@ func (r *Runner) Kick(jobID id.ID) {
 		next := r.run(jobID, a)
 		r.mu.Lock()
 		delete(r.active, jobID)
+		for _, w := range a.waiters {
+			w.ended()
+		}
 		r.mu.Unlock()
 		close(a.done)
 		r.Kick(next)
 	}()
+}
+
+// await wakes a job, which naps, when another ends.
+func (r *Runner) await(a *active, other id.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.active[other]
+	if b == nil {
+		a.ended()
+		return
+	}
+	b.waiters, a.awaits = append(b.waiters, a), other
+	r.slots.prefer(b)
+}
+
+// ended ends a nap: what it was for has ended. The runner is locked.
+func (a *active) ended() {
+	a.due = true
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pause is how long a job naps yet.
+func (r *Runner) pause(j *Job, a *active) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	switch {
+	case a.due || j.Cancel:
+		return 0
+	case a.awaits != "" && r.active[a.awaits] != nil && now.Before(j.Deadline):
+		return j.Deadline.Sub(now)
+	}
+	return j.NotBefore.Sub(now)
 }
 
 // Close cuts running steps short and waits for them; their jobs stay stored and go on at the next Start.
@@ -174,7 +221,7 @@ func (r *Runner) run(jobID id.ID, a *active) (next id.ID) {
 	for {
 		if !going {
 			var err error
-			if j, err = r.job(jobID); err != nil {
+			if j, err = r.job(jobID, a); err != nil {
 				if fail.Is(err, fail.NotFound) || r.ctx.Err() != nil {
 					return ""
 				}
@@ -187,7 +234,7 @@ func (r *Runner) run(jobID id.ID, a *active) (next id.ID) {
 			if j.Done() {
 				return ""
 			}
-			if d := j.NotBefore.Sub(r.now()); d > 0 && !j.Cancel {
+			if d := r.pause(j, a); d > 0 {
 				if !r.wait(a, d) {
 					return ""
 				}
@@ -205,13 +252,11 @@ const otherTurn = 250 * time.Millisecond
 
 // slot advances the job once when there is room for it. going says that it may be advanced again at once.
 func (r *Runner) slot(j *Job, a *active, was bool) (next id.ID, going bool) {
-	select {
-	case r.slots <- struct{}{}:
-	case <-r.ctx.Done():
+	if !r.slots.take(r.ctx, a, j.Step > 0 || j.Try > 0 || j.State != Running) {
 		return "", false
 	}
 	next, going, turn, err := r.hold(j, a, was)
-	<-r.slots
+	r.slots.done()
 	if r.ctx.Err() != nil {
 		return "", false
 	}
@@ -233,10 +278,13 @@ func (r *Runner) hold(j *Job, a *active, was bool) (next id.ID, going, turn bool
 		return "", false, true, fail.New(fail.Internal, "no program for kind %s", j.Kind)
 	}
 	defer p.Hold(j.Row)()
-	j, row, err := r.load(p, j.ID)
-	if err != nil || j.Done() || j.NotBefore.After(r.now()) && !j.Cancel {
+	j, row, err := r.load(p, j.ID, a)
+	if err != nil || j.Done() || r.pause(j, a) > 0 {
 		return "", false, true, err
 	}
+	r.mu.Lock()
+	a.due, a.awaits = false, ""
+	r.mu.Unlock()
 	if !was && row != nil && !p.Turn(row, j) {
 		return "", false, false, nil
 	}
@@ -258,17 +306,17 @@ func (r *Runner) wait(a *active, d time.Duration) bool {
 	}
 }
 
-func (r *Runner) job(jobID id.ID) (j *Job, err error) {
+func (r *Runner) job(jobID id.ID, a *active) (j *Job, err error) {
 	err = r.store.View(r.ctx, func(tx store.Tx) (err error) {
-		j, err = Get(tx, jobID)
+		j, err = a.known.get(tx, jobID)
 		return err
 	})
 	return j, err
 }
 
-func (r *Runner) load(p Program, jobID id.ID) (j *Job, row any, err error) {
+func (r *Runner) load(p Program, jobID id.ID, a *active) (j *Job, row any, err error) {
 	err = r.store.View(r.ctx, func(tx store.Tx) (err error) {
-		if j, err = Get(tx, jobID); err == nil {
+		if j, err = a.known.get(tx, jobID); err == nil {
 			row, err = p.Load(tx, j.Row)
 		}
 		return err

@@ -10,8 +10,9 @@ import (
 // maxDecoded bounds the stored bytes of the rows that one kind keeps decoded.
 const maxDecoded = 256 << 10
 
-// decoded keeps rows as they were last decoded, beside the bytes that they were decoded from: lists ask for the same rows
-// again and again, and reading JSON is most of what a list costs. A row counts while the stored bytes are the same.
+// decoded keeps rows as they were last decoded, beside the bytes that they were decoded from: lists, and the steps of jobs,
+// ask for the same rows again and again, and reading JSON is most of what that costs. A row counts while the stored bytes
+// are the same.
 type decoded struct {
 	mu   sync.Mutex
 	rows map[store.Key]decodedRow
@@ -23,7 +24,7 @@ type decodedRow struct {
 	row    AnyRow // never given out itself
 }
 
-// row gives the row that is stored as b, a copy that shares what it points to.
+// row gives the row that is stored as b: a copy of what others have too, in which what it points to is not to be changed.
 func (c *decoded) row(d *Def, key store.Key, b []byte) (AnyRow, error) {
 	c.mu.Lock()
 	known, ok := c.rows[key]

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
-
-	jsonv1 "github.com/go-json-experiment/json/v1" // the same meaning as encoding/json, in half the time
 
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/job"
@@ -253,14 +252,8 @@ func either[V any](a, b iter.Seq[V]) iter.Seq[V] {
 
 // Clone copies a row deeply.
 func (d *Def) Clone(r AnyRow) AnyRow {
-	b, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // rows are plain data
-	}
-	out := d.New()
-	if err := jsonv1.Unmarshal(b, out); err != nil {
-		panic(err)
-	}
+	out := d.Copy(r)
+	deepen(reflect.ValueOf(out).Elem())
 	return out
 }
 

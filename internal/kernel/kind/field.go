@@ -14,7 +14,7 @@ import (
 //
 //	json:"memory_mib" doc:"memory limit" unit:"MiB" min:"16" max:"65536" default:"256"
 //	enum:"http,tcp,command"  pattern:"^[a-z]+$"  required:"true"  immutable:"true"  secret:"true"
-//	ref:"app/application"  example:"3"
+//	ref:"app/application"  example:"3"  form:"-" (nothing that people fill in)
 type Field struct {
 	Name      string   `json:"name"` // the JSON name
 	Type      Type     `json:"type"`
@@ -30,8 +30,9 @@ type Field struct {
 	Max       *int64   `json:"max,omitempty"`
 	Ref       string   `json:"ref,omitempty"` // the kind whose id or name this holds
 	Example   string   `json:"example,omitempty"`
-	Item      *Field   `json:"item,omitempty"`   // of a list or map
-	Fields    []Field  `json:"fields,omitempty"` // of an object
+	Unasked   bool     `json:"unasked,omitempty"` // forms leave it as it is, and show it only where it says something
+	Item      *Field   `json:"item,omitempty"`    // of a list or map
+	Fields    []Field  `json:"fields,omitempty"`  // of an object
 
 	index []int
 }
@@ -89,7 +90,7 @@ func fieldsOf(t reflect.Type) []Field {
 		f := Field{Name: name, Doc: sf.Tag.Get("doc"), Unit: sf.Tag.Get("unit"), Default: sf.Tag.Get("default"),
 			Pattern: sf.Tag.Get("pattern"), Ref: sf.Tag.Get("ref"), Example: sf.Tag.Get("example"),
 			Required: sf.Tag.Get("required") == "true", Immutable: sf.Tag.Get("immutable") == "true",
-			Secret: sf.Tag.Get("secret") == "true", index: []int{i}}
+			Secret: sf.Tag.Get("secret") == "true", Unasked: sf.Tag.Get("form") == "-", index: []int{i}}
 		if e := sf.Tag.Get("enum"); e != "" {
 			f.Enum = strings.Split(e, ",")
 		}

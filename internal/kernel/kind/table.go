@@ -3,6 +3,7 @@ package kind
 import (
 	"cmp"
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -108,7 +109,12 @@ func (d *Def) read(tx store.Tx, key string) (AnyRow, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	return d.Decode(b)
+	r, err := d.decoded.row(d, key, b)
+	if err != nil {
+		return nil, err
+	}
+	deepen(reflect.ValueOf(r).Elem())
+	return r, nil
 }
 
 // Decode reads a stored row.
@@ -185,6 +191,9 @@ func (d *Def) reindex(tx store.Tx, scope string, old, row AnyRow) error {
 	is = d.indexes(row)
 	for index, values := range was {
 		for _, v := range values {
+			if slices.Contains(is[index], v) {
+				continue
+			}
 			if err := tx.Delete(d.indexPrefix(index, scope, v) + string(m.ID)); err != nil {
 				return err
 			}
@@ -192,6 +201,9 @@ func (d *Def) reindex(tx store.Tx, scope string, old, row AnyRow) error {
 	}
 	for index, values := range is {
 		for _, v := range values {
+			if slices.Contains(was[index], v) {
+				continue
+			}
 			if err := tx.Put(d.indexPrefix(index, scope, v)+string(m.ID), nil); err != nil {
 				return err
 			}
@@ -304,6 +316,11 @@ func (d *Def) scanRows(tx store.Tx, scope string, p *page) error {
 				return err
 			}
 			continue
+		}
+		if p.State != "" { // what need not be read is not
+			if is, err := stateOf(b); err == nil && is != p.State {
+				continue
+			}
 		}
 		r, err := d.decode(k, b, p.Shared)
 		if err != nil {

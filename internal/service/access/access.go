@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/awancloud/awan/internal/kernel/clock"
@@ -71,6 +72,8 @@ type Service struct {
 	limits   limits
 	ports    ports
 	follower *follow.Follower
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 }
 
 // New makes the service; Start makes it work.
@@ -88,11 +91,20 @@ func (s *Service) Kinds() []*kind.Def { return []*kind.Def{s.Domain.D, s.Rule.D,
 // Start reads the rows, opens the ports, and follows every change: of our rows, and of which component a name means.
 func (s *Service) Start(ctx context.Context) (err error) {
 	s.follower, err = follow.Start(ctx, s.Store, s.Log, "the rules of access", s.reload, append([]string{"row/access/"}, s.Follow...)...)
-	return err
+	if err != nil {
+		return err
+	}
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.running.Go(func() { s.ports.retry(ctx) })
+	return nil
 }
 
 // Close closes the ports; connections under way are cut.
 func (s *Service) Close() {
+	if s.stop != nil {
+		s.stop()
+		s.running.Wait()
+	}
 	if s.follower != nil {
 		s.follower.Close()
 	}

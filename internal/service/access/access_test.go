@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/kerneltest"
@@ -361,4 +362,70 @@ func TestTCPPorts(t *testing.T) {
 		t.Errorf("a connection outlives its port: %d %v", n, err)
 	}
 	w.must(call.Create, w.Port.D, "db4", m{"component": "db", "target": target, "port": 21000}) // free again
+}
+
+// TestAPortThatAnotherProgramHolds is not given out; one that a program took meanwhile says so, and opens when it is free.
+func TestAPortThatAnotherProgramHolds(t *testing.T) {
+	hold := func(port string) net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	first := hold("21000")
+	w := open(t)
+	if err := w.try(call.Create, w.Port.D, "own", m{"component": "db", "target": 1, "port": 21000}); err == nil || !strings.Contains(err.Error(), "held by another program") {
+		t.Errorf("a port that is held: %v", err)
+	}
+	w.must(call.Create, w.Port.D, "db", m{"component": "db", "target": 1})
+	row := func() (r *portRow) {
+		err := w.Store.View(t.Context(), func(tx store.Tx) (err error) {
+			r, err = w.Port.Find(tx, string(w.k.Admin.ProjectID), "db")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	until := func(what string, holds func(r *portRow) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); !holds(row()); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("no %s: %+v", what, row())
+			}
+		}
+	}
+	if at := row().Status.Address; at != "127.0.0.1:21001" {
+		t.Errorf("it got %s", at)
+	}
+	until("open port", func(r *portRow) bool {
+		c, err := net.Dial("tcp", r.Status.Address)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	w.Close()
+	second := hold("21001")
+	if err := w.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until("word of it", func(r *portRow) bool {
+		return r.State == kind.Failed && strings.Contains(r.Reason, "held by another program")
+	})
+	_, _ = first.Close(), second.Close()
+	until("open port", func(r *portRow) bool { return r.State == kind.Active && r.Reason == "" })
+	events := map[string]bool{}
+	err := w.Store.View(t.Context(), func(tx store.Tx) error {
+		all, err := event.Of(tx, row().ID, 10)
+		for _, e := range all {
+			events[e.Type] = true
+		}
+		return err
+	})
+	if err != nil || !events["PortHeld"] || !events["PortOpened"] {
+		t.Errorf("events: %v %v", events, err)
+	}
 }

@@ -257,6 +257,7 @@ func (s *Service) checkPort(_ context.Context, tx store.Tx, old, row *portRow) e
 	if row.Spec.Port != 0 && (row.Spec.Port < s.First || row.Spec.Port > s.Last) {
 		return fail.Field("spec.port", "%d is not one of the ports %d to %d that this cloud gives out", row.Spec.Port, s.First, s.Last).Then("leave it out to get a free one")
 	}
+	held := false // by a program that is not ours
 	for port := s.First; port <= s.Last; port++ {
 		if row.Spec.Port != 0 && port != row.Spec.Port {
 			continue
@@ -265,10 +266,18 @@ func (s *Service) checkPort(_ context.Context, tx store.Tx, old, row *portRow) e
 		if err != nil {
 			return err
 		}
-		if !taken {
-			row.Status.Port = port
-			break
+		if taken {
+			continue
 		}
+		if !s.free(port) {
+			held = true
+			continue
+		}
+		row.Status.Port = port
+		break
+	}
+	if row.Status.Port == 0 && row.Spec.Port != 0 && held {
+		return fail.Field("spec.port", "%d is held by another program of this machine", row.Spec.Port).Then("leave the port out to get a free one")
 	}
 	if row.Status.Port == 0 && row.Spec.Port != 0 {
 		return fail.New(fail.Exists, "port %d is taken", row.Spec.Port).Then("leave the port out to get a free one")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/kind"
 )
 
 // ports are the TCP listeners that the rows ask for.
@@ -17,6 +18,7 @@ type ports struct {
 	s    *Service
 	mu   sync.Mutex
 	open map[id.ID]*listener
+	held map[id.ID]*port // those that cannot be opened yet
 }
 
 // port is a row, with the component that its name means.
@@ -37,8 +39,11 @@ type listener struct {
 
 // set opens and closes listeners until they are those of the rows.
 func (p *ports) set(rows []*port) {
+	reasons := map[id.ID]string{}
+	defer func() { p.s.mark(reasons) }() // behind the lock, since it writes rows
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.held = map[id.ID]*port{}
 	want := map[id.ID]*port{}
 	for _, r := range rows {
 		want[r.ID] = r
@@ -53,22 +58,31 @@ func (p *ports) set(rows []*port) {
 	for i, r := range want {
 		l := p.open[i]
 		if l == nil {
-			if l = p.listen(r); l == nil {
+			var err error
+			if l, err = p.listen(r); err != nil {
+				p.held[i], reasons[i] = r, whyHeld(r.Status.Address, err)
 				continue
 			}
 		}
-		allow, _ := networks("", r.Spec.Allow) // checked when it was stored
-		l.mu.Lock()
-		l.allow = allow
-		l.mu.Unlock()
+		if r.State == kind.Failed {
+			reasons[i] = ""
+		}
+		l.admit(r)
 	}
 }
 
-func (p *ports) listen(r *port) *listener {
+// admit takes over from the row who may connect.
+func (l *listener) admit(r *port) {
+	allow, _ := networks("", r.Spec.Allow) // checked when it was stored
+	l.mu.Lock()
+	l.allow = allow
+	l.mu.Unlock()
+}
+
+func (p *ports) listen(r *port) (*listener, error) {
 	ln, err := net.Listen("tcp", r.Status.Address)
 	if err != nil {
-		p.s.Log.Error("a TCP port cannot be opened", "port", r.Name, "address", r.Status.Address, "err", err)
-		return nil
+		return nil, err
 	}
 	l := &listener{ln: ln, row: r, conns: map[net.Conn]bool{}}
 	if p.open == nil {
@@ -76,7 +90,34 @@ func (p *ports) listen(r *port) *listener {
 	}
 	p.open[r.ID] = l
 	l.ended.Go(func() { p.accept(l) })
-	return l
+	return l, nil
+}
+
+// retryHeld is how often what cannot be opened is tried again.
+const retryHeld = time.Second
+
+// retry tries again what cannot be opened, until ctx ends.
+func (p *ports) retry(ctx context.Context) {
+	t := time.NewTicker(retryHeld)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		opened := map[id.ID]string{}
+		p.mu.Lock()
+		for i, r := range p.held {
+			if l, err := p.listen(r); err == nil {
+				l.admit(r)
+				delete(p.held, i)
+				opened[i] = ""
+			}
+		}
+		p.mu.Unlock()
+		p.s.mark(opened)
+	}
 }
 
 func (p *ports) accept(l *listener) {

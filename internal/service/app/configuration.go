@@ -15,7 +15,7 @@ type ConfigurationSpec struct {
 	Environment string            `json:"environment" doc:"the environment" ref:"app/environment" default:"default" immutable:"true"`
 	Variables   map[string]string `json:"variables" doc:"environment variables given to every component of the application in this environment" max:"200"`
 	Labels      map[string]string `json:"labels" doc:"labels of every instance of the application in this environment" max:"50"`
-	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
+	Foreign     string            `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // ConfigurationStatus is empty.

@@ -19,7 +19,7 @@ type LaneGroupSpec struct {
 	Application string `json:"application" doc:"the application whose components it is about" ref:"app/application" default:"default" immutable:"true"`
 	Entry       string `json:"entry" doc:"the component at which requests come in and get their lane" ref:"app/component" required:"true" immutable:"true"`
 	Header      string `json:"header" doc:"header that marks a request's lane" default:"X-Awan-Lane" pattern:"^[A-Za-z][A-Za-z0-9-]{0,63}$"`
-	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
+	Foreign     string `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // LaneGroupStatus is empty: a group is a rule.
@@ -32,7 +32,7 @@ type LaneSpec struct {
 	Traffic                      // who travels along it
 	Disabled   bool              `json:"disabled" doc:"sends nobody along it"`
 	Components map[string]string `json:"components" doc:"which component answers in the place of which: cart=cart-next" max:"50"`
-	Foreign    string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
+	Foreign    string            `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // LaneStatus is empty.

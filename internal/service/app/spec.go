@@ -13,7 +13,7 @@ type EnvironmentSpec struct {
 	Description string            `json:"description" doc:"what it is for" max:"255"`
 	Egress      string            `json:"egress" doc:"where its components may connect to beyond the project: none, or public internet addresses" enum:"none,internet" default:"none"`
 	Variables   map[string]string `json:"variables" doc:"environment variables given to every component in it" max:"200"`
-	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
+	Foreign     string            `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // EnvironmentStatus is empty: an environment is a rule, not a thing.
@@ -22,7 +22,7 @@ type EnvironmentStatus struct{}
 // ApplicationSpec groups components that belong together.
 type ApplicationSpec struct {
 	Description string `json:"description" doc:"what it does" max:"255"`
-	Foreign     string `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
+	Foreign     string `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 }
 
 // ApplicationStatus is empty.
@@ -78,7 +78,7 @@ type ComponentSpec struct {
 	Hooks       Hooks             `json:"hooks,omitzero" doc:"commands around a release and in its instances"`
 	Stopped     bool              `json:"stopped" doc:"keeps no instance running"`
 	Description string            `json:"description" doc:"what it does" max:"255"`
-	Foreign     string            `json:"foreign" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
+	Foreign     string            `json:"foreign" form:"-" doc:"what a client of another cloud's API said that this cloud gives back and does not use" max:"65536"`
 
 	Mounts []config.Mount `json:"mounts,omitempty" doc:"configs and secrets that its instances get" max:"50"`
 }
@@ -165,7 +165,7 @@ type ReleaseSpec struct {
 	Config    string `json:"config" doc:"the component's spec at that time, secrets sealed" secret:"true"`
 	By        string `json:"by" doc:"who deployed it"`
 	Note      string `json:"note" doc:"why: deploy, rollback to 3, configuration"`
-	Foreign   string `json:"foreign,omitempty" doc:"the component's foreign at that time" max:"65536"`
+	Foreign   string `json:"foreign,omitempty" form:"-" doc:"the component's foreign at that time" max:"65536"`
 }
 
 // ReleaseStatus tells what became of it.

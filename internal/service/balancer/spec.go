@@ -74,7 +74,7 @@ type ListenerSpec struct {
 	RealIP       bool      `json:"real_ip" doc:"for http and https: tell members the client's address in X-Real-IP"`
 	ProxyLine    bool      `json:"proxy_protocol" doc:"for tcp and tls: tell members the client's address by the PROXY protocol, version 1"`
 	// Foreign is what clients of other APIs said and get back.
-	Foreign map[string]string `json:"foreign,omitempty" doc:"words of other APIs' clients, kept for them" max:"20"`
+	Foreign map[string]string `json:"foreign,omitempty" form:"-" doc:"words of other APIs' clients, kept for them" max:"20"`
 }
 
 // ListenerStatus is what came of it.
@@ -114,7 +114,7 @@ type PoolSpec struct {
 	Drain        kind.Span `json:"drain" doc:"how long connections to a member that was taken out may go on" default:"5m" max:"4000"`
 	Description  string    `json:"description" doc:"free text" max:"255"`
 	// Foreign is what clients of other APIs said and get back.
-	Foreign map[string]string `json:"foreign,omitempty" doc:"words of other APIs' clients, kept for them" max:"20"`
+	Foreign map[string]string `json:"foreign,omitempty" form:"-" doc:"words of other APIs' clients, kept for them" max:"20"`
 }
 
 // PoolStatus tells where it is and how it is.
@@ -188,7 +188,7 @@ type RuleSpec struct {
 	Values  []string `json:"values" doc:"one of these fits; a host may begin with *., a source is an address or a network" required:"true" max:"20"`
 	Invert  bool     `json:"invert" doc:"it fits when none of them does"`
 	// Foreign is what clients of other APIs said and get back.
-	Foreign map[string]string `json:"foreign,omitempty" doc:"words of other APIs' clients, kept for them" max:"20"`
+	Foreign map[string]string `json:"foreign,omitempty" form:"-" doc:"words of other APIs' clients, kept for them" max:"20"`
 }
 
 // RuleStatus is empty: a rule is what it says.

@@ -31,7 +31,7 @@ func noSuchBucket(name string) error {
 }
 
 func noSuchKey(key string) error {
-	return failed("NoSuchKey", fail.New(fail.NotFound, "there is no object %q", key).Then("list the bucket: awan ls"))
+	return failed("NoSuchKey", fail.New(fail.NotFound, "there is no object %q", key).Then("list the bucket to see what is in it"))
 }
 
 func noSuchVersion(key, version string) error {

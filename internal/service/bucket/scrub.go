@@ -14,7 +14,7 @@ import (
 	"github.com/awancloud/awan/internal/service/object"
 )
 
-// Every blob is read and checked once in scrubEvery, in the order of their references; what was read takes up at most a
+// Every blob is read and checked once in scrubEvery, for the first time so long after the cloud's first start, in the order of their references; what was read takes up at most a
 // tenth of the time, so that disks have time for requests. How far it came is stored now and then.
 const (
 	scrubKey   = "bucket/scrub"   // how far it came
@@ -89,12 +89,17 @@ func (s *Service) scrub(ctx context.Context) error {
 func (s *Service) scrubSome(ctx context.Context) (more bool, err error) {
 	var p *scrubbing
 	var refs []object.Ref
+	var first bool
 	now := s.now()
 	err = s.Store.View(ctx, func(tx store.Tx) (err error) {
 		if p, err = read[scrubbing](tx, scrubKey); err != nil {
 			return err
 		}
-		if p == nil || p.Ended != 0 && now.Sub(time.Unix(0, p.Begun)) >= scrubEvery {
+		if p == nil {
+			first = true
+			p = &scrubbing{Begun: now.UnixNano(), Ended: now.UnixNano()}
+		}
+		if p.Ended != 0 && now.Sub(time.Unix(0, p.Begun)) >= scrubEvery {
 			p = &scrubbing{Begun: now.UnixNano()}
 		}
 		if p.Ended != 0 {
@@ -111,6 +116,9 @@ func (s *Service) scrubSome(ctx context.Context) (more bool, err error) {
 		}
 		return tx.ScanErr()
 	})
+	if err == nil && first {
+		_, err = s.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(scrubKey, encode(p)) })
+	}
 	if err != nil || p.Ended != 0 {
 		return false, err
 	}

@@ -191,8 +191,8 @@ func TestVersions(t *testing.T) {
 		{"Java", "", "2026-06-01", map[string]string{"Main.java": "public class Main { public static void main(String[] a) {} }"}, "--main-class Main"},
 		{"Java in a package", "", "2026-06-01", map[string]string{"src/a/B.java": "package a;\npublic class B { public static void main(String... a) {} }", "src/C.java": ""}, "--main-class a.B"},
 		{"Maven for 21", "", "2026-06-01", map[string]string{"pom.xml": "<project><properties><java.version>21</java.version></properties></project>"}, "!pom.xml asks for version >=21"},
-		{"Maven for 8", "", "2026-06-01", map[string]string{"pom.xml": "<project><properties><maven.compiler.source>1.8</maven.compiler.source></properties></project>"}, "mvn -B -ntp"},
-		{"Maven by a mirror", "", "2026-06-01", map[string]string{"pom.xml": "<project/>"}, `<mirrorOf>*</mirrorOf><url>%s</url></mirror></mirrors></settings>' "$MAVEN_MIRROR_URL" >`},
+		{"Maven for 8", "", "2026-06-01", map[string]string{"pom.xml": "<project><properties><maven.compiler.source>1.8</maven.compiler.source></properties></project>"}, "exec mvn -B -ntp"},
+		{"Maven by a mirror", "", "2026-06-01", map[string]string{"pom.xml": "<project/>"}, `<mirrorOf>external:*</mirrorOf><url>$MAVEN_MIRROR_URL</url>`},
 		{"PHP", "", "2026-06-01", map[string]string{"public/index.php": "", "composer.json": `{"require":{"php":"^8.1"}}`}, "AWAN_WEB=/srv/app/public"},
 		{"an older PHP", "", "2026-06-01", map[string]string{"index.php": "", "composer.json": `{"require":{"php":"^7.4 || ~8.0.0"}}`}, "!of php; there is 8.2"},
 	} {

@@ -251,8 +251,15 @@ func functionsOn(source fs.FS) template.FuncMap {
 		},
 		"goMain":   func() (string, error) { return goMain(source) },
 		"javaMain": func() (string, error) { return javaMain(source) },
-		"linked":   func() (bool, error) { return linked(source, packageFile) },
-		"fail":     func(message string) (string, error) { return "", fail.New(fail.Invalid, "%s", message) },
+		"javaMaybe": func() string { // of a build that may say it itself
+			main, err := javaMain(source)
+			if err != nil {
+				return ""
+			}
+			return main
+		},
+		"linked": func() (bool, error) { return linked(source, packageFile) },
+		"fail":   func(message string) (string, error) { return "", fail.New(fail.Invalid, "%s", message) },
 	}
 }
 

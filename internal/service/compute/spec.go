@@ -38,7 +38,7 @@ type ServerSpec struct {
 	CPUs   int   `json:"cpus,omitempty" doc:"virtual processors; the flavour says how many" min:"0"`
 	Memory int64 `json:"memory,omitempty" doc:"memory; the flavour says how much" unit:"MiB" min:"0"`
 
-	Foreign map[string]string `json:"foreign,omitempty" doc:"what another cloud's client said and this one does not use"`
+	Foreign map[string]string `json:"foreign,omitempty" form:"-" doc:"what another cloud's client said and this one does not use"`
 }
 
 // Root is the disk that a server boots from.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -76,6 +77,11 @@ func (k *Kinds) Listed(ctx context.Context, row *RepositoryRow) ([]Image, error)
 		images[i].NeededBy = needed[row.Status.Path+"@"+images[i].Digest]
 	}
 	return images, err
+}
+
+// Attached lists what is stored about one image of a repository.
+func (k *Kinds) Attached(ctx context.Context, row *RepositoryRow, d digest.Digest) ([]v1.Descriptor, error) {
+	return k.registry.Attached(ctx, row.Status.Path, d)
 }
 
 func by(ctx context.Context, verb, ref string) change {

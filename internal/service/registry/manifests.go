@@ -176,6 +176,7 @@ type Image struct {
 	Index      bool      `json:"index,omitempty"`
 	NeededBy   string    `json:"needed_by,omitempty"`
 	Children   []string  `json:"children,omitempty"`
+	Subject    string    `json:"subject,omitempty"` // digest of the image that it is about
 }
 
 // Images lists a repository's tags, the newest first.
@@ -202,7 +203,7 @@ func (r *Registry) Images(ctx context.Context, repository string) ([]Image, erro
 			continue
 		}
 		im := Image{Repository: repository, Tag: tag, Digest: d.String(), MediaType: m.MediaType, Bytes: m.size, Config: m.config.String(),
-			Pushed: at, Index: len(m.children) > 0}
+			Pushed: at, Index: len(m.children) > 0, Subject: string(m.subject)}
 		for _, c := range m.children {
 			im.Children = append(im.Children, c.String())
 			if child := known[c]; child != nil {
@@ -330,7 +331,7 @@ func (r *Registry) serveReferrers(w http.ResponseWriter, q *http.Request, reposi
 		writeError(w, http.StatusBadRequest, "DIGEST_INVALID", "what follows referrers/ is not a digest")
 		return
 	}
-	known, err := r.manifests(q.Context(), repository)
+	attached, err := r.Attached(q.Context(), repository, d)
 	if err != nil {
 		r.log.Error("referrers cannot be read", "repository", repository, "err", err)
 		writeError(w, http.StatusServiceUnavailable, "UNAVAILABLE", "the referrers cannot be read now")
@@ -339,18 +340,33 @@ func (r *Registry) serveReferrers(w http.ResponseWriter, q *http.Request, reposi
 	want := q.URL.Query().Get("artifactType")
 	index := v1.Index{MediaType: v1.MediaTypeImageIndex, Manifests: []v1.Descriptor{}}
 	index.SchemaVersion = 2
-	for _, m := range known {
-		if m.subject == d && (want == "" || want == m.ArtifactType) {
-			index.Manifests = append(index.Manifests, m.Descriptor)
+	for _, m := range attached {
+		if want == "" || want == m.ArtifactType {
+			index.Manifests = append(index.Manifests, m)
 		}
 	}
-	slices.SortFunc(index.Manifests, func(a, b v1.Descriptor) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
 	w.Header().Set("Content-Type", v1.MediaTypeImageIndex)
 	if want != "" {
 		w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	_ = json.NewEncoder(w).Encode(index)
+}
+
+// Attached lists what is stored in a repository about one of its images: signatures, SBOMs and the like.
+func (r *Registry) Attached(ctx context.Context, repository string, d digest.Digest) ([]v1.Descriptor, error) {
+	known, err := r.manifests(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	var out []v1.Descriptor
+	for _, m := range known {
+		if m.subject == d {
+			out = append(out, m.Descriptor)
+		}
+	}
+	slices.SortFunc(out, func(a, b v1.Descriptor) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
+	return out, nil
 }
 
 // retag makes a tag point at what another, or a digest, points at.

@@ -29,6 +29,7 @@ provider "huaweicloud" {
     iam = "%[5]s/iam/"
     eps = "%[5]s/eps/"
     vpc = "%[5]s/vpc/"
+    nat = "%[5]s/nat/"
     elb = "%[5]s/elb/"
     dns = "%[5]s/dns/"
   }

@@ -29,6 +29,7 @@ import (
 	"github.com/awancloud/awan/internal/dialect/s3"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/engine/object/mem"
+	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
 	"github.com/awancloud/awan/internal/kernel/ident"
@@ -36,7 +37,9 @@ import (
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/kernel/secret"
 	"github.com/awancloud/awan/internal/kernel/store"
+	"github.com/awancloud/awan/internal/service/app"
 	"github.com/awancloud/awan/internal/service/bucket"
+	"github.com/awancloud/awan/internal/service/delivery"
 	"github.com/awancloud/awan/internal/service/endpoint"
 	"github.com/awancloud/awan/internal/service/federation"
 	"github.com/awancloud/awan/internal/service/network"
@@ -78,7 +81,8 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 	}})
 	c.Buckets = bucket.New(bucket.Deps{})
 	c.Network = network.New(network.Deps{Options: network.Options{Region: "awan-1"}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
-	c.Kernel = kerneltest.Start(t, nil, slices.Concat(c.Images.All(), fed.Kinds(), ends.All(), c.Buckets.Kinds(), c.Network.Kinds(), kinds)...)
+	carry := delivery.New(delivery.Deps{Images: c.Images, Apps: app.New(app.Deps{}), Door: func() *call.Door { return c.Door }, Log: slog.New(slog.DiscardHandler)})
+	c.Kernel = kerneltest.Start(t, nil, slices.Concat(c.Images.All(), carry.Kinds(), fed.Kinds(), ends.All(), c.Buckets.Kinds(), c.Network.Kinds(), kinds)...)
 	c.Network.Store = c.Store
 	c.Ident.Kinds.Furnish(c.Network)
 	if _, err := c.Store.Update(t.Context(), func(tx store.Tx) error {
@@ -110,6 +114,7 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 	}
 	t.Cleanup(func() { _ = c.Registry.Close() })
 	c.Images.Serve(c.Registry)
+	carry.Store, carry.Registry, carry.Now = c.Store, c.Registry, c.Clock.Now
 	if c.CA, err = secret.OpenCA(filepath.Join(dir, "ca"), time.Now); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +128,7 @@ func StartWith(t testing.TB, between func(*bucket.Service) bucket.API, kinds ...
 	networks := neutron.New(neutron.Options{Options: o, Network: c.Network})
 	services := append(iam.New(identity).Services(), keystone.New(identity).Service(), oidc.New(fed).Service(),
 		fedpages.New(fedpages.Options{Door: c.Door, Fed: fed, Welcome: console.SetSession}).Service(),
-		swr.New(swr.Options{Options: o, Kinds: c.Images, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry),
+		swr.New(swr.Options{Options: o, Kinds: c.Images, Delivery: carry, Host: func(r *http.Request) string { return r.Host }}).Service(c.Registry),
 		vpc.New(vpc.Options{Options: o, Network: c.Network, More: networks.Native()}).Service(), networks.Service())
 	objects := s3.New(s3.Options{Buckets: between(c.Buckets), Ident: c.Ident, Auth: a, Region: "awan-1", Now: c.Clock.Now,
 		DomainName: func(ctx context.Context, domain string) (name string) {

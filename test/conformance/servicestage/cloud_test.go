@@ -47,12 +47,19 @@ type stage struct {
 
 func open(t *testing.T) *stage {
 	t.Helper()
+	return openWith(t, func(*cloud.Options) {})
+}
+
+func openWith(t *testing.T, edit func(*cloud.Options)) *stage {
+	t.Helper()
 	dir := t.TempDir()
-	c, err := cloud.Open(t.Context(), cloud.Options{PasswordOnAPIs: true, Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
+	o := cloud.Options{PasswordOnAPIs: true, Data: dir, Listen: "127.0.0.1:0", Domain: cloud.DefaultDomain, Region: cloud.DefaultRegion,
 		Account: cloud.DefaultAccount, Version: "test", Log: slog.New(slog.DiscardHandler), Engines: func(context.Context, *cloud.Cloud) (cloud.Engines, error) {
 			e := sim.New(sim.Options{})
 			return cloud.Engines{Workload: e, Builder: images{}, Close: e.Close}, nil
-		}})
+		}}
+	edit(&o)
+	c, err := cloud.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,12 +130,21 @@ func (s *stage) ask(method, path string, in any, want int) object {
 		s.t.Fatalf("%s %s: %d, want %d: %s", method, path, res.StatusCode, want, text)
 	}
 	out := object{}
+	if len(text) > 0 && text[0] == '[' {
+		text = append(append([]byte(`{"items":`), text...), '}')
+	}
 	if len(text) > 0 {
 		if err := json.Unmarshal(text, &out); err != nil {
 			s.t.Fatalf("%s %s: %v in %s", method, path, err, text)
 		}
 	}
 	return out
+}
+
+// list reads a bare list.
+func (s *stage) list(path string) list {
+	s.t.Helper()
+	return s.ask("GET", path, nil, 200)["items"].(list)
 }
 
 // cas sends a request to ServiceStage.

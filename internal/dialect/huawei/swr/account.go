@@ -7,6 +7,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
+	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
 	"github.com/awancloud/awan/internal/service/registry"
@@ -18,6 +19,9 @@ func (a *API) accountRoutes() []wire.Route {
 		{Method: "POST", Path: "/v2/manage/utils/secret", Do: a.logIn},
 		{Method: "POST", Path: "/v2/manage/utils/authorizationtoken", Do: a.logIn},
 		{Method: "GET", Path: "/v2/manage/projects/{project_id}/quotas", Kind: a.o.Kinds.Organization.D, Verb: call.List, Do: a.quotas},
+		{Method: "GET", Path: "/v2/manage/projects/{project_id}/feature-gates", Kind: k, Verb: call.List, Do: a.features},
+		{Method: "GET", Path: "/v2/manage/agency", Kind: a.o.Delivery.Trigger.D, Verb: call.List, Do: a.agency},
+		{Method: "POST", Path: "/v2/manage/agency", Kind: a.o.Delivery.Trigger.D, Verb: call.List, Do: a.createAgency},
 		{Method: "GET", Path: "/v2/manage/overview", Kind: k, Verb: call.List, Do: a.overview},
 	}
 }
@@ -83,4 +87,33 @@ func (a *API) overview(x *wire.Exchange) error {
 	wire.Write(x.W, http.StatusOK, map[string]any{"domain_id": x.Who.Domain, "domain_name": x.Who.DomainName, "namspace_num": len(spaces),
 		"repo_num": len(rows), "image_num": images, "store_space": float64(bytes), "downflow_size": 0})
 	return nil
+}
+
+// features tells what of SWR's is here.
+func (a *API) features(x *wire.Exchange) error {
+	x.Call.Project = x.Param("project_id")
+	if _, _, err := wire.Rows(x, a.o.Kinds.Repository, "", kind.Filter{Limit: 1}); err != nil {
+		return err
+	}
+	wire.Write(x.W, http.StatusOK, map[string]bool{"enable_experience": false, "enable_hss_service": false, "enable_image_scan": true, "enable_sm3": false,
+		"enable_image_sync": true, "enable_cci_service": false, "enable_image_label": false, "enable_pipeline": false, "enable_authorization_token": true,
+		"enable_resource": false, "enable_list_v3": true, "enable_image_quota": true})
+	return nil
+}
+
+// agency tells whether the registry may release to the account's workloads: here it may what who made a trigger may, and
+// needs no leave beside that.
+func (a *API) agency(x *wire.Exchange) error {
+	if _, _, err := wire.Rows(x, a.o.Delivery.Trigger, "", kind.Filter{Limit: 1}); err != nil {
+		return err
+	}
+	wire.Write(x.W, http.StatusOK, map[string]any{"domain_id": x.Who.Domain, "is_agency": true})
+	return nil
+}
+
+func (a *API) createAgency(x *wire.Exchange) error {
+	if _, _, err := wire.Rows(x, a.o.Delivery.Trigger, "", kind.Filter{Limit: 1}); err != nil {
+		return err
+	}
+	return fail.New(fail.Exists, "the registry needs no agency here: a trigger may what who made it may")
 }

@@ -1,6 +1,7 @@
 package swr
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -58,7 +59,7 @@ func category(r *registry.RepositoryRow) string {
 
 func (a *API) repositoryView(x *wire.Exchange, r *registry.RepositoryRow) map[string]any {
 	ns, n := short(r)
-	return map[string]any{"id": Number(r.ID), "ns_id": 0, "name": n, "namespace": ns, "category": category(r), "description": r.Spec.Description,
+	return map[string]any{"id": Number(r.ID), "ns_id": 0, "name": n, "namespace": ns, "namespace_name": ns, "category": category(r), "description": r.Spec.Description,
 		"creator_id": "", "creator_name": r.CreatedBy, "size": r.Status.Bytes, "is_public": r.Spec.Public, "num_images": r.Status.Tags, "num_download": 0,
 		"url": "", "logo": "", "path": a.o.Host(x.R) + "/" + r.Status.Path, "internal_path": a.o.Host(x.R) + "/" + r.Status.Path, "domain_id": r.Domain,
 		"domain_name": x.Who.DomainName, "created": stamp(r.Created), "updated": stamp(r.Updated), "created_at": stamp(r.Created), "updated_at": stamp(r.Updated),
@@ -152,7 +153,7 @@ func filters(x *wire.Exchange) map[string]string {
 // window gives the part of n entries that offset and limit ask for.
 func window(f map[string]string, n int) (from, to int, err error) {
 	to = n
-	if s := f["offset"]; s != "" {
+	if s := cmp.Or(f["offset"], f["marker"]); s != "" {
 		if from, err = strconv.Atoi(s); err != nil || from < 0 {
 			return 0, 0, fail.Field("offset", "%q is not a number", s)
 		}
@@ -204,12 +205,21 @@ func (a *API) listRepositories(x *wire.Exchange) error {
 		items = append(items, v)
 	}
 	x.W.Header().Set("Content-Range", strconv.Itoa(from)+"-"+strconv.Itoa(max(from, to-1))+"/"+strconv.Itoa(len(rows)))
+	writeRepositories(x, items, to, len(rows))
+	return nil
+}
+
+// writeRepositories writes a page that ends before the entry to of n, in the form of the version that was asked.
+func writeRepositories(x *wire.Exchange, items []any, to, n int) {
 	if strings.HasPrefix(x.R.URL.Path, "/v3/") {
-		wire.Write(x.W, http.StatusOK, map[string]any{"repos": items, "has_more": to < len(rows), "next_marker": ""})
-		return nil
+		page := map[string]any{"repos": items}
+		if to < n {
+			page["nextMarker"] = to
+		}
+		wire.Write(x.W, http.StatusOK, page)
+		return
 	}
 	wire.Write(x.W, http.StatusOK, items)
-	return nil
 }
 
 func (a *API) showRepositoryAccess(x *wire.Exchange) error {

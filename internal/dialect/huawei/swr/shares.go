@@ -1,6 +1,7 @@
 package swr
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ func (a *API) shareRoutes() []wire.Route {
 		{Method: "PATCH", Path: one, Kind: k, Verb: call.Update, Do: a.updateShare},
 		{Method: "DELETE", Path: one, Kind: k, Verb: call.Update, Do: a.deleteShare},
 		{Method: "GET", Path: "/v2/manage/shared-repositories", Kind: k, Verb: call.List, Do: a.listShared},
+		{Method: "GET", Path: "/v3/manage/shared-repositories", Kind: k, Verb: call.List, Do: a.listShared},
 	}
 }
 
@@ -170,8 +172,8 @@ func (a *API) deleteShare(x *wire.Exchange) error {
 // listShared lists what the caller's project shares with others (center=self).
 func (a *API) listShared(x *wire.Exchange) error {
 	f := filters(x)
-	if f["center"] != "self" && f["center"] != "" {
-		return fail.Field("filter", "center::%s is not served", f["center"]).Then("use center::self; repositories that others share are pulled by their names")
+	if by := cmp.Or(f["center"], f["shared_by"], "self"); by != "self" {
+		return fail.Field("filter", "center::%s is not served", by).Then("use center::self; repositories that others share are pulled by their names")
 	}
 	rows, _, err := wire.Rows(x, a.o.Kinds.Repository, "", kind.Filter{Where: func(r kind.AnyRow) bool {
 		row := r.(*registry.RepositoryRow)
@@ -191,6 +193,6 @@ func (a *API) listShared(x *wire.Exchange) error {
 		v["total_range"], v["tags"] = len(rows), []string{}
 		items = append(items, v)
 	}
-	wire.Write(x.W, http.StatusOK, items)
+	writeRepositories(x, items, to, len(rows))
 	return nil
 }

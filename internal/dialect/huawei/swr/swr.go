@@ -1,7 +1,7 @@
 // Package swr serves the management API of Huawei Cloud's Software Repository for Container
 // (https://support.huaweicloud.com/intl/en-us/api-swr/): organisations, repositories, their tags, who may use them,
-// retentions and log-ins to the registry. What clients push and pull goes to the registry itself, at the same host.
-// It may import the kernel, service/registry and dialect/{front,huawei/rest,huawei/sign,wire}.
+// retentions, triggers, copies to other regions and log-ins to the registry. What clients push and pull goes to the registry itself, at the same host.
+// It may import the kernel, service/{delivery,registry} and dialect/{front,huawei/rest,huawei/sign,wire}.
 package swr
 
 import (
@@ -20,13 +20,15 @@ import (
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/service/delivery"
 	"github.com/awancloud/awan/internal/service/registry"
 )
 
 // Options are what the API stands on.
 type Options struct {
 	wire.Options
-	Kinds *registry.Kinds
+	Kinds    *registry.Kinds
+	Delivery *delivery.Service
 	// Host is the registry's host as the client that sent r reaches it.
 	Host func(r *http.Request) string
 }
@@ -43,7 +45,7 @@ func New(o Options) *API {
 	a := &API{o: o}
 	o.Options.Enter = enter
 	a.API = wire.New(o.Options)
-	for _, rs := range [][]wire.Route{a.namespaceRoutes(), a.repositoryRoutes(), a.tagRoutes(), a.shareRoutes(), a.retentionRoutes(), a.accountRoutes()} {
+	for _, rs := range [][]wire.Route{a.namespaceRoutes(), a.repositoryRoutes(), a.tagRoutes(), a.shareRoutes(), a.retentionRoutes(), a.accountRoutes(), a.syncRoutes(), a.triggerRoutes(), a.attachedRoutes()} {
 		for _, r := range rs {
 			a.Add(r)
 		}

@@ -1,7 +1,8 @@
 // Package vpc serves Huawei Cloud's VPC API (https://support.huaweicloud.com/intl/en-us/api-vpc/): versions 1, 2.0 and 3, over
 // service/network: a VPC is one, a subnet is one and its id is that of the network, route tables are the one that a VPC has.
-// Public addresses and bandwidths, which clients reach at the same address, are in dialect/huawei/eip.
-// It may import the kernel, service/network and dialect/{front,huawei/{eip,networks},wire}.
+// Public addresses and bandwidths, which clients reach at the same address, are in dialect/huawei/eip, NAT gateways in
+// dialect/huawei/nat.
+// It may import the kernel, service/network and dialect/{front,huawei/{eip,nat,networks},wire}.
 package vpc
 
 import (
@@ -11,6 +12,7 @@ import (
 
 	"github.com/awancloud/awan/internal/dialect/front"
 	"github.com/awancloud/awan/internal/dialect/huawei/eip"
+	"github.com/awancloud/awan/internal/dialect/huawei/nat"
 	"github.com/awancloud/awan/internal/dialect/huawei/networks"
 	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/wire"
@@ -40,7 +42,7 @@ func New(o Options) *API {
 	a := &API{API: wire.New(o.Options), n: o.Network}
 	for _, rs := range [][]wire.Route{a.vpcRoutes(), a.subnetRoutes(), a.portRoutes(), a.groupRoutes(), a.ruleRoutes(), a.addressGroupRoutes(), a.peeringRoutes(),
 		a.tableRoutes(), a.quotaRoutes(), a.flowLogRoutes(), networks.TagRoutes(a.n.VPC, "vpcs"), networks.TagRoutes(a.n.Subnet, "subnets"),
-		networks.TagRoutes(a.n.Group, "security-groups"), eip.Routes(a.n), o.More} {
+		networks.TagRoutes(a.n.Group, "security-groups"), eip.Routes(a.n), nat.Routes(a.n), o.More} {
 		for _, r := range rs {
 			a.Add(r)
 		}
@@ -51,7 +53,7 @@ func New(o Options) *API {
 // Service is the API behind the listener.
 func (a *API) Service() front.Service {
 	s := a.ServiceNamed("vpc")
-	s.Aliases = []string{"eip"}
+	s.Aliases = []string{"eip", "nat"}
 	return s
 }
 

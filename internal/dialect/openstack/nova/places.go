@@ -158,6 +158,14 @@ func uptime(x *exchange) error {
 // parts are Nova's programs whose work this cloud does, in one of its own: it runs servers, says where they go, and sees their jobs through.
 var parts = []string{"nova-compute", "nova-scheduler", "nova-conductor"}
 
+// zoneOf is the zone of one of the parts: what runs servers is where they are, the others are nobody's to choose.
+func zoneOf(binary string, r compute.Room) string {
+	if binary == parts[0] {
+		return r.Zone
+	}
+	return "internal"
+}
+
 func listServices(x *exchange) error {
 	r, err := x.room()
 	if err != nil {
@@ -168,10 +176,7 @@ func listServices(x *exchange) error {
 		if !rest.Same(q, "binary", binary) || !rest.Same(q, "host", r.Host) {
 			continue
 		}
-		v := map[string]any{"id": i + 1, "binary": binary, "host": r.Host, "zone": r.Zone, "state": "up", "status": "enabled", "updated_at": rest.Micro(time.Now()), "disabled_reason": nil}
-		if i > 0 {
-			v["zone"] = "internal"
-		}
+		v := map[string]any{"id": i + 1, "binary": binary, "host": r.Host, "zone": zoneOf(binary, r), "state": "up", "status": "enabled", "updated_at": rest.Micro(time.Now()), "disabled_reason": nil}
 		if x.Since(53) {
 			v["id"] = x.hypervisorID(r.Host)
 			if i > 0 {
@@ -193,12 +198,8 @@ func listHosts(x *exchange) error {
 		return err
 	}
 	items := []any{}
-	for i, binary := range parts {
-		zone := r.Zone
-		if i > 0 {
-			zone = "internal"
-		}
-		if rest.Same(x.Queries(), "zone", zone) {
+	for _, binary := range parts {
+		if zone := zoneOf(binary, r); rest.Same(x.Queries(), "zone", zone) {
 			items = append(items, map[string]string{"host_name": r.Host, "service": strings.TrimPrefix(binary, "nova-"), "zone": zone})
 		}
 	}

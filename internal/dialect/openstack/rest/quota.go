@@ -109,11 +109,11 @@ var besides = []string{"force", "tenant_id", "project_id", "skip_validation", "c
 // Set gives a project limits of its own, as operators may: -1 is none, null the default. in is the name of the object that they stood in.
 // All words are read before the first limit changes. With force a limit may be below what is used already; without, it is refused.
 func (q Quotas) Set(x *Exchange, project, in string, limits map[string]json.RawMessage, force bool) error {
-	if err := q.May(x, project); err != nil {
-		return err
-	}
 	now, err := q.Of(x, project)
 	if err != nil {
+		return err
+	}
+	if err := Operators(x); err != nil {
 		return err
 	}
 	wanted := map[ledger.Dim]int64{}

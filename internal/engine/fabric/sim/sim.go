@@ -39,6 +39,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	world    reach.World
+	held     map[place]id.ID // the ports of addresses
 	counters map[id.ID]fabric.Counters
 	readers  map[chan fabric.Flow]bool
 	ends     map[end]*listener
@@ -49,13 +50,37 @@ type Engine struct {
 
 var _ fabric.Engine = (*Engine)(nil)
 
+// place is an address in a VPC.
+type place struct {
+	vpc id.ID
+	at  netip.Addr
+}
+
 // New makes an empty engine.
 func New(o Options) *Engine {
 	if o.MTU == 0 {
 		o.MTU = 1500
 	}
-	return &Engine{o: o, world: reach.New(), counters: map[id.ID]fabric.Counters{}, readers: map[chan fabric.Flow]bool{},
+	e := &Engine{o: o, world: reach.New(), held: map[place]id.ID{}, counters: map[id.ID]fabric.Counters{}, readers: map[chan fabric.Flow]bool{},
 		ends: map[end]*listener{}, packets: map[end]*packetConn{}, next: 32768}
+	e.world.Held = func(vpc id.ID, a netip.Addr) (id.ID, bool) { port, ok := e.held[place{vpc, a}]; return port, ok }
+	return e
+}
+
+// put keeps a port, or forgets it, and where it is.
+func (e *Engine) put(port id.ID, want *fabric.Port) {
+	old := e.world.Ports[port]
+	for _, a := range old.Addresses {
+		delete(e.held, place{old.VPC, a})
+	}
+	if want == nil {
+		delete(e.world.Ports, port)
+		return
+	}
+	e.world.Ports[port] = *want
+	for _, a := range want.Addresses {
+		e.held[place{want.VPC, a}] = port
+	}
 }
 
 // do runs one call of the port.
@@ -135,7 +160,7 @@ func (e *Engine) EnsurePort(ctx context.Context, port id.ID, want fabric.Port) (
 		if old, ok := e.world.Ports[port]; ok && old.VPC != want.VPC {
 			return fail.New(fail.Conflict, "a port stays in its VPC").Then("make a new port in the other one")
 		}
-		e.world.Ports[port] = want
+		e.put(port, &want)
 		seen = e.look(port)
 		return nil
 	})
@@ -172,7 +197,7 @@ func (e *Engine) look(port id.ID) fabric.SeenPort {
 // DestroyPort implements fabric.Engine.
 func (e *Engine) DestroyPort(ctx context.Context, port id.ID) error {
 	return e.do(ctx, "DestroyPort", port, func() error {
-		delete(e.world.Ports, port)
+		e.put(port, nil)
 		delete(e.counters, port)
 		return nil
 	})

@@ -1,11 +1,10 @@
 package file
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/awancloud/awan/internal/kernel/fail"
 )
 
 // lane appends to one volume at a time. Who comes while it writes waits; the first of them then writes for all who wait,
@@ -24,7 +23,16 @@ type lane struct {
 
 // crowded is how many have to wait for a lane before the next one is used too: a sync costs the same for one record and for
 // many, and up to here waiting for another's is cheaper than having one's own.
-const crowded = 4
+const crowded = 32
+
+// ahead is how much of a log is filled with zeros before it is needed: a sync that changes neither the file's length nor
+// where it lies has nothing to write but what was appended. Longer appends than aheadBelow are not worth the second writing.
+const (
+	ahead      = 1 << 20
+	aheadBelow = 64 << 10
+)
+
+var zeros [ahead]byte
 
 // lane is where the next record goes.
 func (e *Engine) lane() *lane {
@@ -65,6 +73,7 @@ func (l *lane) append(r *record) error {
 	if wait && !<-r.wake {
 		return r.err
 	}
+	runtime.Gosched() // who is about to come may come along
 	l.mu.Lock()
 	batch := l.queue
 	l.queue, l.spare = l.spare[:0], nil
@@ -135,10 +144,14 @@ func (l *lane) write(batch []*record) error {
 		return nil
 	}
 	if err := l.e.spread(v, "write", func(i int, h *handle) error { return h.WriteAt(vecs[i], base) }); err != nil {
+		v.filled = base
 		if l.e.spread(v, "cut", func(_ int, h *handle) error { return h.Truncate(base) }) != nil {
 			l.retire()
 		}
 		return err
+	}
+	if off > v.filled && off-base < aheadBelow {
+		v.fill(off)
 	}
 	if blobs > 0 {
 		if err := l.e.spread(v, "sync", func(_ int, h *handle) error { return h.Sync() }); err != nil {
@@ -160,6 +173,20 @@ func (l *lane) write(batch []*record) error {
 	v.end = off
 	v.mu.Unlock()
 	return nil
+}
+
+// fill puts zeros behind off. Where there is no space for them the log ends there: who needs it is told then.
+func (v *volume) fill(off int64) {
+	v.filled = off + ahead
+	for _, h := range v.logs {
+		if h == nil {
+			continue
+		}
+		if err := h.WriteAt([][]byte{zeros[:]}, off); err != nil {
+			_ = h.Truncate(off)
+			v.filled = off
+		}
+	}
 }
 
 // current is the volume to append to: a new one when the last is full.
@@ -199,66 +226,4 @@ func (e *Engine) entomb(v *volume, seq uint32) {
 	if err := l.append(r); err != nil {
 		e.opts.Log.Warn("a delete was not written down", "volume", v.id, "cause", err)
 	}
-}
-
-// spread does something with the volume's log on every shard, at the same time where there are several. A shard that
-// fails is left out from then on, as long as the others suffice; a full disk fails at once.
-func (e *Engine) spread(v *volume, what string, do func(shard int, h *handle) error) error {
-	errs := make([]error, len(v.logs))
-	if len(v.logs) == 1 {
-		if v.logs[0] == nil {
-			return fail.New(fail.Unavailable, "the disk of the objects failed before")
-		}
-		errs[0] = do(0, v.logs[0])
-	} else {
-		var wg sync.WaitGroup
-		for i, h := range v.logs {
-			if h != nil {
-				wg.Go(func() { errs[i] = do(i, h) })
-			}
-		}
-		wg.Wait()
-	}
-	return e.judge(what, errs, func(i int) bool { return v.logs[i] != nil }, func(i int) {
-		v.mu.Lock()
-		h := v.logs[i]
-		v.logs[i] = nil
-		v.mu.Unlock()
-		e.handles.put(h)
-	})
-}
-
-// judge decides whether shards that failed may be done without.
-func (e *Engine) judge(what string, errs []error, there func(int) bool, without func(int)) error {
-	working, failed := 0, 0
-	var first error
-	for i, err := range errs {
-		switch {
-		case err != nil:
-			failed++
-			if refused := refuse(err); first == nil || fail.Is(refused, fail.NoSpace) {
-				first = refused
-			}
-		case there(i):
-			working++
-		}
-	}
-	if failed == 0 {
-		return nil
-	}
-	if fail.Is(first, fail.NoSpace) {
-		e.full.Store(true)
-		e.poke()
-		return first
-	}
-	e.opts.Log.Error("a disk of the objects failed", "during", what, "cause", first)
-	if working < e.shape.data || e.shape.parity == 0 {
-		return first
-	}
-	for i, err := range errs {
-		if err != nil {
-			without(i)
-		}
-	}
-	return nil
 }

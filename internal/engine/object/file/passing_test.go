@@ -60,11 +60,11 @@ func (d *simDisk) set(broken func(op, name string) error) {
 	d.broken = broken
 }
 
-// compacted is how many volumes have a second generation.
+// compacted is how many volumes have a later generation than their first.
 func (d *simDisk) compacted() (n int) {
 	names, _ := d.List("/a/volumes")
 	for _, name := range names {
-		if strings.HasSuffix(name, "-1.idx") {
+		if strings.HasSuffix(name, ".idx") && !strings.HasSuffix(name, "-0.idx") {
 			n++
 		}
 	}

@@ -112,9 +112,19 @@ func (e *Engine) seal(v *volume) error {
 			return err
 		}
 	}
+	e.letGo(v)
+	return nil
+}
+
+// letGo closes the logs of a volume that is not appended to any more, without the zeros behind its end; v.mu is held.
+func (e *Engine) letGo(v *volume) {
+	for _, h := range v.logs {
+		if h != nil {
+			_ = h.Truncate(v.end) // else the next start does it, or nobody: they do no harm
+		}
+	}
 	e.putLogs(v.logs)
 	v.logs = nil
-	return nil
 }
 
 // checkpoint leaves an index of a growing volume behind, so that the next start need not read its log.
@@ -135,8 +145,7 @@ func (e *Engine) checkpoint(v *volume) error {
 	if err := e.writeIndex(v, head, v.entries); err != nil {
 		return err
 	}
-	e.putLogs(v.logs)
-	v.logs = nil
+	e.letGo(v)
 	return nil
 }
 

@@ -36,6 +36,7 @@ type volume struct {
 	deletes []uint32 // their numbers
 
 	lane   *lane // that appends, until retired
+	filled int64 // of the lane that appends: up to there the log was written before, if with zeros
 	synced int64 // of the lane that appends: where the log on stable storage ends
 }
 

@@ -91,10 +91,8 @@ func (w World) CheckPort(name id.ID, want fabric.Port) error {
 		if isGateway(v, a) {
 			return fail.Field(at, "%s is the gateway's", a)
 		}
-		for other, o := range w.Ports {
-			if other != name && o.VPC == want.VPC && slices.Contains(o.Addresses, a) {
-				return fail.New(fail.Conflict, "the port %s has %s", other, a)
-			}
+		if other, ok := w.otherAt(want.VPC, a, name); ok {
+			return fail.New(fail.Conflict, "the port %s has %s", other, a)
 		}
 	}
 	for i, u := range want.Public {
@@ -106,6 +104,20 @@ func (w World) CheckPort(name id.ID, want fabric.Port) error {
 		}
 	}
 	return nil
+}
+
+// otherAt finds the port, but for one, that has an address in a VPC.
+func (w World) otherAt(vpc id.ID, a netip.Addr, but id.ID) (id.ID, bool) {
+	if w.Held != nil {
+		port, ok := w.Held(vpc, a)
+		return port, ok && port != but
+	}
+	for name, p := range w.Ports {
+		if name != but && p.VPC == vpc && slices.Contains(p.Addresses, a) {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // free tells whether a VPC, or a port of it, may have a public address.

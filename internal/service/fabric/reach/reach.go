@@ -21,6 +21,8 @@ type World struct {
 	VPCs   map[id.ID]fabric.VPC
 	Groups map[id.ID]fabric.Group
 	Ports  map[id.ID]fabric.Port
+	// Held finds the port of a VPC that has an address, for who keeps that at hand; nil: all ports are looked through.
+	Held func(vpc id.ID, a netip.Addr) (port id.ID, ok bool)
 }
 
 // New is an empty world.
