@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -107,8 +108,11 @@ func (a *API) createSync(x *wire.Exchange) error {
 	if err := body(x, &b); err != nil {
 		return err
 	}
+	if _, err := a.repository(x); err != nil {
+		return err
+	}
 	if !b.Auto {
-		return fail.Field("syncAuto", "must be true").Then("POST …/sync_images copies single tags")
+		return rest.Refuse(x, a.o.Delivery.Sync.D, call.Create, "*", fail.Field("syncAuto", "must be true").Then("POST …/sync_images copies single tags"))
 	}
 	row, err := a.ensure(x, &b)
 	if err != nil {
@@ -127,8 +131,11 @@ func (a *API) runSync(x *wire.Exchange) error {
 	if err := body(x, &b); err != nil {
 		return err
 	}
+	if _, err := a.repository(x); err != nil {
+		return err
+	}
 	if len(b.Tags) == 0 {
-		return fail.Field("imageTag", "is empty").Then("name the tags to copy")
+		return rest.Refuse(x, a.o.Delivery.Sync.D, "run", "*", fail.Field("imageTag", "is empty").Then("name the tags to copy"))
 	}
 	b.Auto = false
 	row, err := a.ensure(x, &b)
@@ -184,7 +191,7 @@ func (a *API) deleteSync(x *wire.Exchange) error {
 		return err
 	}
 	if row == nil {
-		return fail.New(fail.NotFound, "%s is not copied to %s of %s", name(x), b.Namespace, b.Region)
+		return rest.Refuse(x, a.o.Delivery.Sync.D, call.Delete, "*", fail.New(fail.NotFound, "%s is not copied to %s of %s", name(x), b.Namespace, b.Region))
 	}
 	c := x.Call
 	c.Kind, c.Verb, c.Target = a.o.Delivery.Sync.D, call.Delete, string(row.ID)

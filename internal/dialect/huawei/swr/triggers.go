@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/awancloud/awan/internal/dialect/huawei/rest"
 	"github.com/awancloud/awan/internal/dialect/wire"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -150,7 +151,7 @@ func (a *API) createTrigger(x *wire.Exchange) error {
 	}
 	spec, err := b.spec(name(x))
 	if err != nil {
-		return err
+		return rest.Refuse(x, a.o.Delivery.Trigger.D, call.Create, "*", err)
 	}
 	if _, err := x.Do(a.o.Delivery.Trigger.D, call.Create, "", func(c *call.Call) { c.Name, c.Spec = &b.Name, spec.JSON() }); err != nil {
 		e := *fail.From(err)
