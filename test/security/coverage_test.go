@@ -320,7 +320,7 @@ func proveS18(t *testing.T) {
 		v.coverDialect(t, "", iam.New(identity).Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("swr", func(t *testing.T) {
-		images := swr.New(swr.Options{Options: o, Kinds: v.Images, Host: func(r *http.Request) string { return r.Host }})
+		images := swr.New(swr.Options{Options: o, Kinds: v.Images, Delivery: v.Delivery, Host: func(r *http.Request) string { return r.Host }})
 		v.coverDialect(t, "/swr", images.Routes(), func(domain string) []string { return []string{"X-Domain-Id", domain} })
 	})
 	t.Run("elb", func(t *testing.T) {
