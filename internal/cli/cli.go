@@ -185,7 +185,11 @@ func (s *session) client() (*client.Client, error) {
 	if s.project != "" {
 		t.Project = s.project
 	}
-	s.cached, err = client.New(t, s.Version)
+	if s.cached, err = client.New(t, s.Version); err == nil && terminal(s.Stdin) != nil {
+		s.cached.Code = func() (string, error) {
+			return s.ask("This is a critical operation. Code of your second factor: ", false)
+		}
+	}
 	return s.cached, err
 }
 

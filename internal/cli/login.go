@@ -19,6 +19,7 @@ import (
 type login struct {
 	user, password, ca, fingerprint string
 	token, access, secret           string
+	verify                          bool
 }
 
 func (s *session) loginCmd() *cobra.Command {
@@ -34,12 +35,16 @@ func (s *session) loginCmd() *cobra.Command {
 	f.StringVar(&in.user, "user", "", "log in as this `USER` (with --domain, the account)")
 	f.StringVar(&in.password, "password", "", "`PASSWORD`: @FILE reads a file, - asks; without it, it is asked for")
 	f.StringVar(&s.code, "code", "", "the `CODE` of your second factor; without it, it is asked for where there is one")
+	f.BoolVar(&in.verify, "verify", false, "give the code of your second factor again, for the critical operations of the next 15 minutes; the log-in stays")
 	f.StringVar(&in.ca, "ca", "", "trust the CA in this PEM `FILE`, without asking")
 	f.StringVar(&in.fingerprint, "fingerprint", "", "trust the CA with this SHA-256 (`HEX`), without asking")
 	f.StringVar(&in.token, "token", "", "use this `TOKEN` instead of a password")
 	f.StringVar(&in.access, "access-key", "", "use this access `KEY` instead of a password")
 	f.StringVar(&in.secret, "secret-key", "", "the access key's `SECRET`: @FILE reads a file, - asks")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if in.verify {
+			return s.verifyAgain(cmd.Context())
+		}
 		t := client.Target{URL: s.Env(adminenv.URL), Domain: s.domain, Project: s.project}
 		if s.data != "" {
 			found, err := s.finder().Find()
@@ -54,6 +59,25 @@ func (s *session) loginCmd() *cobra.Command {
 		return s.login(cmd.Context(), t, in)
 	}
 	return cmd
+}
+
+// verifyAgain gives the code for the log-in that there is.
+func (s *session) verifyAgain(ctx context.Context) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	code := s.code
+	if code == "" {
+		if code, err = s.ask("Code of your second factor: ", false); err != nil {
+			return err
+		}
+	}
+	if err := c.Verify(ctx, code); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.Stderr, "confirmed for the next 15 minutes")
+	return nil
 }
 
 func (s *session) login(ctx context.Context, t client.Target, in *login) (err error) {

@@ -222,13 +222,21 @@ func same(want, have any, f kind.Field) bool {
 		have = defaultOf(f)
 	}
 	if f.Type == kind.Duration {
-		a, err1 := time.ParseDuration(text(want))
-		b, err2 := time.ParseDuration(text(have))
+		a, err1 := durationOf(want)
+		b, err2 := durationOf(have)
 		return err1 == nil && err2 == nil && a == b || text(want) == text(have)
 	}
 	a, _ := json.Marshal(plain(want, f))
 	b, _ := json.Marshal(plain(have, f))
 	return string(a) == string(b)
+}
+
+// durationOf reads a duration; none is zero.
+func durationOf(v any) (time.Duration, error) {
+	if v == nil {
+		return 0, nil
+	}
+	return time.ParseDuration(text(v))
 }
 
 func defaultOf(f kind.Field) any {

@@ -208,7 +208,14 @@ func Open(ctx context.Context, o Options) (c *Cloud, err error) {
 	if err != nil {
 		return c, err
 	}
-	c.Door = call.NewDoor(call.Options{Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits, Rates: c.Rates, AuditSigner: signer, AuditKey: auditKey,
+	critical, err := catalogJSON[[]string]("critical.json")
+	if err != nil {
+		return c, err
+	}
+	if c.Ident.Kinds.Services, err = catalogJSON[map[string]string]("services.json"); err != nil {
+		return c, err
+	}
+	c.Door = call.NewDoor(call.Options{Critical: critical, Store: c.Store, Ident: c.Ident, Kinds: c.kinds(), Region: c.Region, Limits: limits, Rates: c.Rates, AuditSigner: signer, AuditKey: auditKey,
 		Now: time.Now, Log: c.Log, Observe: c.calls.observe, Own: c.Buckets.Own})
 	c.Buckets.Serve(c.Door)
 	if err := c.openFront(); err != nil {

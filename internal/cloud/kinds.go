@@ -71,15 +71,23 @@ func described() []*kind.Def {
 	return c.kinds()
 }
 
+// catalogJSON reads a file of the catalog.
+func catalogJSON[T any](name string) (v T, err error) {
+	b, err := fs.ReadFile(catalog.Files(), name)
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, fmt.Errorf("catalog/%s: %w", name, err)
+	}
+	return v, nil
+}
+
 // defaultQuotas reads catalog/quotas.json.
 func defaultQuotas() (ledger.Limits, error) {
-	b, err := fs.ReadFile(catalog.Files(), "quotas.json")
+	limits, err := catalogJSON[map[ledger.Dim]int64]("quotas.json")
 	if err != nil {
 		return nil, err
-	}
-	limits := map[ledger.Dim]int64{}
-	if err := json.Unmarshal(b, &limits); err != nil {
-		return nil, fmt.Errorf("catalog/quotas.json: %w", err)
 	}
 	return func(d ledger.Dim) (int64, bool) {
 		n, ok := limits[d]

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/awancloud/awan/internal/dialect/login"
 	"github.com/awancloud/awan/internal/dialect/native"
 	"github.com/awancloud/awan/internal/kernel/call"
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -175,6 +176,12 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request, h handler, priva
 	if err == nil && !q.who.Nobody() {
 		err = q.findProjects()
 	}
+	if err == nil && q.PostForm.Has(codeField) {
+		err = login.Verify(r.Context(), q.Door, q.who, q.PostForm.Get(codeField), q.from())
+		if err == nil {
+			err = q.identify() // the session is another now
+		}
+	}
 	if err == nil {
 		err = h(q)
 	}
@@ -213,6 +220,9 @@ func (q *request) showError(err error) {
 	}
 	if e.Kind == fail.Unauthenticated && q.URL.Path != "/login" {
 		q.toLogin()
+		return
+	}
+	if q.confirmable(e) && q.askConfirmation(e) == nil {
 		return
 	}
 	p := errorPage{Status: native.StatusOf(err), Heading: headings[e.Kind], Err: e, Request: q.reqID}

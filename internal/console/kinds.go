@@ -10,6 +10,7 @@ import (
 	"github.com/awancloud/awan/internal/kernel/event"
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
+	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/job"
 	"github.com/awancloud/awan/internal/kernel/kind"
 )
@@ -393,6 +394,9 @@ func formError(err error, again func(*fail.Error, int) error) error {
 	switch e.Kind {
 	case fail.Unauthenticated, fail.Internal, fail.NotFound:
 		return err
+	}
+	if e.Field == ident.Unconfirmed {
+		return err // answered by a page of its own
 	}
 	return again(e, native.StatusOf(err))
 }

@@ -38,7 +38,7 @@ type navPage struct {
 
 // sections are in the order in which people meet them: to run apps, to run machines, to see to rights, to check.
 var sections = []section{
-	{key: "apps", title: "Apps", kinds: []string{"app/application", "app/environment", "app/release", "config/config", "config/secret", "config/config-group", "app/configuration",
+	{key: "apps", title: "Run apps", kinds: []string{"app/application", "app/environment", "app/release", "config/config", "config/secret", "config/config-group", "app/configuration",
 		"app/task", "app/schedule", "app/scaling-policy", "app/lane-group", "app/lane"}, services: []string{"config"}},
 	{key: "delivery", title: "Sources and images", kinds: []string{"registry/repository", "registry/organization", "registry/image-trigger", "registry/image-sync", "registry/remote-registry", "registry/retention",
 		"registry/scan", "registry/scan-policy", "registry/vulnerability-list", "app/credential", "app/deploy-token", "app/stack", "app/custom-stack"}, services: []string{"registry", "app"}},

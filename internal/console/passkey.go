@@ -101,7 +101,7 @@ func (q *request) account(failed error) error {
 	a := account{MFA: q.who.MFA, Own: q.who.Whole(), Passkeys: q.Door.Ident.Kinds.PasskeysAt(q.address())}
 	status := 200
 	if failed != nil {
-		if a.Err = fail.From(failed); a.Err.Kind == fail.Internal {
+		if a.Err = fail.From(failed); a.Err.Kind == fail.Internal || a.Err.Field == ident.Unconfirmed {
 			return failed
 		}
 		status = native.StatusOf(failed)

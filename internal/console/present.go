@@ -241,7 +241,7 @@ func label(name string) string {
 	return strings.Join(words, " ")
 }
 
-var spellings = map[string]string{"url": "URL", "cpu": "CPU", "id": "ID", "mib": "MiB", "gib": "GiB", "ip": "IP", "dns": "DNS", "tls": "TLS", "http": "HTTP", "vpc": "VPC", "json": "JSON", "env": "Environment variables", "pids": "Processes"}
+var spellings = map[string]string{"url": "URL", "tcp": "TCP", "cpu": "CPU", "id": "ID", "mib": "MiB", "gib": "GiB", "ip": "IP", "dns": "DNS", "tls": "TLS", "http": "HTTP", "vpc": "VPC", "json": "JSON", "env": "Environment variables", "pids": "Processes"}
 
 // tone is the colour class of a state, phase, outcome or level.
 func tone(s any) string {

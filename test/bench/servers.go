@@ -42,7 +42,7 @@ func manyServers(b *bench) {
 	c.Do("GET", "/projects/-/network/subnets/wide", nil, &subnet)
 	token := []string{"X-Auth-Token", c.Token}
 	n := int64(10_000)
-	began := time.Now()
+	began, used := time.Now(), processTime(p.Pid())
 	r := load(at(p, func(i int64) []byte {
 		return send("POST", "127.0.0.1", "/awan/v1"+serversAt, fmt.Appendf(nil, `{"name":"s-%05d","spec":{"flavor":"t6.nano.1","image":"Debian 12 small","networks":[{"subnet":%q}]}}`, i, subnet.Resource.ID), token...)
 	}), 32, 10*time.Minute, n)
@@ -58,6 +58,7 @@ func manyServers(b *bench) {
 		return ""
 	})
 	b.add("servers created (simulated engines), until the last is active, 32 clients", "/s", float64(n)/time.Since(began).Seconds()).aim(">= 200")
+	b.add("server created (simulated engines): server CPU", "ms", ms(processTime(p.Pid())-used)/float64(n))
 	var page struct {
 		Items []serverRow
 		Next  string

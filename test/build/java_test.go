@@ -1,9 +1,7 @@
 package build_test
 
 import (
-	"archive/zip"
 	"context"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -73,46 +71,6 @@ func artifact(t *testing.T, repository, name, class, java, more string) {
 	run(t, src, "jar", "--create", "--file", at+"/"+name+"-1.0.jar", "-C", "out", ".")
 }
 
-// distribution packs Debian's Gradle as the wrapper wants it.
-func distribution(t *testing.T, file string) {
-	t.Helper()
-	out, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	z := zip.NewWriter(out)
-	err = filepath.WalkDir("/usr/share/gradle", func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name := "gradle-4.4.1" + strings.TrimPrefix(path, "/usr/share/gradle")
-		if d.IsDir() {
-			_, err := z.Create(name + "/")
-			return err
-		}
-		b, err := os.ReadFile(path) // through links into other packages
-		if err != nil {
-			return err
-		}
-		h := &zip.FileHeader{Name: name, Method: zip.Store}
-		h.SetMode(0o755)
-		w, err := z.CreateHeader(h)
-		if err == nil {
-			_, err = w.Write(b)
-		}
-		return err
-	})
-	if err == nil {
-		err = z.Close()
-	}
-	if err == nil {
-		err = out.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 const (
 	shopMain = `package shop;
 import com.sun.net.httpserver.HttpServer;
@@ -134,8 +92,8 @@ public class Main {
 	wordsOf = `<dependencies><dependency><groupId>com.corp</groupId><artifactId>words</artifactId><version>1.0</version></dependency></dependencies>`
 )
 
-// TestJavaWithLibraries builds programs that need libraries of libraries, with Maven and with Gradle's wrapper, where there is
-// nothing but a mirror that the machine names.
+// TestJavaWithLibraries builds programs that need libraries of libraries, of one module and of several, where there is nothing
+// but a mirror that the machine names.
 func TestJavaWithLibraries(t *testing.T) {
 	if os.Getenv("AWAN_LONG") == "" {
 		t.Skip("AWAN_LONG=1 runs it")
@@ -184,25 +142,5 @@ func TestJavaWithLibraries(t *testing.T) {
 			"web/pom.xml":                       module("web", `<dependencies><dependency><groupId>org.example</groupId><artifactId>core</artifactId><version>1.0</version></dependency></dependencies>`),
 			"web/src/main/java/shop/Main.java":  strings.Replace(shopMain, `com.corp.Greeting.to("shop")`, "Core.to()", 1),
 		})
-	})
-	t.Run("gradle", func(t *testing.T) {
-		if _, err := exec.LookPath("gradle"); err != nil {
-			t.Skip("gradle is missing: apt-get install gradle")
-		}
-		distribution(t, mirror+"/gradle-4.4.1-bin.zip")
-		dir := t.TempDir()
-		write(t, dir+"/settings.gradle", "rootProject.name = 'shop'")
-		run(t, dir, "gradle", "--no-daemon", "wrapper")
-		files := map[string]string{"settings.gradle": "rootProject.name = 'shop'", "src/main/java/shop/Main.java": shopMain,
-			"build.gradle": "plugins { id 'java'; id 'application' }\nmainClassName = 'shop.Main'\nrepositories { mavenCentral() }\ndependencies { implementation 'com.corp:greeting:1.0' }\n",
-			"gradle/wrapper/gradle-wrapper.properties": "distributionBase=GRADLE_USER_HOME\ndistributionPath=wrapper/dists\nzipStoreBase=GRADLE_USER_HOME\nzipStorePath=wrapper/dists\ndistributionUrl=" + url + "/gradle-4.4.1-bin.zip\n"}
-		for _, f := range []string{"gradlew", "gradle/wrapper/gradle-wrapper.jar"} {
-			b, err := os.ReadFile(filepath.Join(dir, f))
-			if err != nil {
-				t.Fatal(err)
-			}
-			files[f] = string(b)
-		}
-		whole(t, "gradle", files)
 	})
 }

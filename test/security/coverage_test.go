@@ -80,6 +80,7 @@ func openTown(t *testing.T) *town {
 	w.make(root, inDomain+"federation/oidc-clients", "shop", `{"redirect_uris":["https://shop.example.org/callback"]}`)
 	v.federated(idp.Resource.ID)
 	credential := w.make(root, inDomain+"identity/application-credentials", "robot", `{"user":"victim","project":"`+v.project+`"}`).Resource.ID
+	consumer := w.make(root, inDomain+"identity/consumers", "robot", `{}`).Resource.ID
 	stored := w.make(root, inDomain+"identity/user-credentials", "", `{"user":"victim","type":"ec2","project":"`+v.project+`","blob":"{\"access\":\"VICTIMSKEY\",\"secret\":\"correct-horse\"}"}`).Resource.ID
 	lesser := w.make(root, inDomain+"identity/policies", "lesser", `{"document":{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["app:*:get"]}]}}`).Resource.ID
 	w.make(root, inDomain+"identity/implied-policies", "", `{"policy":"custom","implied":"lesser"}`)
@@ -175,7 +176,7 @@ func openTown(t *testing.T) *town {
 		"policy_id": role, "access_key_id": access.Key, "resource_type": "user", "resource_id": user, "service_code": "app", "feature_name": "v5_console",
 		"version_id": "v2", "option": "password_regex", "stored_id": stored, "access": "VICTIMSKEY",
 		"registered_limit_id": registered, "limit_id": limit, "implied_id": lesser,
-		"trust_id": trust, "rule_id": rule, "blob_id": blob}
+		"trust_id": trust, "rule_id": rule, "blob_id": blob, "consumer_id": consumer, "request_token_id": consumer, "provider_id": idp.Resource.ID}
 	v.makeNetworks(root, inProject)
 	v.findRows()
 	v.networkValues()

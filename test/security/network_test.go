@@ -41,7 +41,8 @@ func (v *town) makeNetworks(root, inProject string) {
 // networkValues are the rows that paths of networks name.
 func (v *town) networkValues() {
 	for name, k := range map[string]string{"vpc_id": "network/vpc", "routetable_id": "network/vpc", "route_id": "network/vpc", "router_id": "network/vpc", "security_group_id": "network/security-group",
-		"address_group_id": "network/address-group", "bandwidth_id": "network/bandwidth", "flowlog_id": "network/flow-log"} {
+		"address_group_id": "network/address-group", "bandwidth_id": "network/bandwidth", "flowlog_id": "network/flow-log",
+		"nat_gateway_id": "network/nat-gateway", "snat_rule_id": "network/snat-rule", "dnat_rule_id": "network/dnat-rule"} {
 		v.values[name] = v.rows[k]
 	}
 }

@@ -46,6 +46,9 @@ type Client struct {
 	http   *http.Client
 	h1     *http.Client // for connections that become two-way streams
 
+	// Code, where set, asks a person for the second factor's code, when the cloud wants it before it does something.
+	Code func() (string, error)
+
 	mu    sync.Mutex
 	token string // of a log-in by password, made when first needed
 }
@@ -191,6 +194,14 @@ func (c *Client) Do(ctx context.Context, q Request, out any) error {
 		defer cancel()
 	}
 	resp, err := c.send(ctx, c.http, q)
+	if e := fail.From(err); err != nil && e.Field == unconfirmed && c.Code != nil && q.Body == nil {
+		if verr := c.confirm(ctx); verr != nil {
+			return verr
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime) // typing took of the first one's
+		defer cancel()
+		resp, err = c.send(ctx, c.http, q)
+	}
 	if err != nil {
 		return err
 	}
@@ -210,6 +221,25 @@ func (c *Client) Do(ctx context.Context, q Request, out any) error {
 		return fail.Wrap(err, fail.Internal, "the answer of %s cannot be read", c.target.URL).Then("is this awan as new as the cloud? see: awan version")
 	}
 	return nil
+}
+
+// unconfirmed is the field that a refusal names which the second factor's code turns.
+const unconfirmed = "second_factor"
+
+// confirm asks for the code and tells the cloud.
+func (c *Client) confirm(ctx context.Context) error {
+	code, err := c.Code()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
+	defer cancel()
+	return c.Verify(ctx, code)
+}
+
+// Verify tells the cloud the second factor's code, for the critical operations of the next minutes.
+func (c *Client) Verify(ctx context.Context, code string) error {
+	return c.Do(ctx, Request{Method: "POST", Path: "/me/verify", In: map[string]string{"code": code}}, nil)
 }
 
 // Lines sends a request whose answer is lines of JSON and calls each for every one. The slice is valid during the call.

@@ -32,6 +32,8 @@ if (finder) {
   const items = [...document.querySelectorAll(".side li")].map((li) => ({ li, title: li.textContent.toLowerCase(), what: (li.dataset.what || "").toLowerCase() }));
   let before = null;
   finder.hidden = false;
+  const here = document.querySelector(".side a[aria-current]");
+  if (here && getComputedStyle(here.closest(".side")).position === "sticky") here.scrollIntoView({ block: "nearest" });
   finder.addEventListener("input", () => {
     const words = finder.value.trim().toLowerCase();
     if (words && !before) before = groups.map((g) => g.open);

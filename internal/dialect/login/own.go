@@ -8,6 +8,8 @@ import (
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/ident"
 	"github.com/awancloud/awan/internal/kernel/kind"
+	"github.com/awancloud/awan/internal/kernel/ledger"
+	"github.com/awancloud/awan/internal/kernel/store"
 )
 
 // What everybody may do with what is their own: no policy is asked, and most of it works for a log-in that is not
@@ -75,7 +77,26 @@ func mayChange(ctx context.Context, d *call.Door, c *call.Call) error {
 	if err == nil && has && !c.Principal.MFA {
 		return fail.New(fail.Denied, "you have a second factor, and did not log in with it").Then("log in again with its code: awan login")
 	}
+	if err == nil && has {
+		err = confirmed(ctx, d, c.Principal)
+	}
 	return err
+}
+
+// confirmed refuses what leads around the confirmation of critical operations to who did not give the second factor lately.
+func confirmed(ctx context.Context, d *call.Door, p ident.Principal) error {
+	return d.Store.View(ctx, func(tx store.Tx) error { return d.Ident.Confirmed(tx, p, p.Domain) })
+}
+
+// Verify notes that the caller gave the second factor's code now, and audits both outcomes.
+func Verify(ctx context.Context, d *call.Door, p ident.Principal, code string, from From) error {
+	e := entry(from, "identity:token:confirm")
+	e.Domain, e.Project, e.Actor, e.ActorID = p.Domain, p.Project, p.String(), p.User
+	err := d.Ident.Confirm(ctx, p, code, from.Source)
+	if err != nil {
+		e.Outcome, e.Reason = ledger.Failed, fail.From(err).Public()
+	}
+	return recorded(ctx, d, e, err)
 }
 
 // mine checks that a second factor is the caller's.
@@ -145,6 +166,9 @@ func BackupCodes(ctx context.Context, d *call.Door, c *call.Call) ([]string, err
 	}
 	if !c.Principal.MFA {
 		return nil, fail.New(fail.Denied, "backup codes are for who logged in with a second factor").Then("log in again with its code: awan login")
+	}
+	if err := confirmed(ctx, d, c.Principal); err != nil {
+		return nil, err
 	}
 	return d.Ident.NewBackupCodes(ctx, c.Principal.User)
 }

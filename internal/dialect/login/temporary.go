@@ -34,6 +34,11 @@ func Temporary(ctx context.Context, d *call.Door, r TemporaryRequest) (ident.Tem
 	if err != nil {
 		return ident.Temporary{}, err
 	}
+	if r.Agency == (Agency{}) { // a key asks for no code, so it is not had without one
+		if err := confirmed(ctx, d, p); err != nil {
+			return ident.Temporary{}, err
+		}
+	}
 	if r.Agency != (Agency{}) {
 		c := &call.Call{Principal: p, Source: r.Source, Agent: r.Agent, Dialect: r.Dialect, RequestID: r.RequestID}
 		if p, err = d.Assume(ctx, c, r.Agency.Domain, r.Agency.Name, r.Life); err != nil {

@@ -116,6 +116,30 @@ func (a *API) disown(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// Verify gives the second factor's code again, before a critical operation.
+type Verify struct {
+	Code string `json:"code" doc:"that the app shows now, or a backup code" required:"true" max:"64"`
+}
+
+func (a *API) verify(w http.ResponseWriter, r *http.Request) error {
+	var in Verify
+	c, err := a.newCall(r)
+	if err == nil {
+		err = login.Self(c.Principal)
+	}
+	if err == nil {
+		err = input(w, r, &in)
+	}
+	if err == nil {
+		err = login.Verify(r.Context(), a.Door, c.Principal, in.Code, from(c))
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 func (a *API) backupCodes(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.newCall(r)
 	if err != nil {

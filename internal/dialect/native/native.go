@@ -121,6 +121,7 @@ func (a *API) general() []General {
 		{"POST", Base + "/me/mfa/{id}/confirm", LogInNeeded, a.confirm},
 		{"DELETE", Base + "/me/mfa/{id}", LogInNeeded, a.disown},
 		{"POST", Base + "/me/backup-codes", LogInNeeded, a.backupCodes},
+		{"POST", Base + "/me/verify", LogInNeeded, a.verify},
 		{"POST", Base + "/me/temporary-keys", LogInNeeded, a.temporaryKey},
 		{"POST", Base + "/assume", LogInNeeded, a.assume},
 		{"GET", Base + "/whoami", LogInNeeded, a.whoami},

@@ -100,6 +100,8 @@ type Options struct {
 	AuditKey    string
 	// Own, when set, gives the policies that a row itself carries, of which those that speak of p.
 	Own func(k *kind.Def, row kind.AnyRow, p ident.Principal) []policy.Attached
+	// Critical are the actions that people confirm by their second factor where their domain wants that.
+	Critical []string
 	// Observe, when set, is told of every call that came through the door, with how long it took. It must be quick.
 	Observe func(c *Call, err error, took time.Duration)
 }

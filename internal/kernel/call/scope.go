@@ -3,6 +3,7 @@ package call
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
 	"github.com/awancloud/awan/internal/kernel/id"
@@ -164,6 +165,9 @@ func (d *Door) allowed(tx store.Tx, c *Call, s scope, path string, row kind.AnyR
 	}
 	if !dec.Allowed {
 		return dec.Reason, d.denied(c, dec.Reason)
+	}
+	if slices.Contains(d.Critical, c.action()) {
+		return dec.Reason, d.Ident.Confirmed(tx, p, s.domain)
 	}
 	return dec.Reason, nil
 }

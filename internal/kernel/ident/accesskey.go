@@ -33,7 +33,7 @@ func (k *Kinds) accessKeyKind() kind.Kind[KeySpec, KeyStatus] {
 			"user":   func(r *kind.Row[KeySpec, KeyStatus]) []string { return []string{r.Spec.User} },
 			"access": func(r *kind.Row[KeySpec, KeyStatus]) []string { return []string{r.Status.Access} }},
 		Quota:   nil,
-		Prepare: makeKey, Defaults: k.keyOwner, Check: k.checkKey, Changed: keyChanged,
+		Prepare: makeKey, Defaults: k.keyOwner, Check: k.checkKey, CheckDelete: k.ownKey, Changed: keyChanged,
 		Shown: func(tx store.Tx, r *kind.Row[KeySpec, KeyStatus]) (err error) {
 			r.Status.LastUsed, err = k.service.KeyUsed(tx, r.Status.Access)
 			return err
@@ -60,6 +60,9 @@ func (k *Kinds) checkKey(ctx context.Context, tx store.Tx, old, row *kind.Row[Ke
 		return fail.New(fail.Denied, "this application credential or trust cannot make keys").Then("use a token of the user")
 	}
 	if err := ref(tx, k.User, row.Domain, "spec.user", &row.Spec.User); err != nil {
+		return err
+	}
+	if err := k.ownKey(ctx, tx, row); err != nil {
 		return err
 	}
 	if err := k.guardUserID(ctx, tx, row.Spec.User); err != nil || old != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -70,6 +71,11 @@ func (k *Kinds) checkAgency(_ context.Context, tx store.Tx, old, row *agencyRow)
 		row.Status.Expires = row.Created.Add(time.Duration(days) * 24 * time.Hour)
 	}
 	if s.TrustDomain == "" {
+		if old == nil || old.Spec.TrustService != s.TrustService {
+			if err := k.checkService(s.TrustService); err != nil {
+				return err
+			}
+		}
 		row.Status.TrustDomain, row.Status.TrustName = "", ""
 		return nil
 	}
@@ -193,4 +199,26 @@ func (s *Service) through(tx store.Tx, agency id.ID, by Actor) (Principal, error
 		}
 	}
 	return Principal{User: a.ID, UserName: a.Name, Domain: d.ID, DomainName: d.Name, Agency: a.ID, By: by}, nil
+}
+
+// checkService refuses a service that this cloud does not have, by its own name or by that of another cloud's clients.
+func (k *Kinds) checkService(name string) error {
+	var own, also []string
+	for alias, service := range k.Services {
+		if name == alias {
+			return nil
+		}
+		if alias == service {
+			own = append(own, alias)
+		} else {
+			also = append(also, alias)
+		}
+	}
+	if len(k.Services) == 0 { // where kinds are looked at without a cloud
+		return nil
+	}
+	slices.Sort(own)
+	slices.Sort(also)
+	return fail.Field("spec.trust_service", "this cloud has no service %q", name).
+		Then("name one of %s; or, as clients of another cloud call them, %s", strings.Join(own, ", "), strings.Join(also, ", "))
 }

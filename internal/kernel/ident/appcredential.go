@@ -23,6 +23,7 @@ type CredentialSpec struct {
 	Secret      string          `json:"secret" doc:"its secret, of your choice; made when empty" secret:"true" min:"8" max:"255"`
 	Manages     bool            `json:"manages" doc:"may make and delete keys and credentials of the user (unrestricted, as Keystone says)" immutable:"true"`
 	Rules       json.RawMessage `json:"access_rules" doc:"a policy document that narrows it further" immutable:"true"`
+	Consumer    string          `json:"consumer" doc:"the OAuth consumer whose access token it is: it works with that one's signature only; set by the cloud" ref:"identity/consumer" immutable:"true"`
 	Requests    []string        `json:"requests" doc:"request rules of the user: it may make these requests and no others; empty: all" ref:"identity/request-rule" immutable:"true" max:"100"`
 }
 
@@ -38,8 +39,9 @@ func (k *Kinds) credentialKind() kind.Kind[CredentialSpec, CredentialStatus] {
 		Doc:     "What a program logs in with as its user, in one project, with some of its rights. The secret is shown once.",
 		Columns: []string{"spec.user", "spec.project", "spec.expires"}, Example: CredentialSpec{Project: "awan-1", Policies: []string{"read-only"}},
 		Index: map[string]func(*credentialRow) []string{
-			"user":    func(r *credentialRow) []string { return []string{r.Spec.User} },
-			"project": func(r *credentialRow) []string { return []string{r.Spec.Project} }},
+			"consumer": func(r *credentialRow) []string { return some(r.Spec.Consumer) },
+			"user":     func(r *credentialRow) []string { return []string{r.Spec.User} },
+			"project":  func(r *credentialRow) []string { return []string{r.Spec.Project} }},
 		Prepare: makeCredential, Defaults: k.credentialOwner, Check: k.checkCredential, Changed: touch[CredentialSpec, CredentialStatus]}
 }
 
@@ -68,6 +70,12 @@ func (k *Kinds) checkCredential(ctx context.Context, tx store.Tx, old, row *cred
 	s := &row.Spec
 	if p := From(ctx); p.Lent() && !p.Manages && old == nil {
 		return fail.New(fail.Denied, "this application credential or trust cannot make others").Then("use a token of the user")
+	}
+	if s.Consumer != "" && From(ctx).Method != BySystem {
+		return fail.Field("spec.consumer", "an access token comes of a consumer's request and a user's consent").Then("leave it out")
+	}
+	if err := ref(tx, k.Consumer, row.Domain, "spec.consumer", &s.Consumer); err != nil {
+		return err
 	}
 	if err := ref(tx, k.User, row.Domain, "spec.user", &s.User); err != nil {
 		return err

@@ -24,7 +24,7 @@ func (s *Service) ByCredential(ctx context.Context, credential, domain, user, pl
 		if err != nil {
 			return err
 		}
-		if row == nil {
+		if row == nil || row.Spec.Consumer != "" { // an access token works signed only
 			return wrong
 		}
 		want, err := s.unseal(row.Domain, "status.secret", row.ID, row.Status.Secret)

@@ -268,3 +268,15 @@ func TestVersionsOfAPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestAnAgencyNamesAServiceThatExists: the refusal says which there are.
+func TestAnAgencyNamesAServiceThatExists(t *testing.T) {
+	w := world{kerneltest.Start(t, nil), t}
+	w.Ident.Kinds.Services = map[string]string{"compute": "compute", "ecs": "compute"}
+	for service, there := range map[string]bool{"compute": true, "ecs": true, "nonesuch": false} {
+		_, err := w.do(call.Create, "agency", service, m{"trust_service": service})
+		if (err == nil) != there || !there && !strings.Contains(fail.From(err).Public(), "name one of compute; or, as clients of another cloud call them, ecs") {
+			t.Errorf("%s: %v", service, err)
+		}
+	}
+}

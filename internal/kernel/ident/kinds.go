@@ -42,6 +42,9 @@ type Kinds struct {
 	Trust           kind.Table[TrustSpec, TrustStatus]
 	Request         kind.Table[RequestSpec, None]
 	Blob            kind.Table[BlobSpec, None]
+	Consumer        kind.Table[ConsumerSpec, ConsumerStatus]
+
+	Services map[string]string // those that agencies may trust, each also by the names of other clouds' clients: "ecs" is "compute"
 
 	service *Service    // nil where kinds are only described
 	others  []*kind.Def // every kind of the cloud
@@ -54,7 +57,7 @@ type Kinds struct {
 func (k *Kinds) All() []*kind.Def {
 	return []*kind.Def{k.Domain.D, k.Project.D, k.User.D, k.Group.D, k.Policy.D, k.Version.D, k.Grant.D, k.Key.D, k.Credential.D,
 		k.Agency.D, k.Device.D, k.Passkey.D, k.Rules.D, k.Enterprise.D, k.Tag.D, k.UserCredential.D, k.RegisteredLimit.D, k.Limit.D, k.Inference.D,
-		k.Trust.D, k.Request.D, k.Blob.D}
+		k.Trust.D, k.Request.D, k.Blob.D, k.Consumer.D}
 }
 
 // Know tells which kinds the cloud has, and its region's name, for what is about all of them. The door calls it.
@@ -98,6 +101,7 @@ func NewKinds(passwords *secret.Passwords) *Kinds {
 	k.Trust = table(k.trustKind())
 	k.Request = table(k.requestKind())
 	k.Blob = table(k.blobKind())
+	k.Consumer = table(k.consumerKind())
 	return k
 }
 

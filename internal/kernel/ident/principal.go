@@ -28,6 +28,7 @@ type Principal struct {
 	Issued     time.Time
 	Expires    time.Time
 	MFA        bool
+	Verified   time.Time // when its user gave the second factor last, for this token
 
 	Agency      id.ID // acts through this agency; By says who
 	By          Actor
@@ -40,8 +41,10 @@ type Principal struct {
 	// Restricted says why this log-in may do nothing but complete itself; "" = it is complete.
 	Restricted Restriction
 
-	lender *Principal // with Trust: whose rights they are
-	cloud  bool       // has a grant that holds in the whole cloud
+	lender  *Principal // with Trust: whose rights they are
+	asker   *Principal // with BySystem: the user for whom the cloud does it
+	vouched bool       // an identity provider vouches for it
+	cloud   bool       // has a grant that holds in the whole cloud
 }
 
 // Restriction is what a log-in lacks.
@@ -74,7 +77,7 @@ func System() Principal { return Principal{UserName: "awan", Method: BySystem} }
 
 // OnBehalf is the cloud itself doing what every user may do with what is its own (its password, its second factor).
 func OnBehalf(p Principal, what string) Principal {
-	return Principal{Method: BySystem, User: p.User, UserName: p.UserName + " (" + what + ")", Domain: p.Domain, DomainName: p.DomainName}
+	return Principal{Method: BySystem, User: p.User, UserName: p.UserName + " (" + what + ")", Domain: p.Domain, DomainName: p.DomainName, asker: &p}
 }
 
 // Lent tells whether p acts with a part of its user's rights that was given to a program or to another user.

@@ -14,12 +14,13 @@ import (
 
 // RulesSpec is what a domain demands of log-ins and passwords.
 type RulesSpec struct {
-	Password PasswordRules `json:"password" doc:"what passwords must be like"`
-	Login    LoginRules    `json:"login" doc:"how log-ins work"`
-	MFA      string        `json:"mfa" doc:"which people need a second factor to log in: all, writers (whoever may change something), or off (those who enrolled one are still asked for it); programmatic users never" enum:"all,writers,off" default:"writers"`
-	MFAAPI   *bool         `json:"mfa_api" doc:"they need it also to log in by password on the APIs and the command line, not only in the console" default:"true"`
-	Console  []Network     `json:"console_networks" doc:"addresses the console may be used from; empty: any" max:"200"`
-	API      []Network     `json:"api_networks" doc:"addresses the APIs may be used from; empty: any" max:"200"`
+	Password   PasswordRules   `json:"password" doc:"what passwords must be like"`
+	Login      LoginRules      `json:"login" doc:"how log-ins work"`
+	MFA        string          `json:"mfa" doc:"which people need a second factor to log in: all, writers (whoever may change something), or off (those who enrolled one are still asked for it); programmatic users never" enum:"all,writers,off" default:"writers"`
+	MFAAPI     *bool           `json:"mfa_api" doc:"they need it also to log in by password on the APIs and the command line, not only in the console" default:"true"`
+	Protection ProtectionRules `json:"protection" doc:"critical operations, and what users do with their own"`
+	Console    []Network       `json:"console_networks" doc:"addresses the console may be used from; empty: any" max:"200"`
+	API        []Network       `json:"api_networks" doc:"addresses the APIs may be used from; empty: any" max:"200"`
 }
 
 // PasswordRules say what passwords must be like.

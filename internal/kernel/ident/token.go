@@ -37,6 +37,8 @@ type Token struct {
 	Issued  time.Time `json:"issued"`
 	Expires time.Time `json:"expires"`
 	MFA     bool      `json:"mfa,omitempty"`
+	// Verified is when the second factor was given last.
+	Verified time.Time `json:"verified,omitzero"`
 	// Unscoped says that the holder asked for no scope: the token works like one of the domain, but is shown without.
 	Unscoped bool `json:"unscoped,omitempty"`
 	// System says that an operator asked for the scope of the whole cloud: likewise.
@@ -59,7 +61,7 @@ type Token struct {
 
 // TokenFor is a token for a principal in a project ("" = the domain), before it is issued.
 func TokenFor(p Principal, project id.ID, methods ...string) Token {
-	return Token{User: p.User, Domain: p.Domain, Project: project, Methods: methods, MFA: p.MFA, Agency: p.Agency, By: p.By,
+	return Token{User: p.User, Domain: p.Domain, Project: project, Methods: methods, MFA: p.MFA, Verified: p.Verified, Agency: p.Agency, By: p.By,
 		Application: p.Application, Trust: p.Trust, Restricted: p.Restricted, Federated: p.Federated, parent: p.Token}
 }
 
@@ -82,6 +84,9 @@ func (s *Service) IssueTokenWith(ctx context.Context, t Token, life time.Duratio
 	now := s.now().UTC()
 	text := tokenVersion + secret.NewToken()
 	t.Issued, t.AuditID = now, string(id.New())
+	if t.MFA && t.Verified.IsZero() && t.parent == "" {
+		t.Verified = now
+	}
 	if end := now.Add(life); t.Expires.IsZero() || t.Expires.After(end) {
 		t.Expires = end.Truncate(time.Second)
 	}
@@ -159,7 +164,7 @@ func (s *Service) ByToken(ctx context.Context, text string) (Principal, Token, e
 		return s.still(tx, t)
 	})
 	p.Method, p.Token, p.Issued, p.Expires, p.MFA, p.Project = ByToken, h, t.Issued, t.Expires, t.MFA, t.Project
-	p.Visits = t.Visits
+	p.Visits, p.Verified, p.vouched = t.Visits, t.Verified, slices.Contains(t.Methods, "mapped")
 	if p.Restricted == "" {
 		p.Restricted = t.Restricted
 	}
@@ -286,5 +291,9 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 		return removed + n, err
 	}
 	m, err := s.sweepPasskeys(ctx)
-	return removed + n + m, err
+	if err != nil {
+		return removed + n + m, err
+	}
+	o, err := s.sweepOAuth(ctx)
+	return removed + n + m + o, err
 }

@@ -129,6 +129,9 @@ func (k *Kinds) checkUser(ctx context.Context, tx store.Tx, old, row *userRow) e
 	if err := k.guardUser(ctx, tx, old, row); err != nil {
 		return err
 	}
+	if err := k.ownUser(ctx, tx, old, row); err != nil {
+		return err
+	}
 	return ref(tx, k.Project, row.Domain, "spec.default_project", &row.Spec.DefaultProject)
 }
 

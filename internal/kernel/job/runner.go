@@ -35,7 +35,7 @@ type Runner struct {
 	programs func(kind string) Program
 	now      clock.Clock
 	log      *slog.Logger
-	slots    slots
+	slots    chan struct{} // bounds the steps that run at once
 
 	mu      sync.Mutex
 	active  map[id.ID]*active
@@ -56,9 +56,6 @@ type active struct {
 	due     bool
 	awaits  id.ID
 	known   known
-	// of slots, which locks them
-	turn      *turn
-	preferred bool
 }
 
 // Slots is how many steps run at once; the others wait their turn.
@@ -67,7 +64,7 @@ const Slots = 32
 // NewRunner makes a runner; nothing runs until Start.
 func NewRunner(s store.Store, programs func(kind string) Program, now clock.Clock, log *slog.Logger) *Runner {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Runner{store: s, programs: programs, now: now, log: log, slots: slots{free: Slots},
+	return &Runner{store: s, programs: programs, now: now, log: log, slots: make(chan struct{}, Slots),
 		active: map[id.ID]*active{}, ctx: ctx, stop: stop}
 }
 
@@ -133,7 +130,6 @@ func (r *Runner) await(a *active, other id.ID) {
 		return
 	}
 	b.waiters, a.awaits = append(b.waiters, a), other
-	r.slots.prefer(b)
 }
 
 // ended ends a nap: what it was for has ended. The runner is locked.
@@ -252,11 +248,13 @@ const otherTurn = 250 * time.Millisecond
 
 // slot advances the job once when there is room for it. going says that it may be advanced again at once.
 func (r *Runner) slot(j *Job, a *active, was bool) (next id.ID, going bool) {
-	if !r.slots.take(r.ctx, a, j.Step > 0 || j.Try > 0 || j.State != Running) {
+	select {
+	case r.slots <- struct{}{}:
+	case <-r.ctx.Done():
 		return "", false
 	}
 	next, going, turn, err := r.hold(j, a, was)
-	r.slots.done()
+	<-r.slots
 	if r.ctx.Err() != nil {
 		return "", false
 	}

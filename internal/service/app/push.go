@@ -96,7 +96,7 @@ func (s *Service) decide(ctx context.Context, p Pushing, o build.Own, row *compo
 		}
 	}
 	if deploy == nil {
-		push.Say("stored; only the branch " + o.Branch + " is deployed (awan component update " + p.Name + " --source-branch BRANCH changes that)")
+		push.Say("stored; only the branch " + o.Branch + " is deployed (awan component update " + p.Name + " --source.branch BRANCH changes that)")
 		return nil
 	}
 	if deploy.Deletes() {

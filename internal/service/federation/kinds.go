@@ -17,21 +17,22 @@ import (
 
 // ProviderSpec describes an identity provider: who says who somebody is.
 type ProviderSpec struct {
-	Description  string          `json:"description" doc:"whose it is" max:"255"`
-	Title        string          `json:"title" doc:"text of its button on the log-in page; its name when empty" max:"64" example:"Company log-in"`
-	Protocol     string          `json:"protocol" doc:"what it speaks; nobody can log in through it until this is set. openid is oidc, saml2 is saml" enum:"oidc,openid,saml,saml2"`
-	Mapping      string          `json:"mapping" doc:"rules that make a user of what it says" ref:"federation/mapping"`
-	Issuer       string          `json:"issuer" doc:"OpenID Connect: its issuer address, under which /.well-known/openid-configuration is found" max:"1024" example:"https://login.example.org"`
-	ClientID     string          `json:"client_id" doc:"OpenID Connect: the id it knows this cloud by" max:"255"`
-	ClientSecret string          `json:"client_secret" doc:"OpenID Connect: the secret it knows this cloud by; none for a public client" secret:"true" max:"1024"`
-	Scopes       []string        `json:"scopes" doc:"OpenID Connect: what is asked for beside openid; profile and email when empty" max:"20"`
-	SigningKeys  json.RawMessage `json:"signing_keys" doc:"OpenID Connect: its public keys as a JSON Web Key Set; none: they are fetched from it"`
-	Metadata     string          `json:"metadata" doc:"SAML: its metadata, an XML document" max:"262144"`
-	RemoteIDs    []string        `json:"remote_ids" doc:"issuer names it may go by; its issuer or entity id must be among them when any is given" max:"20"`
-	CA           string          `json:"ca" doc:"certificates, in PEM, that its own is signed by; none: the system's" max:"65536"`
-	Life         kind.Span       `json:"life" doc:"how long a log-in through it lasts" min:"300" max:"86400" default:"8h"`
-	Programs     bool            `json:"programs_only" doc:"log-ins by API only: the console offers none through it, and lets nobody in"`
-	Disabled     bool            `json:"disabled" doc:"nobody can log in through it; who did is logged out"`
+	Description   string          `json:"description" doc:"whose it is" max:"255"`
+	Title         string          `json:"title" doc:"text of its button on the log-in page; its name when empty" max:"64" example:"Company log-in"`
+	Protocol      string          `json:"protocol" doc:"what it speaks; nobody can log in through it until this is set. openid is oidc, saml2 is saml" enum:"oidc,openid,saml,saml2"`
+	Mapping       string          `json:"mapping" doc:"rules that make a user of what it says" ref:"federation/mapping"`
+	Issuer        string          `json:"issuer" doc:"OpenID Connect: its issuer address, under which /.well-known/openid-configuration is found" max:"1024" example:"https://login.example.org"`
+	ClientID      string          `json:"client_id" doc:"OpenID Connect: the id it knows this cloud by" max:"255"`
+	MoreClientIDs []string        `json:"more_client_ids" doc:"OpenID Connect: other clients of it whose ID tokens programs may bring" max:"99"`
+	ClientSecret  string          `json:"client_secret" doc:"OpenID Connect: the secret it knows this cloud by; none for a public client" secret:"true" max:"1024"`
+	Scopes        []string        `json:"scopes" doc:"OpenID Connect: what is asked for beside openid; profile and email when empty" max:"20"`
+	SigningKeys   json.RawMessage `json:"signing_keys" doc:"OpenID Connect: its public keys as a JSON Web Key Set; none: they are fetched from it"`
+	Metadata      string          `json:"metadata" doc:"SAML: its metadata, an XML document" max:"262144"`
+	RemoteIDs     []string        `json:"remote_ids" doc:"issuer names it may go by; its issuer or entity id must be among them when any is given" max:"20"`
+	CA            string          `json:"ca" doc:"certificates, in PEM, that its own is signed by; none: the system's" max:"65536"`
+	Life          kind.Span       `json:"life" doc:"how long a log-in through it lasts" min:"300" max:"86400" default:"8h"`
+	Programs      bool            `json:"programs_only" doc:"log-ins by API only: the console offers none through it, and lets nobody in"`
+	Disabled      bool            `json:"disabled" doc:"nobody can log in through it; who did is logged out"`
 }
 
 // OIDC tells whether it speaks OpenID Connect.

@@ -182,9 +182,9 @@ func (s *Service) addUserInfo(ctx context.Context, op *oidc.Provider, t oauth2.T
 	}
 }
 
-// verify checks an ID token: signature, issuer, audience and time.
+// verify checks an ID token: signature, issuer, audience and time. The audience is checked here: it may be one of several clients.
 func (s *Service) verify(ctx context.Context, p *Provider, raw string, op *oidc.Provider) (k Known, nonce string, err error) {
-	config := &oidc.Config{ClientID: p.Spec.ClientID, Now: s.Now, SupportedSigningAlgs: algorithms}
+	config := &oidc.Config{SkipClientIDCheck: true, Now: s.Now, SupportedSigningAlgs: algorithms}
 	var v *oidc.IDTokenVerifier
 	if len(p.Spec.SigningKeys) > 0 && string(p.Spec.SigningKeys) != "null" {
 		keys, err := keySet(p.Spec.SigningKeys)
@@ -201,6 +201,9 @@ func (s *Service) verify(ctx context.Context, p *Provider, raw string, op *oidc.
 		v = op.VerifierContext(ctx, config)
 	}
 	t, err := v.Verify(ctx, raw)
+	if err == nil && !slices.ContainsFunc(append([]string{p.Spec.ClientID}, p.Spec.MoreClientIDs...), func(c string) bool { return slices.Contains(t.Audience, c) }) {
+		err = fail.New(fail.Unauthenticated, "it is for %v", t.Audience)
+	}
 	if err != nil {
 		return k, "", fail.New(fail.Unauthenticated, "the ID token of identity provider %s is not valid here", p.Name).
 			Then("get a new one there, for client %s", p.Spec.ClientID).Because(err)

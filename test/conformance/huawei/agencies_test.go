@@ -188,7 +188,7 @@ func TestAgencies(t *testing.T) {
 		must[*v5model.TagResourceV5Response](t)(cl5.TagResourceV5(&v5model.TagResourceV5Request{ResourceType: v5model.GetTagResourceV5RequestResourceTypeEnum().AGENCY,
 			ResourceId: made.AgencyId, Body: &v5model.Tags{Tags: &[]v5model.Tag{{TagKey: "team", TagValue: "blue"}}}}))
 		must[*v5model.UpdateAgencyV5Response](t)(cl5.UpdateAgencyV5(&v5model.UpdateAgencyV5Request{AgencyId: made.AgencyId, Body: &v5model.UpdateAgencyReqBody{Description: ptr("new")}}))
-		service := `{"Version":"5.0","Statement":[{"Effect":"Allow","Principal":{"Service":["service.APIG"]},"Action":["sts:agencies:assume"]}]}`
+		service := `{"Version":"5.0","Statement":[{"Effect":"Allow","Principal":{"Service":["service.OBS"]},"Action":["sts:agencies:assume"]}]}`
 		must[*v5model.UpdateTrustPolicyV5Response](t)(cl5.UpdateTrustPolicyV5(&v5model.UpdateTrustPolicyV5Request{AgencyId: made.AgencyId, Body: &v5model.UpdateTrustPolicyReqBody{TrustPolicy: service}}))
 		show := must[*v5model.GetAgencyV5Response](t)(cl5.GetAgencyV5(&v5model.GetAgencyV5Request{AgencyId: made.AgencyId})).Agency
 		if *show.TrustPolicy != service || *show.Description != "new" || len(show.Tags) != 1 || show.Path != "outside/" {

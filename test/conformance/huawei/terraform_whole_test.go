@@ -122,7 +122,7 @@ resource "huaweicloud_identity_agency" "partner" {
 resource "huaweicloud_identity_trust_agency" "gateway" {
   name         = "gateway"
   description  = "%[2]s"
-  trust_policy = jsonencode({ Version = "5.0", Statement = [{ Effect = "Allow", Principal = { Service = ["service.APIG"] }, Action = ["sts:agencies:assume"] }] })
+  trust_policy = jsonencode({ Version = "5.0", Statement = [{ Effect = "Allow", Principal = { Service = ["service.OBS"] }, Action = ["sts:agencies:assume"] }] })
   policy_names = ["read-only"]
   duration     = 7200
   tags         = { team = "%[2]s" }

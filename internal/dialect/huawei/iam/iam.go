@@ -39,7 +39,7 @@ func New(o Options) *IAM {
 	identity := i.Identity.API
 	for to, tables := range map[*wire.API][][]wire.Route{
 		identity: {userRoutes(identity), projectRoutes(identity), keyRoutes(identity), policyRoutes(identity), permissionRoutes(identity), agencyRoutes(identity),
-			siteRoutes(identity), enterpriseRoutes(identity), securityRoutes(identity), mfaRoutes(identity), securityTokenRoutes(), quotaRoutes(identity), providerRoutes(i.Identity), iamv5.Routes(identity)},
+			siteRoutes(identity), enterpriseRoutes(identity), securityRoutes(identity), mfaRoutes(identity), securityTokenRoutes(), quotaRoutes(identity), providerRoutes(i.Identity), providerRoutesV5(i.Identity), iamv5.Routes(identity)},
 		i.Enterprise: {eps.Routes(i.Enterprise)}, i.Tags: {tms.Routes(i.Tags)}, i.Tokens: {iamv5.TokenRoutes()},
 	} {
 		for _, r := range slices.Concat(tables...) {

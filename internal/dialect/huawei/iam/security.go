@@ -55,7 +55,7 @@ func parts3() []part {
 			(*s)["api_networks"] = b.Networks()
 			return nil
 		}},
-		{"protect-policy", "protect_policy", func(ident.RulesSpec) any { return protectView() }, readProtect},
+		{"protect-policy", "protect_policy", func(r ident.RulesSpec) any { return protectView(r.Protection) }, readProtect},
 	}
 }
 
@@ -129,34 +129,46 @@ func readLogin(x *wire.Exchange, s *wire.Spec) error {
 	return nil
 }
 
-// protectView tells that dangerous calls do not ask for a code again, and that users manage what is their own.
-func protectView() map[string]any {
-	return map[string]any{"operation_protection": false, "admin_check": "off", "scene": "", "mobile": "", "email": "", "allow_user": map[string]bool{
-		"manage_accesskey": true, "manage_password": true, "manage_email": true, "manage_mobile": true}}
+// protectView tells whether people confirm critical operations by their second factor, and what they manage of their own. Nobody else
+// confirms for them: that would want SMS or e-mail.
+func protectView(r ident.ProtectionRules) map[string]any {
+	may := func(v *bool) bool { return v == nil || *v }
+	return map[string]any{"operation_protection": r.Operations, "admin_check": "off", "scene": "", "mobile": "", "email": "", "allow_user": map[string]bool{
+		"manage_accesskey": may(r.OwnKeys), "manage_password": may(r.OwnPassword), "manage_email": may(r.OwnEmail), "manage_mobile": may(r.OwnPhone)}}
 }
 
-// readProtect takes a no for an answer.
-func readProtect(x *wire.Exchange, _ *wire.Spec) error {
+func readProtect(x *wire.Exchange, s *wire.Spec) error {
 	var b struct {
-		Protection bool             `json:"operation_protection"`
-		Admin      string           `json:"admin_check"`
-		Mobile     string           `json:"mobile"`
-		Email      string           `json:"email"`
-		Scene      string           `json:"scene"`
-		Allow      map[string]*bool `json:"allow_user"`
+		Protection *bool  `json:"operation_protection"`
+		Admin      string `json:"admin_check"`
+		Mobile     string `json:"mobile"`
+		Email      string `json:"email"`
+		Scene      string `json:"scene"`
+		Allow      *struct {
+			Keys     *bool `json:"manage_accesskey"`
+			Password *bool `json:"manage_password"`
+			Email    *bool `json:"manage_email"`
+			Mobile   *bool `json:"manage_mobile"`
+		} `json:"allow_user"`
 	}
 	if err := x.Body("protect_policy", &b); err != nil {
 		return err
 	}
-	if b.Protection {
-		return fail.Field("protect_policy.operation_protection", "cannot be switched on here: who changes something has logged in with a second factor already").
-			Then("leave it false; a policy that denies where g:TokenAge is more than 900 has people log in anew before what it names")
+	if b.Protection == nil {
+		return fail.Field("protect_policy.operation_protection", "is required").Then("say true or false")
 	}
-	for what, allowed := range b.Allow {
-		if allowed != nil && !*allowed {
-			return fail.Field("protect_policy.allow_user."+what, "cannot be forbidden here").Then("policies decide who manages what")
-		}
+	if *b.Protection && (b.Admin == "on" || b.Mobile != "" || b.Email != "") {
+		return fail.Field("protect_policy.admin_check", "nobody else can confirm for a user here: this cloud sends no SMS and no e-mail for it").
+			Then("leave it off; everybody confirms by the second factor of its own")
 	}
+	p := wire.Spec{"operations": *b.Protection}
+	if a := b.Allow; a != nil {
+		wire.Set(p, "own_keys", a.Keys)
+		wire.Set(p, "own_password", a.Password)
+		wire.Set(p, "own_email", a.Email)
+		wire.Set(p, "own_phone", a.Mobile)
+	}
+	(*s)["protection"] = p
 	return nil
 }
 

@@ -60,7 +60,7 @@ func agencyView(r *agencyRow) map[string]any {
 func listAgencies(x *wire.Exchange) error {
 	path := x.Query("path_prefix")
 	f := kind.Filter{Where: func(r kind.AnyRow) bool { return strings.HasPrefix(r.M().Tags[pathTag], path) }}
-	return list(x, x.API.Kinds.Agency, "agencies", "", f, func(r *agencyRow) (any, error) { return agencyView(r), nil })
+	return List(x, x.API.Kinds.Agency, "agencies", "", f, func(r *agencyRow) (any, error) { return agencyView(r), nil })
 }
 
 func createAgency(x *wire.Exchange) error {

@@ -116,7 +116,7 @@ func (s subject) list(x *wire.Exchange) error {
 		return err
 	}
 	f := kind.Filter{Index: "subject", Value: string(who.M().ID), Where: wholeDomain}
-	return list(x, x.API.Kinds.Grant, "attached_policies", string(who.M().Domain), f, func(g *keystone.GrantRow) (any, error) {
+	return List(x, x.API.Kinds.Grant, "attached_policies", string(who.M().Domain), f, func(g *keystone.GrantRow) (any, error) {
 		p, err := wire.Get(x, x.API.Kinds.Policy, g.Spec.Policy)
 		if err != nil {
 			return nil, err

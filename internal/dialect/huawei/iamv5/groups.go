@@ -40,7 +40,7 @@ func groups(x *wire.Exchange, view func(*keystone.GroupRow) (any, error)) error 
 		domain = string(user.Domain)
 		f.Where = func(r kind.AnyRow) bool { return slices.Contains(user.Spec.Groups, string(r.M().ID)) }
 	}
-	return list(x, x.API.Kinds.Group, "groups", domain, f, view)
+	return List(x, x.API.Kinds.Group, "groups", domain, f, view)
 }
 
 func listGroups(x *wire.Exchange) error {

@@ -72,8 +72,8 @@ func page(x *wire.Exchange, plural string, items []any, next string) error {
 	return nil
 }
 
-// list answers with a page of rows of a domain ("" = the caller's); their ids are the markers.
-func list[S, T any](x *wire.Exchange, t kind.Table[S, T], plural, domain string, f kind.Filter, view func(*kind.Row[S, T]) (any, error)) error {
+// List answers with a page of rows of a domain ("" = the caller's); their ids are the markers.
+func List[S, T any](x *wire.Exchange, t kind.Table[S, T], plural, domain string, f kind.Filter, view func(*kind.Row[S, T]) (any, error)) error {
 	limit, after, err := paging(x)
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func listKeys(x *wire.Exchange) error {
 	if err != nil {
 		return err
 	}
-	return list(x, x.API.Kinds.Key, "access_keys", string(u.Domain), kind.Filter{Index: "user", Value: string(u.ID)},
+	return List(x, x.API.Kinds.Key, "access_keys", string(u.Domain), kind.Filter{Index: "user", Value: string(u.ID)},
 		func(r *keystone.KeyRow) (any, error) { return keyView(r), nil })
 }
 

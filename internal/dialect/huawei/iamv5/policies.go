@@ -98,7 +98,7 @@ func listPolicies(x *wire.Exchange) error {
 		return (of == "" || (of == "system") == p.Spec.System) && strings.HasPrefix(p.Tags[pathTag], path) &&
 			(!only || a.attached[string(p.ID)] > 0)
 	}}
-	return list(x, x.API.Kinds.Policy, "policies", "", f, func(r *keystone.PolicyRow) (any, error) { return policyView(r, a), nil })
+	return List(x, x.API.Kinds.Policy, "policies", "", f, func(r *keystone.PolicyRow) (any, error) { return policyView(r, a), nil })
 }
 
 // document reads a policy that came as a string of JSON.

@@ -40,7 +40,7 @@ func listUsers(x *wire.Exchange) error {
 		}
 		f.Index, f.Value, domain = "group", string(group.ID), string(group.Domain)
 	}
-	return list(x, x.API.Kinds.User, "users", domain, f, func(r *keystone.UserRow) (any, error) { return userView(r), nil })
+	return List(x, x.API.Kinds.User, "users", domain, f, func(r *keystone.UserRow) (any, error) { return userView(r), nil })
 }
 
 func createUser(x *wire.Exchange) error {

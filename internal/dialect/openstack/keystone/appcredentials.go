@@ -101,24 +101,9 @@ func (x *exchange) credentialView(r *CredentialRow, withSecret bool) (map[string
 }
 
 func listCredentials(x *exchange) error {
-	user := x.Param("user_id")
-	mine := call.Call{Kind: x.API.Kinds.Credential.D, Verb: call.List, Principal: x.Who, Domain: x.Call.Domain}
-	if err := x.self(&mine); err != nil {
-		return err
-	}
-	y := *x
-	y.Call.Principal = mine.Principal
-	domain := ""
-	if mine.Principal.Method != ident.BySystem {
-		u, err := wire.Get(&x.Exchange, x.API.Kinds.User, user)
-		if err != nil {
-			return err
-		}
-		domain = string(u.Domain)
-	}
-	rows, _, err := wire.Rows(&y.Exchange, x.API.Kinds.Credential, domain, kind.Filter{Index: "user", Value: user, Where: func(r kind.AnyRow) bool {
-		return x.Query("name") == "" || x.Query("name") == r.M().Name
-	}})
+	rows, y, err := x.credentialsOf(func(r *CredentialRow) bool {
+		return r.Spec.Consumer == "" && (x.Query("name") == "" || x.Query("name") == r.Name)
+	})
 	if err != nil {
 		return err
 	}
@@ -132,6 +117,28 @@ func listCredentials(x *exchange) error {
 	}
 	token.WriteList(x.W, "application_credentials", items, token.Links{Self: x.Self(x.R.URL.Path).Self})
 	return nil
+}
+
+// credentialsOf reads those of the user in the path, and gives the exchange to go on with.
+func (x *exchange) credentialsOf(which func(*CredentialRow) bool) ([]*CredentialRow, *exchange, error) {
+	user := x.Param("user_id")
+	mine := call.Call{Kind: x.API.Kinds.Credential.D, Verb: call.List, Principal: x.Who, Domain: x.Call.Domain}
+	if err := x.self(&mine); err != nil {
+		return nil, nil, err
+	}
+	y := *x
+	y.Call.Principal = mine.Principal
+	domain := ""
+	if mine.Principal.Method != ident.BySystem {
+		u, err := wire.Get(&x.Exchange, x.API.Kinds.User, user)
+		if err != nil {
+			return nil, nil, err
+		}
+		domain = string(u.Domain)
+	}
+	rows, _, err := wire.Rows(&y.Exchange, x.API.Kinds.Credential, domain, kind.Filter{Index: "user", Value: user,
+		Where: func(r kind.AnyRow) bool { return which(r.(*CredentialRow)) }})
+	return rows, &y, err
 }
 
 func createCredential(x *exchange) error {

@@ -79,7 +79,7 @@ func New(o Options) *API {
 	a.own = a.ownServices()
 	for _, rs := range [][]route{a.tokenRoutes(), a.catalogRoutes(), a.projectRoutes(), a.domainRoutes(), a.userRoutes(), a.groupRoutes(),
 		a.roleRoutes(), a.grantRoutes(), a.federationRoutes(), a.credentialRoutes(), a.tagRoutes(), a.systemRoutes(), a.userCredentialRoutes(), a.ec2Routes(),
-		a.limitRoutes(), a.inferenceRoutes(), a.trustRoutes(), a.accessRuleRoutes(), a.blobRoutes(), a.filterRoutes()} {
+		a.limitRoutes(), a.inferenceRoutes(), a.trustRoutes(), a.accessRuleRoutes(), a.blobRoutes(), a.filterRoutes(), a.oauthRoutes()} {
 		for _, r := range rs {
 			a.Add(wire.Route{Method: r.Method, Path: r.Path, Kind: r.Kind, Verb: r.Verb, Open: r.Open, Incomplete: r.Incomplete,
 				Do: func(x *wire.Exchange) error { return r.Do(&exchange{Exchange: *x, API: a}) }})

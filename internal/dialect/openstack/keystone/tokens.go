@@ -72,6 +72,12 @@ func issue(x *exchange) error {
 		r.Principal, r.Life = &x.Who, time.Duration(a.Seconds)*time.Second
 		r.Agency = login.Agency{Domain: x.API.domainNamed(x.R.Context(), one(a.Domain.ID, a.Domain.Name)), Name: a.Name}
 	}
+	if slices.Contains(in.Methods, token.ByOAuth) {
+		if r.Principal, err = x.signedIn(); err != nil {
+			return err
+		}
+		r.Methods = []string{string(token.ByOAuth)}
+	}
 	if k := in.Credential; k != nil {
 		r.Credential, r.Secret = one(k.ID, k.Name), k.Secret
 		r.Domain, r.User = one(k.User.Domain.ID, k.User.Domain.Name), one(k.User.ID, k.User.Name)
@@ -147,7 +153,9 @@ func (x *exchange) tokenView(p ident.Principal, t ident.Token, withCatalog bool)
 			if err != nil {
 				return err
 			}
-			if row != nil {
+			if row != nil && row.Spec.Consumer != "" {
+				v.OAuth = &token.OAuth{AccessToken: string(row.ID), Consumer: row.Spec.Consumer}
+			} else if row != nil {
 				v.Credential = confined(row, p)
 			}
 		}

@@ -78,6 +78,7 @@ type Token struct {
 	Assumed    *Assumed   `json:"assumed_by,omitempty"` // who acts through the agency that User then is (Huawei's)
 	Trust      *Trust     `json:"OS-TRUST:trust,omitempty"`
 	Credential *Confined  `json:"application_credential,omitempty"`
+	OAuth      *OAuth     `json:"OS-OAUTH1,omitempty"`
 }
 
 // System is the scope of the whole cloud.
@@ -91,6 +92,12 @@ type Trust struct {
 	Impersonation bool   `json:"impersonation"`
 	Trustor       ID     `json:"trustor_user"`
 	Trustee       ID     `json:"trustee_user"`
+}
+
+// OAuth is the access token that a token was had with, and whose it is.
+type OAuth struct {
+	AccessToken string `json:"access_token_id"`
+	Consumer    string `json:"consumer_id"`
 }
 
 // Confined is the application credential that a token was had with. Services that check tokens keep it to its rules.

@@ -31,6 +31,7 @@ const (
 	ByToken      Method = "token"
 	ByCredential Method = "application_credential"
 	ByCode       Method = "totp"        // beside the password: the second factor's code
+	ByOAuth      Method = "oauth1"      // by a consumer's signature in the header Authorization, alone
 	ByAgency     Method = "assume_role" // Huawei's: by the caller's own token, or signature, and an agency
 )
 
@@ -220,9 +221,13 @@ func (req *Request) identity(w *wireIdentity) error {
 			err = req.code(w)
 		case ByAgency:
 			err = req.agency(w)
+		case ByOAuth:
+			if len(w.Methods) != 1 {
+				err = fail.Field("auth.identity.methods", "oauth1 stands alone")
+			}
 		default:
 			err = fail.Field("auth.identity.methods", "the method %.40q is not known here", name).
-				Then("use password, totp beside it, token, application_credential or assume_role")
+				Then("use password, totp beside it, token, application_credential, oauth1 or assume_role")
 		}
 		if err != nil {
 			return err

@@ -57,7 +57,7 @@ resource "huaweicloud_identity_agency" "a" {
 }
 resource "huaweicloud_identity_service_agency" "s" {
   name                   = "gw"
-  delegated_service_name = "service.APIG"
+  delegated_service_name = "service.OBS"
   policy_names           = ["read-only"]
 }
 resource "huaweicloud_identityv5_policy" "look" {
@@ -73,7 +73,7 @@ resource "huaweicloud_identityv5_virtual_mfa_device" "m" {
   user_id = huaweicloud_identityv5_user.alice.id
 }
 resource "huaweicloud_identityv5_service_linked_agency" "l" {
-  service_principal = "service.APIG"
+  service_principal = "service.OBS"
   description       = "linked"
 }
 resource "huaweicloud_identity_user_token" "t" {
@@ -83,7 +83,7 @@ resource "huaweicloud_identity_user_token" "t" {
 }
 
 resource "huaweicloud_identity_protection_policy" "p" {
-  protection_enabled = false
+  protection_enabled = true
   self_management {
     access_key = true
     password   = true
