@@ -150,7 +150,7 @@ func (l *lane) write(batch []*record) error {
 		}
 		return err
 	}
-	if off > v.filled && off-base < aheadBelow {
+	if off > v.filled && off-base < aheadBelow && !l.e.full.Load() {
 		v.fill(off)
 	}
 	if blobs > 0 {
