@@ -51,7 +51,9 @@ func TestARealSystemInTheBrowser(t *testing.T) {
 
 	b.do(chromedp.Navigate(at + "serial"))
 	b.until("the serial console is connected", `document.querySelector("#serial-state").textContent === "connected"`)
-	written := func(s string) string { return fmt.Sprintf(`document.querySelector("#serial pre").textContent.includes(%q)`, s) }
+	written := func(s string) string {
+		return fmt.Sprintf(`document.querySelector("#serial pre").textContent.includes(%q)`, s)
+	}
 	say := func(s string) { b.do(chromedp.SendKeys("#serial-line", s+kb.Enter)) }
 	b.until("the system asks who is there", written("login:"))
 	say("debian")
