@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,7 +55,6 @@ type active struct {
 	// waiters are woken at its end; due: what this one waited for has ended.
 	waiters []*active
 	due     bool
-	awaits  id.ID
 	known   known
 }
 
@@ -124,12 +124,12 @@ func (r *Runner) Kick(jobID id.ID) {
 func (r *Runner) await(a *active, other id.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b := r.active[other]
-	if b == nil {
+	switch b := r.active[other]; {
+	case b == nil:
 		a.ended()
-		return
+	case !slices.Contains(b.waiters, a):
+		b.waiters = append(b.waiters, a)
 	}
-	b.waiters, a.awaits = append(b.waiters, a), other
 }
 
 // ended ends a nap: what it was for has ended. The runner is locked.
@@ -145,14 +145,10 @@ func (a *active) ended() {
 func (r *Runner) pause(j *Job, a *active) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
-	switch {
-	case a.due || j.Cancel:
+	if a.due || j.Cancel {
 		return 0
-	case a.awaits != "" && r.active[a.awaits] != nil && now.Before(j.Deadline):
-		return j.Deadline.Sub(now)
 	}
-	return j.NotBefore.Sub(now)
+	return j.NotBefore.Sub(r.now())
 }
 
 // Close cuts running steps short and waits for them; their jobs stay stored and go on at the next Start.
@@ -281,7 +277,7 @@ func (r *Runner) hold(j *Job, a *active, was bool) (next id.ID, going, turn bool
 		return "", false, true, err
 	}
 	r.mu.Lock()
-	a.due, a.awaits = false, ""
+	a.due = false
 	r.mu.Unlock()
 	if !was && row != nil && !p.Turn(row, j) {
 		return "", false, false, nil
