@@ -30,7 +30,7 @@ type grantRow = kind.Row[GrantSpec, None]
 func (k *Kinds) grantKind() kind.Kind[GrantSpec, None] {
 	return kind.Kind[GrantSpec, None]{Service: "identity", Name: "grant", Scope: kind.InDomain, AnyName: true,
 		Doc:     "Gives a policy to a user, a group or an agency: in the whole domain, in one project, or for one enterprise project's resources.",
-		Columns: []string{"spec.policy", "spec.user", "spec.group", "spec.agency", "spec.project", "spec.enterprise_project"},
+		Columns: []string{"spec.policy", "spec.user", "spec.group", "spec.agency", "spec.home", "spec.project", "spec.enterprise_project"},
 		Example: GrantSpec{Policy: "app-developer", User: "alice"},
 		Index: map[string]func(*grantRow) []string{
 			"subject":            func(r *grantRow) []string { return []string{r.Spec.Subject()} },
