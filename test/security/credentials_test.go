@@ -120,7 +120,7 @@ func literals(t *testing.T, root string) map[string]string {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && name != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules" || d.Name() == "test" || d.Name() == "bin"):
+		case d.IsDir() && (notSource(root, name) || d.Name() == "testdata" || d.Name() == "test" || d.Name() == "bin"):
 			return fs.SkipDir
 		case !d.Type().IsRegular() || strings.HasSuffix(name, "_test.go") || d.Name() == "go.sum":
 			return nil

@@ -180,11 +180,12 @@ func (s *Service) elsewhere(rule *Replication, secret string) (receiving, error)
 var classes = map[string]string{Standard: "STANDARD", Warm: "STANDARD_IA", Cold: "GLACIER", Deep: "DEEP_ARCHIVE", Intelligent: "INTELLIGENT_TIERING"}
 
 func (e *elsewhere) put(ctx context.Context, from *bucket, key string, r *record) error {
-	body, err := e.s.open(ctx, from, r, nil, 0, r.Size)
+	plain, err := e.s.open(ctx, from, r, nil, 0, r.Size)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = body.Close() }()
+	body := &lent{r: plain}
+	defer body.close()
 	o := minio.PutObjectOptions{UserMetadata: r.Attr.User, UserTags: r.Tags, ContentType: r.Attr.ContentType, ContentEncoding: r.Attr.ContentEncoding,
 		ContentDisposition: r.Attr.ContentDisposition, ContentLanguage: r.Attr.ContentLanguage, CacheControl: r.Attr.CacheControl,
 		WebsiteRedirectLocation: r.Attr.Redirect}
@@ -208,6 +209,24 @@ func (e *elsewhere) put(ctx context.Context, from *bucket, key string, r *record
 	}
 	_, err = e.client.PutObject(ctx, e.rule.Bucket, key, body, r.Size, o)
 	return theirs(err)
+}
+
+// lent is a reader for an HTTP client, which may go on reading after the answer has come: never in a buffer that was given back.
+type lent struct {
+	mu sync.Mutex
+	r  *plainReader
+}
+
+func (l *lent) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(b)
+}
+
+func (l *lent) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.r.Close() // reading it fails from now on
 }
 
 func (e *elsewhere) remove(ctx context.Context, key string) error {

@@ -194,7 +194,7 @@ const patience = 30 * time.Second
 // end gives memory back. What was not committed must not stay: neither parts, nor an object whose answer was lost.
 func (w *writer) end(kept bool) {
 	w.ended = true
-	if cap(*w.part) < 2*partSize {
+	if kept && cap(*w.part) < 2*partSize { // else a request that failed may be reading it still
 		parts.Put(w.part)
 	}
 	w.part = nil
