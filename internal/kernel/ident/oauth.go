@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/awancloud/awan/internal/kernel/fail"
@@ -236,34 +235,16 @@ func (s *Service) AccessToken(ctx context.Context, consumer Signer, token string
 
 // sweepOAuth removes what is over.
 func (s *Service) sweepOAuth(ctx context.Context) (removed int, err error) {
-	var old []string
-	now := s.now()
-	err = s.store.View(ctx, func(tx store.Tx) error {
-		old = nil
-		for k, b := range tx.Scan(askPrefix, "") {
-			var t RequestToken
-			if json.Unmarshal(b, &t) == nil && now.After(t.Expires) {
-				old = append(old, strings.Clone(k))
-			}
-		}
-		for k, b := range tx.Scan(noncePrefix, "") {
-			var at time.Time
-			if at.UnmarshalText(b) == nil && now.Sub(at) > 2*NonceLife {
-				old = append(old, strings.Clone(k))
-			}
-		}
-		return tx.ScanErr()
+	asks, err := s.sweepKeys(ctx, askPrefix, func(b []byte) bool {
+		var t RequestToken
+		return json.Unmarshal(b, &t) == nil && s.now().After(t.Expires)
 	})
-	if err != nil || len(old) == 0 {
-		return 0, err
+	if err != nil {
+		return asks, err
 	}
-	_, err = s.store.Update(ctx, func(tx store.Tx) error {
-		for _, k := range old {
-			if err := tx.Delete(k); err != nil {
-				return err
-			}
-		}
-		return nil
+	nonces, err := s.sweepKeys(ctx, noncePrefix, func(b []byte) bool {
+		var at time.Time
+		return at.UnmarshalText(b) == nil && s.now().Sub(at) > 2*NonceLife
 	})
-	return len(old), err
+	return asks + nonces, err
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
@@ -185,26 +184,8 @@ func (s *Service) takeWay(ctx context.Context, state string) (way passkeyWay, er
 
 // sweepPasskeys removes what no browser answered in time.
 func (s *Service) sweepPasskeys(ctx context.Context) (removed int, err error) {
-	var old []string
-	err = s.store.View(ctx, func(tx store.Tx) error {
-		for k, b := range tx.Scan(passkeyWays, "") {
-			var w passkeyWay
-			if json.Unmarshal(b, &w) == nil && s.now().After(w.Expires) {
-				old = append(old, strings.Clone(k))
-			}
-		}
-		return tx.ScanErr()
+	return s.sweepKeys(ctx, passkeyWays, func(b []byte) bool {
+		var w passkeyWay
+		return json.Unmarshal(b, &w) == nil && s.now().After(w.Expires)
 	})
-	if err != nil || len(old) == 0 {
-		return 0, err
-	}
-	_, err = s.store.Update(ctx, func(tx store.Tx) error {
-		for _, k := range old {
-			if err := tx.Delete(k); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return len(old), err
 }

@@ -297,3 +297,31 @@ func (s *Service) Sweep(ctx context.Context) (removed int, err error) {
 	o, err := s.sweepOAuth(ctx)
 	return removed + n + m + o, err
 }
+
+// sweepKeys removes what is stored below a prefix and over.
+func (s *Service) sweepKeys(ctx context.Context, prefix string, over func(stored []byte) bool) (removed int, err error) {
+	var old []string
+	err = s.store.View(ctx, func(tx store.Tx) error {
+		for k, b := range tx.Scan(prefix, "") {
+			if over(b) {
+				old = append(old, k)
+			}
+		}
+		return tx.ScanErr()
+	})
+	if err != nil || len(old) == 0 {
+		return 0, err
+	}
+	_, err = s.store.Update(ctx, func(tx store.Tx) error {
+		for _, k := range old {
+			if err := tx.Delete(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(old), nil
+}

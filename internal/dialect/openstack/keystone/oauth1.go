@@ -291,16 +291,7 @@ func accessRoles(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	items := []any{}
-	for _, p := range row.Spec.Policies {
-		v, err := x.heldRole(p)
-		if err != nil {
-			return err
-		}
-		items = append(items, v)
-	}
-	token.WriteList(x.W, "roles", items, token.Links{Self: x.Self(x.R.URL.Path).Self})
-	return nil
+	return x.lentRoles(row.Spec.Policies)
 }
 
 func accessRole(x *exchange) error {
@@ -308,14 +299,5 @@ func accessRole(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range row.Spec.Policies {
-		if p == x.Param("role_id") {
-			v, err := x.heldRole(p)
-			if err != nil {
-				return err
-			}
-			return x.One(http.StatusOK, "role", v)
-		}
-	}
-	return fail.New(fail.NotFound, "the access token has no role %q", x.Param("role_id"))
+	return x.lentRole(row.Spec.Policies, "access token")
 }

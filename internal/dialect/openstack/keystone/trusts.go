@@ -2,6 +2,7 @@ package keystone
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/awancloud/awan/internal/dialect/openstack/token"
 	"github.com/awancloud/awan/internal/dialect/wire"
@@ -203,8 +204,21 @@ func trustRoles(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	return x.lentRoles(row.Spec.Policies)
+}
+
+func trustRole(x *exchange) error {
+	row, _, err := x.trust()
+	if err != nil {
+		return err
+	}
+	return x.lentRole(row.Spec.Policies, "trust")
+}
+
+// lentRoles answers with what a trust or an access token lends.
+func (x *exchange) lentRoles(policies []string) error {
 	items := []any{}
-	for _, p := range row.Spec.Policies {
+	for _, p := range policies {
 		v, err := x.heldRole(p)
 		if err != nil {
 			return err
@@ -215,19 +229,15 @@ func trustRoles(x *exchange) error {
 	return nil
 }
 
-func trustRole(x *exchange) error {
-	row, _, err := x.trust()
+// lentRole answers with the one in the path, if it is among them.
+func (x *exchange) lentRole(policies []string, by string) error {
+	role := x.Param("role_id")
+	if !slices.Contains(policies, role) {
+		return fail.New(fail.NotFound, "the %s does not lend the role %s", by, role)
+	}
+	v, err := x.heldRole(role)
 	if err != nil {
 		return err
 	}
-	for _, p := range row.Spec.Policies {
-		if p == x.Param("role_id") {
-			v, err := x.heldRole(p)
-			if err != nil {
-				return err
-			}
-			return x.One(http.StatusOK, "role", v)
-		}
-	}
-	return fail.New(fail.NotFound, "the trust does not lend the role %s", x.Param("role_id"))
+	return x.One(http.StatusOK, "role", v)
 }
